@@ -1,0 +1,2 @@
+//! The `taut` binary.
+fn main() {}

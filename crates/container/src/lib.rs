@@ -1,0 +1,1 @@
+//! Media files for WebRTC: IVF and Ogg readers and writers.

@@ -1,0 +1,1 @@
+//! RTP media sessions: jitter buffer, repair, reports and frames, without I/O.

@@ -1,0 +1,1 @@
+//! A simulated network with virtual time, for tests of sans-IO protocol machines.

@@ -1,0 +1,1 @@
+//! Session descriptions (RFC 8866) for WebRTC: parse, build and write.
