@@ -1,0 +1,4 @@
+//! Payload formats: pure packetizers and depacketizers, a file per codec.
+
+pub mod opus;
+pub mod vp8;

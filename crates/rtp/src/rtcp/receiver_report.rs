@@ -1,0 +1,92 @@
+//! RR, the receiver report (RFC 3550 section 6.4.2).
+//!
+//! ```text
+//! |V=2|P|    RC   |   PT=RR=201   |             length            |
+//! |                     SSRC of packet sender                     |
+//! |                        report blocks …                        |
+//! |                  profile-specific extensions                  |
+//! ```
+
+use bytes::Bytes;
+use taut_sansio::codec::Reader;
+
+use super::header::{self, Header};
+use super::{ParseError, ReportBlock};
+use crate::Ssrc;
+
+/// What a participant received of others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReceiverReport {
+    /// The source that reports.
+    pub ssrc: Ssrc,
+    /// What was received of others. Only the first 31 are written.
+    pub reports: Vec<ReportBlock>,
+    /// Profile-specific extensions, kept as they are. Parsed ones are whole words.
+    pub extension: Bytes,
+}
+
+impl ReceiverReport {
+    /// The octets between the header and the blocks.
+    const INFO_LEN: usize = 4;
+
+    pub(super) fn from_body(count: u8, mut body: Reader<'_>) -> Result<Self, ParseError> {
+        Ok(Self {
+            ssrc: Ssrc::new(body.u32()?),
+            reports: ReportBlock::parse_list(count, &mut body)?,
+            extension: Bytes::copy_from_slice(body.rest()),
+        })
+    }
+
+    /// Parses one packet with its header.
+    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, ParseError> {
+        let (header, body) = Header::expect(reader, header::RR, None)?;
+        Self::from_body(header.count, body)
+    }
+
+    fn written(&self) -> &[ReportBlock] {
+        self.reports.get(..header::MAX_COUNT).unwrap_or(&self.reports)
+    }
+
+    fn written_extension(&self) -> &[u8] {
+        let room = header::MAX_BODY - Self::INFO_LEN - header::MAX_COUNT * ReportBlock::LEN;
+        self.extension.get(..room).unwrap_or(&self.extension)
+    }
+
+    /// How many octets [`write`](Self::write) appends.
+    pub fn encoded_len(&self) -> usize {
+        header::LEN
+            + Self::INFO_LEN
+            + self.written().len() * ReportBlock::LEN
+            + self.written_extension().len().next_multiple_of(4)
+    }
+
+    /// Appends the packet.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        // The count is at most MAX_COUNT.
+        header::write(header::RR, self.written().len() as u8, self.encoded_len(), out);
+        out.extend_from_slice(&self.ssrc.get().to_be_bytes());
+        self.written().iter().for_each(|block| block.write(out));
+        out.extend_from_slice(self.written_extension());
+        header::fill(self.written_extension().len(), out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taut_sansio::assert_wire;
+
+    use super::*;
+
+    #[test]
+    fn it_round_trips() {
+        assert_wire!(ReceiverReport, ReceiverReport::default());
+        assert_wire!(
+            ReceiverReport,
+            ReceiverReport {
+                ssrc: Ssrc::new(1),
+                reports: vec![ReportBlock { jitter: 3, ..ReportBlock::default() }; 2],
+                extension: Bytes::from_static(&[0; 8]),
+            }
+        );
+    }
+}
