@@ -1,0 +1,72 @@
+//! A network namespace for a browser test.
+//!
+//! Browsers gather no loopback candidates, and a test must not depend on the machine's own interfaces. So each test makes
+//! a namespace whose only other interface is a veth pair with both ends inside it: every stack finds the addresses
+//! 10.77.0.1 and fd77::1, and nothing can leave.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What makes the namespace, after `ip netns add NAME`; each runs as `ip -n NAME …`.
+const SETUP: [&str; 7] = [
+    "link set lo up",
+    "link add va type veth peer name vb",
+    "addr add 10.77.0.1/24 dev va",
+    "addr add fd77::1/64 dev va nodad",
+    "link set va up",
+    "link set vb up",
+    "route add default via 10.77.0.254 dev va",
+];
+
+/// A namespace of the test's own; deleted on drop, with every process that is still in it.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes one.
+    ///
+    /// # Errors
+    ///
+    /// What `ip` said, when the privilege or the tool is missing.
+    pub fn new() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("taut-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        ip(&format!("netns add {name}"))?;
+        let namespace = Self { name };
+        for step in SETUP {
+            ip(&format!("-n {} {step}", namespace.name))?;
+        }
+        Ok(namespace)
+    }
+
+    /// What to put in front of a command to run it inside.
+    pub fn launcher(&self) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.name]
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // A namespace lives as long as a process in it: a browser that a failed test left behind would keep it.
+        for id in ip(&format!("netns pids {}", self.name)).unwrap_or_default().split_whitespace() {
+            let _ = Command::new("kill").args(["-9", id]).stderr(Stdio::null()).status();
+        }
+        let _ = ip(&format!("netns del {}", self.name));
+    }
+}
+
+/// Runs `ip` with these words.
+fn ip(words: &str) -> Result<String, String> {
+    let output = Command::new("ip")
+        .args(words.split_whitespace())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("ip {words}: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("ip {words}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    }
+}
