@@ -1,1 +1,27 @@
-//! Multicast DNS (RFC 6762) for WebRTC host candidates, without I/O.
+//! Multicast DNS (RFC 6762, message format of RFC 1035) without I/O, for the names of WebRTC host candidates: a
+//! [`Querier`] that resolves `<uuid>.local` to an address.
+//!
+//! The contract of a machine holds (see `taut-sansio`): calls may come in any order, `now` never decreases and an older
+//! value counts as the newest seen, what comes in never makes an error and never panics, `poll_transmit` is called
+//! until it gives `None`, and after a call one polls transmit, event, timeout. Every query gives exactly one [`Event`].
+//!
+//! The caller opens a socket on [`LOCAL_V4`] that has joined the group of [`GROUP_V4`], sends what `poll_transmit`
+//! appends to the group, and hands in what comes in **from port 5353** (RFC 6762 section 6: responses from another port
+//! are to be ignored, and only the caller sees the port).
+
+mod name;
+mod querier;
+mod wire;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+pub use querier::{Event, MAX_QUERIES, Querier, QueryId, Stats};
+
+/// The port of multicast DNS (RFC 6762 section 3).
+const PORT: u16 = 5353;
+
+/// Where the socket is bound.
+pub const LOCAL_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT);
+
+/// The group that questions go to and answers come from (RFC 6762 section 3).
+pub const GROUP_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)), PORT);
