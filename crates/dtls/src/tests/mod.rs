@@ -1,0 +1,5 @@
+//! Sessions against each other, in virtual time.
+#![allow(clippy::disallowed_methods, reason = "a starting point for virtual time")]
+
+mod handshake;
+mod pair;
