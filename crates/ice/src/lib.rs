@@ -1,1 +1,55 @@
 //! Interactive Connectivity Establishment (RFC 8445), without I/O.
+//!
+//! [`Agent`] is a full agent for one component: it gathers host and server-reflexive candidates, trickles both ways
+//! (RFC 8838), checks pairs, nominates or follows, and keeps consent fresh (RFC 7675). It accepts lite and
+//! aggressively nominating peers, and answers checks before it knows the other side's credentials.
+//!
+//! It keeps the contract of `taut_sansio`: calls may come in any order; `now` never decreases, an older value counts
+//! as the newest seen; bytes are made in `poll_transmit`; bad input is dropped and counted in [`Stats`], and has no
+//! effect before its integrity held.
+//!
+//! # Bounds
+//!
+//! | What | Bound | When it is hit |
+//! |---|---|---|
+//! | remote candidates | [`MAX_REMOTE_CANDIDATES`] | the one with the lowest priority goes, valid ones stay |
+//! | pairs | [`Config::max_pairs`] | the one with the lowest priority goes, valid ones stay |
+//! | local candidates | [`MAX_LOCAL_CANDIDATES`] | learned ones are not added |
+//! | local addresses | [`MAX_LOCAL_ADDRESSES`] | further ones are ignored |
+//! | names being resolved | [`MAX_NAMES`] | further ones are dropped |
+//! | STUN servers | [`MAX_STUN_SERVERS`] | further ones are ignored |
+//! | questions to STUN servers | [`MAX_STUN_CLIENTS`] | further ones are not asked |
+//! | answers not yet polled | [`MAX_ANSWERS`] | further requests get none |
+//! | paths of early checks | [`MAX_EARLY_CHECKS`] | further ones are answered and forgotten |
+//! | length of a candidate's text | [`MAX_CANDIDATE_LEN`] | it does not parse |
+
+mod addresses;
+mod agent;
+mod candidate;
+mod checklist;
+mod checks;
+mod config;
+mod consent;
+mod credentials;
+mod event;
+mod gathering;
+mod naming;
+mod nomination;
+mod pacing;
+mod pair;
+mod stats;
+mod tables;
+
+pub use addresses::{InterfaceAddress, select_addresses};
+pub use agent::{AddCandidateError, Agent, MAX_LOCAL_ADDRESSES, MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES};
+pub use candidate::{
+    Candidate, CandidateAddress, CandidateKind, CandidateTransport, MAX_CANDIDATE_LEN, ParseCandidateError,
+    TcpType,
+};
+pub use checks::{MAX_ANSWERS, MAX_EARLY_CHECKS};
+pub use config::{Config, Host, Loopback, MAX_STUN_SERVERS, Role, StunServer};
+pub use credentials::Credentials;
+pub use event::{Event, GatheringState, ResolveId, State, Validation};
+pub use gathering::MAX_STUN_CLIENTS;
+pub use naming::MAX_NAMES;
+pub use stats::{CandidatePair, PairState, PairStats, Stats};

@@ -28,25 +28,25 @@ impl Default for Retransmission {
 
 impl Retransmission {
     /// Sets the initial RTO.
-    pub fn rto(mut self, rto: Duration) -> Self {
+    pub fn with_rto(mut self, rto: Duration) -> Self {
         self.rto = rto;
         self
     }
 
     /// Sets the largest interval between two transmissions.
-    pub fn max_interval(mut self, interval: Duration) -> Self {
+    pub fn with_max_interval(mut self, interval: Duration) -> Self {
         self.max_interval = interval;
         self
     }
 
     /// Sets how often the request is sent in all.
-    pub fn transmissions(mut self, transmissions: u32) -> Self {
+    pub fn with_transmissions(mut self, transmissions: u32) -> Self {
         self.transmissions = transmissions;
         self
     }
 
     /// Sets how many initial RTOs the last transmission is waited for.
-    pub fn last_wait(mut self, rtos: u32) -> Self {
+    pub fn with_last_wait(mut self, rtos: u32) -> Self {
         self.last_wait = rtos;
         self
     }

@@ -1,0 +1,510 @@
+//! The agent: what the composition calls, and the tables that the procedures work on.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use taut_sansio::net::{Path, Received, Transmit};
+use taut_sansio::rng::Rng;
+use taut_sansio::time::earliest;
+
+use crate::addresses::{may_send_to, plain};
+use crate::candidate::{Candidate, CandidateKind};
+use crate::checklist::Checklist;
+use crate::checks::{Answer, EarlyCheck};
+use crate::config::{Config, Loopback, Role};
+use crate::credentials::{Credentials, Generations};
+use crate::event::{Event, State, Validation};
+use crate::gathering::Gathering;
+use crate::naming::Naming;
+use crate::nomination::Nomination;
+use crate::pacing::Pacer;
+use crate::pair::{Pair, PairId};
+use crate::stats::{CandidatePair, PairStats, Stats};
+
+/// How many remote candidates are kept; those with the lowest priority go first.
+pub const MAX_REMOTE_CANDIDATES: usize = 100;
+
+/// How many local candidates are kept, learned ones included.
+pub const MAX_LOCAL_CANDIDATES: usize = 200;
+
+/// How many local addresses are used.
+pub const MAX_LOCAL_ADDRESSES: usize = 32;
+
+/// How many paths can be blocked at a time.
+const MAX_BLOCKED: usize = 128;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LocalId(u32);
+
+impl LocalId {
+    /// Takes the next number of `counter`.
+    pub(crate) fn next(counter: &mut u32) -> Self {
+        let id = *counter;
+        *counter = id.wrapping_add(1);
+        Self(id)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RemoteId(u32);
+
+impl RemoteId {
+    /// Takes the next number of `counter`.
+    pub(crate) fn next(counter: &mut u32) -> Self {
+        let id = *counter;
+        *counter = id.wrapping_add(1);
+        Self(id)
+    }
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub(crate) struct Base {
+    /// As it was given, with its scope.
+    pub(crate) address: SocketAddr,
+    /// Its host candidate.
+    pub(crate) host: LocalId,
+    /// The local preference (RFC 8445 section 5.1.2.1).
+    pub(crate) preference: u16,
+}
+
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) candidate: Candidate,
+    /// The candidate's address.
+    pub(crate) address: SocketAddr,
+    /// The socket that its packets leave from.
+    pub(crate) base: SocketAddr,
+    pub(crate) announced: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pub(crate) candidate: Candidate,
+    /// The candidate's address, without a scope.
+    pub(crate) address: SocketAddr,
+}
+
+/// Why a remote candidate was not taken. Nothing has changed; RFC 8839 section 5.1 has all of these ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddCandidateError {
+    /// The agent is closed or has failed.
+    #[error("the agent is closed or has failed")]
+    Closed,
+    /// It belongs to another ufrag.
+    #[error("the candidate belongs to another ufrag")]
+    Ufrag,
+    /// It is not for component 1.
+    #[error("the candidate is for a component that is not used")]
+    Component,
+    /// Its transport protocol is not UDP.
+    #[error("the candidate's transport protocol is not supported")]
+    Transport,
+    /// Its name is not under `.local`, or names are not to be resolved.
+    #[error("the candidate's name is not resolved")]
+    Name,
+    /// It has no port, or an address that is not that of one host.
+    #[error("the candidate's address cannot be used")]
+    Address,
+}
+
+/// A full ICE agent (RFC 8445) for one component, without I/O.
+///
+/// Commands: [`set_role`](Self::set_role), [`set_remote_credentials`](Self::set_remote_credentials),
+/// [`add_local_address`](Self::add_local_address), [`remove_local_address`](Self::remove_local_address),
+/// [`gather`](Self::gather), [`add_remote_candidate`](Self::add_remote_candidate),
+/// [`end_of_remote_candidates`](Self::end_of_remote_candidates), [`close`](Self::close). They may come in any order.
+///
+/// Input: [`handle_datagram`](Self::handle_datagram), [`handle_resolved`](Self::handle_resolved),
+/// [`handle_writable`](Self::handle_writable), [`handle_timeout`](Self::handle_timeout). After each of these and
+/// each command, poll [`poll_transmit`](Self::poll_transmit) until it returns `None`,
+/// [`poll_event`](Self::poll_event) likewise, and then [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct Agent {
+    pub(crate) config: Config,
+    pub(crate) rng: Rng,
+    pub(crate) newest: Option<Instant>,
+    pub(crate) role: Role,
+    /// The role that the application chose last; a role conflict may have changed it since.
+    pub(crate) commanded: Option<Role>,
+    pub(crate) tiebreaker: u64,
+    pub(crate) credentials: Generations,
+    pub(crate) bases: Vec<Base>,
+    pub(crate) locals: BTreeMap<LocalId, Local>,
+    pub(crate) remotes: BTreeMap<RemoteId, Remote>,
+    pub(crate) next_local: u32,
+    pub(crate) next_remote: u32,
+    /// What a foundation stands for, in the order of the foundations (RFC 8445 section 5.1.1.3).
+    pub(crate) foundations: Vec<(CandidateKind, IpAddr, Option<IpAddr>)>,
+    pub(crate) checklist: Checklist,
+    pub(crate) pacer: Pacer,
+    pub(crate) early: Vec<EarlyCheck>,
+    pub(crate) answers: VecDeque<Answer>,
+    pub(crate) nomination: Nomination,
+    /// A pair has been nominated: candidates that come now are not paired any more.
+    pub(crate) concluded: bool,
+    pub(crate) selected: Option<PairId>,
+    pub(crate) gathering: Gathering,
+    pub(crate) naming: Naming,
+    /// No more remote candidates will come.
+    pub(crate) remote_done: bool,
+    /// When the agent may fail for want of a valid pair (RFC 8863); set when checks begin.
+    pub(crate) patience: Option<Instant>,
+    pub(crate) state: State,
+    pub(crate) routes: BTreeSet<Path>,
+    pub(crate) blocked: BTreeSet<Path>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) stats: Stats,
+}
+
+impl Agent {
+    /// An agent with fresh credentials. It answers checks as soon as it has a local address.
+    pub fn new(config: Config, mut rng: Rng) -> Self {
+        Self {
+            newest: None,
+            role: Role::Controlled,
+            commanded: None,
+            tiebreaker: rng.u64(),
+            credentials: Generations::new(&mut rng),
+            bases: Vec::new(),
+            locals: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            next_local: 0,
+            next_remote: 0,
+            foundations: Vec::new(),
+            checklist: Checklist::default(),
+            pacer: Pacer::new(config.pace, config.burst),
+            early: Vec::new(),
+            answers: VecDeque::new(),
+            nomination: Nomination::Idle,
+            concluded: false,
+            selected: None,
+            gathering: Gathering::new(&config),
+            naming: Naming::new(rng.child()),
+            remote_done: false,
+            patience: None,
+            state: State::New,
+            routes: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            config,
+            rng,
+        }
+    }
+
+    /// Chooses the role. Choosing the same again changes nothing, not even what a role conflict has changed.
+    pub fn set_role(&mut self, now: Instant, role: Role) {
+        let now = self.tick(now);
+        if self.commanded != Some(role) {
+            self.commanded = Some(role);
+            if self.role != role {
+                self.switch_role(role);
+            }
+        }
+        self.reconcile(now);
+    }
+
+    /// Says what the other side signalled. Checks begin. A lite agent only answers (RFC 8445 section 2.5), so this
+    /// side takes the controlling role. Setting other credentials than before changes nothing: that is a restart.
+    pub fn set_remote_credentials(&mut self, now: Instant, credentials: Credentials, lite: bool) {
+        let now = self.tick(now);
+        if lite {
+            self.set_role(now, Role::Controlling);
+        }
+        if self.credentials.current().remote().is_some() || self.state.is_final() {
+            return;
+        }
+        let foreign: Vec<RemoteId> = self
+            .remotes
+            .iter()
+            .filter(|(_, remote)| remote.candidate.ufrag.as_ref().is_some_and(|u| *u != credentials.ufrag))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in foreign {
+            self.remove_remote(id);
+        }
+        self.credentials.current_mut().set_remote(credentials);
+        self.patience = now.checked_add(self.config.patience);
+        self.replay_early_checks(now);
+        self.reconcile(now);
+    }
+
+    /// Adds a bound UDP socket. Unspecified and multicast addresses, those without a port, loopback addresses
+    /// where the configuration excludes them, and more than [`MAX_LOCAL_ADDRESSES`] are ignored.
+    pub fn add_local_address(&mut self, now: Instant, base: SocketAddr) {
+        let now = self.tick(now);
+        let unwanted = plain(base).ip().is_loopback() && self.config.loopback == Loopback::Never;
+        if !may_send_to(base)
+            || unwanted
+            || self.base_of(base).is_some()
+            || self.bases.len() >= MAX_LOCAL_ADDRESSES
+            || self.state.is_final()
+        {
+            return;
+        }
+        let preference = self.free_preference(base);
+        let id = LocalId(self.next_local);
+        // The host candidate's base is itself; the entry must be there before the candidate is made.
+        self.bases.push(Base { address: base, host: id, preference });
+        if self.add_local(CandidateKind::Host, plain(base), id, None, None).is_none() {
+            self.bases.retain(|b| b.host != id);
+            return;
+        }
+        self.gather_on(id, base);
+        if !self.concluded {
+            self.pair_base(id);
+        }
+        self.reconcile(now);
+    }
+
+    /// Removes a socket with its candidates and pairs.
+    pub fn remove_local_address(&mut self, now: Instant, base: SocketAddr) {
+        let now = self.tick(now);
+        let Some((address, host)) = self.base_of(base).map(|base| (base.address, base.host)) else { return };
+        self.bases.retain(|base| base.host != host);
+        self.stop_gathering_on(host);
+        let pairs: Vec<PairId> =
+            self.checklist.iter().filter(|(_, pair)| pair.path.local == address).map(|(id, _)| id).collect();
+        for id in pairs {
+            self.remove_pair(id);
+        }
+        self.locals.retain(|_, local| local.base != address);
+        let routes: Vec<Path> = self.routes.iter().filter(|path| path.local == address).copied().collect();
+        self.early.retain(|early| early.path.local != address);
+        self.answers.retain(|answer| answer.path().local != address);
+        for path in routes {
+            self.remove_route(&path);
+        }
+        self.reconcile(now);
+    }
+
+    /// Adds a candidate of the other side. What is over a bound is dropped and counted.
+    ///
+    /// # Errors
+    /// If the candidate is not one that this agent can use; nothing has changed then.
+    pub fn add_remote_candidate(
+        &mut self,
+        now: Instant,
+        candidate: Candidate,
+    ) -> Result<(), AddCandidateError> {
+        let now = self.tick(now);
+        let added = self.take_candidate(now, candidate);
+        self.reconcile(now);
+        added
+    }
+
+    /// Says that no more remote candidates will come.
+    pub fn end_of_remote_candidates(&mut self, now: Instant) {
+        let now = self.tick(now);
+        self.remote_done = true;
+        self.reconcile(now);
+    }
+
+    /// Closes the agent: nothing is sent or answered any more.
+    pub fn close(&mut self, now: Instant) {
+        let _ = self.tick(now);
+        for path in std::mem::take(&mut self.routes) {
+            self.events.push_back(Event::RouteRemoved(path));
+        }
+        self.checklist = Checklist::default();
+        self.selected = None;
+        self.early.clear();
+        self.answers.clear();
+        self.gathering.stop();
+        self.naming.stop();
+        self.set_state(State::Closed);
+    }
+
+    /// Takes a datagram: STUN, or multicast DNS where the local port is 5353.
+    pub fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
+        let now = self.tick(meta.at);
+        if self.state == State::Closed {
+            return;
+        }
+        if meta.path.local.port() == taut_mdns::LOCAL_V4.port() {
+            self.on_multicast(now, meta.path.remote, &datagram);
+        } else if self.is_possible_source(meta.path.remote) {
+            // What has run out by now has run out, even if the timer comes late.
+            self.expire_consent(now);
+            match self.canonical(meta.path) {
+                None => self.stats.dropped_unknown_local = self.stats.dropped_unknown_local.saturating_add(1),
+                Some(path) if self.offer_to_servers(Received { path, ..meta }, &datagram) => {}
+                Some(path) => self.on_stun(now, path, &datagram),
+            }
+        }
+        self.reconcile(now);
+    }
+
+    /// Says whether the socket can take more on this path. A blocked path is skipped.
+    pub fn handle_writable(&mut self, path: Path, writable: bool) {
+        if writable {
+            self.blocked.remove(&path);
+        } else if self.blocked.len() < MAX_BLOCKED {
+            self.blocked.insert(path);
+        }
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        self.reconcile(now);
+    }
+
+    /// Appends the next datagram. Answers come first, then checks and consent, then questions to servers.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        _max_segments: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let now = self.tick(now);
+        if self.state == State::Closed {
+            return None;
+        }
+        let transmit = self
+            .poll_answer(out)
+            .or_else(|| self.poll_check(now, out))
+            .or_else(|| self.poll_gathering(now, out))
+            .or_else(|| self.poll_naming(now, out));
+        if transmit.is_none() {
+            // Transactions may have run out while looking for something to send.
+            self.reconcile(now);
+        }
+        transmit
+    }
+
+    /// What happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.state == State::Closed {
+            return None;
+        }
+        let mut next = earliest(self.gathering.poll_timeout(), self.naming.poll_timeout());
+        if self.state == State::Failed {
+            return next;
+        }
+        if self.selected.is_none() {
+            next = earliest(next, self.patience);
+        }
+        if let Nomination::Patient(until) = self.nomination {
+            next = earliest(next, Some(until));
+        }
+        if !self.can_check() {
+            return next;
+        }
+        if self.checklist.next(|pair| !self.blocked.contains(&pair.path)).is_some() {
+            next = earliest(next, self.pacer.next().or(self.newest));
+        }
+        self.checklist.iter().fold(next, |next, (id, pair)| earliest(next, self.pair_timeout(id, pair)))
+    }
+
+    fn pair_timeout(&self, id: PairId, pair: &Pair) -> Option<Instant> {
+        let blocked = self.blocked.contains(&pair.path);
+        let check = pair.check().filter(|_| !blocked).map(|check| check.transaction.timeout());
+        let mut next = earliest(check, self.lapses(pair));
+        if self.selected == Some(id) {
+            let consent = pair.valid().filter(|_| !blocked).map(|valid| valid.consent.next());
+            next = earliest(next, consent);
+            // Of these only the ones to come matter: the others have had their effect.
+            let doubts = [self.disconnects_at(pair), self.doubted_at(pair)];
+            let to_come = doubts.into_iter().flatten().filter(|at| self.newest.is_some_and(|now| *at > now));
+            next = to_come.fold(next, |next, at| earliest(next, Some(at)));
+        }
+        next
+    }
+
+    /// What to signal to the other side.
+    pub fn local_credentials(&self) -> &Credentials {
+        &self.credentials.current().local
+    }
+
+    /// The role, controlled until chosen.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Where data goes now: the nominated pair, before that the best valid one.
+    pub fn selected_path(&self) -> Option<Path> {
+        self.selected.and_then(|id| self.checklist.get(id)).map(|pair| pair.path)
+    }
+
+    /// The candidates of the pair that data takes.
+    pub fn selected_pair(&self) -> Option<CandidatePair> {
+        self.selected.and_then(|id| self.checklist.get(id)).and_then(|pair| self.candidates_of(pair))
+    }
+
+    /// How far a path is to be trusted.
+    pub fn validation(&self, path: &Path) -> Validation {
+        let Some(path) = self.canonical(*path) else { return Validation::Unknown };
+        let pair = self.checklist.by_path(&path).and_then(|id| self.checklist.get(id));
+        match pair {
+            Some(pair) if pair.valid().is_some() => Validation::Validated,
+            Some(pair) if pair.authenticated => Validation::Authenticated,
+            _ if self.early.iter().any(|early| early.path == path) => Validation::Authenticated,
+            _ => Validation::Unknown,
+        }
+    }
+
+    /// The newest round-trip time on the selected pair.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.selected.and_then(|id| self.checklist.get(id)).and_then(|pair| pair.counters.current_rtt)
+    }
+
+    /// The local candidates that were told of.
+    pub fn local_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.locals.values().filter(|local| local.announced).map(|local| &local.candidate)
+    }
+
+    /// The remote candidates, learned ones included, names once they are resolved.
+    pub fn remote_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.remotes.values().map(|remote| &remote.candidate)
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// All pairs and what was counted on them.
+    pub fn pair_stats(&self) -> Vec<PairStats> {
+        let stats = |(id, pair): (PairId, &Pair)| {
+            let counters = pair.counters;
+            Some(PairStats {
+                pair: self.candidates_of(pair)?,
+                path: pair.path,
+                state: pair.state(),
+                priority: pair.priority,
+                nominated: pair.is_nominated(),
+                selected: self.selected == Some(id),
+                requests_sent: counters.requests_sent,
+                requests_received: counters.requests_received,
+                responses_sent: counters.responses_sent,
+                responses_received: counters.responses_received,
+                consent_requests_sent: counters.consent_requests_sent,
+                current_rtt: counters.current_rtt,
+                total_rtt: counters.total_rtt,
+                rtt_measurements: counters.rtt_measurements,
+            })
+        };
+        self.checklist.iter().filter_map(stats).collect()
+    }
+
+    fn candidates_of(&self, pair: &Pair) -> Option<CandidatePair> {
+        let local = self.locals.get(&pair.valid().map_or(pair.local, |valid| valid.mapped))?;
+        let remote = self.remotes.get(&pair.remote)?;
+        Some(CandidatePair { local: local.candidate.clone(), remote: remote.candidate.clone() })
+    }
+}

@@ -1,0 +1,220 @@
+//! The checklist (RFC 8445 section 6.1.2): forming, ordering, pruning and bounding pairs, and whose turn it is.
+//!
+//! There is one component, so freezing (section 6.1.2.6) only puts off pairs whose foundation another pair already
+//! stands for: they are checked once no pair is waiting, and not only after the other one failed, because some
+//! implementations give all candidates one foundation.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use taut_sansio::net::Path;
+
+use crate::addresses::{can_pair, scoped};
+use crate::agent::{Agent, LocalId, RemoteId};
+use crate::candidate::pair_priority;
+use crate::config::Role;
+use crate::pair::{Pair, PairId, Status};
+
+#[derive(Debug, Default)]
+pub(crate) struct Checklist {
+    pairs: BTreeMap<PairId, Pair>,
+    /// Pairs that the other side checked, or that are to be nominated (section 6.1.4.1). Each at most once.
+    triggered: VecDeque<PairId>,
+    next_id: u32,
+}
+
+impl Checklist {
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
+        self.pairs.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
+        self.pairs.get_mut(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PairId, &Pair)> {
+        self.pairs.iter().map(|(id, pair)| (*id, pair))
+    }
+
+    pub(crate) fn by_path(&self, path: &Path) -> Option<PairId> {
+        self.iter().find(|(_, pair)| pair.path == *path).map(|(id, _)| id)
+    }
+
+    pub(crate) fn insert(&mut self, pair: Pair) -> PairId {
+        let id = PairId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        self.pairs.insert(id, pair);
+        id
+    }
+
+    pub(crate) fn remove(&mut self, id: PairId) -> Option<Pair> {
+        self.triggered.retain(|triggered| *triggered != id);
+        self.pairs.remove(&id)
+    }
+
+    pub(crate) fn trigger(&mut self, id: PairId) {
+        if !self.triggered.contains(&id) {
+            self.triggered.push_back(id);
+        }
+    }
+
+    /// Before all others.
+    pub(crate) fn trigger_first(&mut self, id: PairId) {
+        self.triggered.retain(|triggered| *triggered != id);
+        self.triggered.push_front(id);
+    }
+
+    /// True if the pair has been put in front for a check of its own.
+    pub(crate) fn is_triggered(&self, id: PairId) -> bool {
+        self.triggered.contains(&id)
+    }
+
+    /// The pair to start a check on (section 6.1.4.2), which `allowed` holds for: the triggered ones in their
+    /// order, then the waiting one with the highest priority, then a frozen one.
+    pub(crate) fn next(&self, allowed: impl Fn(&Pair) -> bool) -> Option<PairId> {
+        let fits = |id: &PairId| self.pairs.get(id).is_some_and(&allowed);
+        if let Some(id) = self.triggered.iter().copied().find(fits) {
+            return Some(id);
+        }
+        let best = |wanted: fn(&Status) -> bool| {
+            let open = self.iter().filter(|(_, pair)| wanted(&pair.status) && allowed(pair));
+            open.max_by_key(|(_, pair)| pair.priority).map(|(id, _)| id)
+        };
+        best(|status| matches!(status, Status::Waiting)).or_else(|| best(|s| matches!(s, Status::Frozen)))
+    }
+
+    pub(crate) fn untrigger(&mut self, id: PairId) {
+        self.triggered.retain(|triggered| *triggered != id);
+    }
+}
+
+impl Agent {
+    /// Pairs a new remote candidate with every base.
+    pub(crate) fn pair_remote(&mut self, remote: RemoteId) {
+        let hosts: Vec<LocalId> = self.bases.iter().map(|base| base.host).collect();
+        for host in hosts {
+            self.add_pair(host, remote);
+        }
+    }
+
+    /// Pairs a new base with every remote candidate.
+    pub(crate) fn pair_base(&mut self, host: LocalId) {
+        let remotes: Vec<RemoteId> = self.remotes.keys().copied().collect();
+        for remote in remotes {
+            self.add_pair(host, remote);
+        }
+    }
+
+    /// Forms a pair unless there is one on its path, it cannot work, or it is the worst of too many.
+    pub(crate) fn add_pair(&mut self, host: LocalId, remote: RemoteId) -> Option<PairId> {
+        let base = self.locals.get(&host)?.base;
+        let far = self.remotes.get(&remote)?.address;
+        if !can_pair(base, far) {
+            return None;
+        }
+        let path = Path::udp(base, scoped(base, far));
+        if let Some(id) = self.checklist.by_path(&path) {
+            return Some(id);
+        }
+        let priority = self.priority_of(host, remote)?;
+        if self.checklist.len() >= self.config.max_pairs && !self.make_room(priority) {
+            self.stats.dropped_pairs = self.stats.dropped_pairs.saturating_add(1);
+            return None;
+        }
+        let status = if self.has_foundation_mate(host, remote) { Status::Frozen } else { Status::Waiting };
+        Some(self.checklist.insert(Pair::new(host, remote, path, priority, status)))
+    }
+
+    /// Removes the worst pair that is not valid, if it is worse than `priority`.
+    fn make_room(&mut self, priority: u64) -> bool {
+        let expendable = self.checklist.iter().filter(|(_, pair)| pair.valid().is_none());
+        let Some((worst, lowest)) =
+            expendable.map(|(id, pair)| (id, pair.priority)).min_by_key(|(_, priority)| *priority)
+        else {
+            return false;
+        };
+        if lowest >= priority {
+            return false;
+        }
+        self.stats.dropped_pairs = self.stats.dropped_pairs.saturating_add(1);
+        self.remove_pair(worst);
+        true
+    }
+
+    fn has_foundation_mate(&self, host: LocalId, remote: RemoteId) -> bool {
+        let foundation = |local, remote| {
+            let local = self.locals.get(local).map(|local| &local.candidate.foundation);
+            local.zip(self.remotes.get(remote).map(|remote| &remote.candidate.foundation))
+        };
+        let ours = foundation(&host, &remote);
+        self.checklist.iter().any(|(_, pair)| {
+            matches!(pair.status, Status::Waiting | Status::InProgress(_))
+                && foundation(&pair.local, &pair.remote) == ours
+        })
+    }
+
+    fn priority_of(&self, local: LocalId, remote: RemoteId) -> Option<u64> {
+        let local = self.locals.get(&local)?.candidate.priority;
+        let remote = self.remotes.get(&remote)?.candidate.priority;
+        Some(match self.role {
+            Role::Controlling => pair_priority(local, remote),
+            Role::Controlled => pair_priority(remote, local),
+        })
+    }
+
+    /// Computes all priorities anew, after a change of role or of a candidate. That of a valid pair is that of the
+    /// local candidate as the other side sees it (section 7.2.5.3.2).
+    pub(crate) fn reprioritise(&mut self) {
+        let ids: Vec<PairId> = self.checklist.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let Some(pair) = self.checklist.get(id) else { continue };
+            let local = pair.valid().map_or(pair.local, |valid| valid.mapped);
+            let priority = self.priority_of(local, pair.remote);
+            if let (Some(priority), Some(pair)) = (priority, self.checklist.get_mut(id)) {
+                pair.priority = priority;
+            }
+        }
+    }
+
+    /// Unfreezes the pairs that have the foundation of a pair that succeeded (section 7.2.5.3.3).
+    pub(crate) fn unfreeze_mates(&mut self, id: PairId) {
+        let foundation = |agent: &Self, pair: &Pair| {
+            let local = agent.locals.get(&pair.local).map(|local| local.candidate.foundation.clone());
+            local.zip(agent.remotes.get(&pair.remote).map(|remote| remote.candidate.foundation.clone()))
+        };
+        let Some(ours) = self.checklist.get(id).and_then(|pair| foundation(self, pair)) else { return };
+        let mates: Vec<PairId> = self
+            .checklist
+            .iter()
+            .filter(|(_, pair)| matches!(pair.status, Status::Frozen))
+            .filter(|(_, pair)| foundation(self, pair).as_ref() == Some(&ours))
+            .map(|(id, _)| id)
+            .collect();
+        for mate in mates {
+            if let Some(pair) = self.checklist.get_mut(mate) {
+                pair.status = Status::Waiting;
+            }
+        }
+    }
+
+    /// Removes a pair and its route.
+    pub(crate) fn remove_pair(&mut self, id: PairId) {
+        if let Some(pair) = self.checklist.remove(id) {
+            self.remove_route(&pair.path);
+        }
+    }
+
+    /// Ends a pair: it is failed or revoked from now on, and its route is gone.
+    pub(crate) fn end_pair(&mut self, id: PairId, status: Status) {
+        self.checklist.untrigger(id);
+        let Some(pair) = self.checklist.get_mut(id) else { return };
+        pair.status = status;
+        pair.cancelled.clear();
+        pair.authenticated = false;
+        let path = pair.path;
+        self.remove_route(&path);
+    }
+}

@@ -1,0 +1,173 @@
+//! What the application chooses.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use taut_stun::Retransmission;
+
+/// How many STUN servers are asked; further ones are not.
+pub const MAX_STUN_SERVERS: usize = 8;
+
+/// Who is to nominate (RFC 8445 section 6.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Nominates.
+    Controlling,
+    /// Follows.
+    Controlled,
+}
+
+impl Role {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Controlling => Self::Controlled,
+            Self::Controlled => Self::Controlling,
+        }
+    }
+}
+
+/// Whether addresses that lead to this host only are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Loopback {
+    /// Only where there is no other interface.
+    #[default]
+    Auto,
+    /// Always, after all others.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A host, named or numbered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A name, to be resolved by the application.
+    Name(String),
+    /// An address.
+    Ip(IpAddr),
+}
+
+/// A STUN server (RFC 7064).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StunServer {
+    /// Its host.
+    pub host: Host,
+    /// Its port, 3478 where the URL has none.
+    pub port: u16,
+}
+
+impl fmt::Display for StunServer {
+    /// The URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Name(name) => write!(f, "stun:{name}:{}", self.port),
+            Host::Ip(IpAddr::V6(ip)) => write!(f, "stun:[{ip}]:{}", self.port),
+            Host::Ip(IpAddr::V4(ip)) => write!(f, "stun:{ip}:{}", self.port),
+        }
+    }
+}
+
+/// The configuration of an [`Agent`](crate::Agent).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The STUN servers, of which the first [`MAX_STUN_SERVERS`] are asked.
+    pub stun_servers: Vec<StunServer>,
+    /// Whether loopback addresses are used.
+    pub loopback: Loopback,
+    /// Whether candidates with names under `.local` are resolved by multicast DNS.
+    pub mdns: bool,
+    /// The pace (`Ta`, RFC 8445 section 14.2) of new transactions once the first [`burst`](Self::burst) are out.
+    pub pace: Duration,
+    /// How many new transactions may go at once.
+    pub burst: u32,
+    /// How many pairs are kept (RFC 8445 section 6.1.2.5); those of the lowest priority go first.
+    pub max_pairs: usize,
+    /// How a check is repeated.
+    pub check_retransmission: Retransmission,
+    /// How a request to a STUN server is repeated.
+    pub gather_retransmission: Retransmission,
+    /// How often an idle reflexive address is refreshed at its STUN server (RFC 8445 section 11).
+    pub keepalive: Duration,
+    /// How long the controlling side waits for a better pair after the first valid one.
+    pub nomination_patience: Duration,
+    /// How long checks are given before the agent fails (RFC 8863 section 4).
+    pub patience: Duration,
+    /// How long a consent request may stay unanswered before the state is disconnected.
+    pub disconnected_after: Duration,
+    /// How long after the last answer consent lapses (RFC 7675 section 5.1).
+    pub consent_expiry: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            stun_servers: Vec::new(),
+            loopback: Loopback::Auto,
+            mdns: true,
+            // RFC 8445 section 14.2.
+            pace: Duration::from_millis(50),
+            // The pairs of two hosts with two or three addresses each go at once.
+            burst: 10,
+            // RFC 8445 section 6.1.2.5.
+            max_pairs: 100,
+            // RFC 8489's 500 ms and 39.5 s, but never more than 2 s between: a lossy path is found sooner.
+            check_retransmission: Retransmission::default()
+                .with_max_interval(Duration::from_secs(2))
+                .with_transmissions(18),
+            // 9.5 s, so that an application that waits for the end of gathering need not wait 39.5 s.
+            gather_retransmission: Retransmission::default().with_transmissions(5).with_last_wait(4),
+            // RFC 8445 section 11: Tr SHOULD be 15 s.
+            keepalive: Duration::from_secs(15),
+            nomination_patience: Duration::from_millis(50),
+            // RFC 8863 section 4.
+            patience: Duration::from_millis(39_500),
+            disconnected_after: Duration::from_secs(5),
+            // RFC 7675 section 5.1.
+            consent_expiry: Duration::from_secs(30),
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$meta:meta])* $name:ident: $field:ident = $type:ty;)*) => {
+        impl Config {
+            $($(#[$meta])*
+            pub fn $name(mut self, $field: $type) -> Self {
+                self.$field = $field;
+                self
+            })*
+        }
+    };
+}
+
+setters! {
+    /// Sets the STUN servers.
+    with_stun_servers: stun_servers = Vec<StunServer>;
+    /// Sets whether loopback addresses are used.
+    with_loopback: loopback = Loopback;
+    /// Sets whether names under `.local` are resolved.
+    with_mdns: mdns = bool;
+    /// Sets the pace of new transactions.
+    with_pace: pace = Duration;
+    /// Sets how many new transactions may go at once.
+    with_burst: burst = u32;
+    /// Sets how many pairs are kept.
+    with_max_pairs: max_pairs = usize;
+    /// Sets how a check is repeated.
+    with_check_retransmission: check_retransmission = Retransmission;
+    /// Sets how a request to a STUN server is repeated.
+    with_gather_retransmission: gather_retransmission = Retransmission;
+    /// Sets how often an idle reflexive address is refreshed.
+    with_keepalive: keepalive = Duration;
+    /// Sets how long the controlling side waits for a better pair.
+    with_nomination_patience: nomination_patience = Duration;
+    /// Sets how long checks are given before the agent fails.
+    with_patience: patience = Duration;
+    /// Sets how long a consent request may stay unanswered.
+    with_disconnected_after: disconnected_after = Duration;
+    /// Sets how long after the last answer consent lapses.
+    with_consent_expiry: consent_expiry = Duration;
+}

@@ -1,0 +1,128 @@
+//! Credentials (RFC 8445 section 5.3): a list of generations, of which a restart would add one.
+
+use taut_sansio::rng::Rng;
+use taut_stun::Key;
+
+/// The characters of our ufrag, six bits each. An endpoint that many agents share routes by it, so it has more
+/// than the 24 bits that RFC 8445 section 5.3 asks for.
+const UFRAG_CHARS: usize = 8;
+
+/// The characters of our password: 144 bits, at least 128 are asked for.
+const PWD_CHARS: usize = 24;
+
+/// A ufrag and its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user name fragment.
+    pub ufrag: String,
+    /// The password.
+    pub pwd: String,
+}
+
+impl Credentials {
+    /// Fresh ones.
+    pub(crate) fn generate(rng: &mut Rng) -> Self {
+        Self { ufrag: rng.ice_chars(UFRAG_CHARS), pwd: rng.ice_chars(PWD_CHARS) }
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
+    }
+}
+
+/// What is known of the other side in one generation.
+#[derive(Debug, Clone)]
+pub(crate) enum RemoteSide {
+    /// Nothing yet: its checks can be answered, but it cannot be checked.
+    Unknown,
+    /// Its credentials.
+    Known(RemoteCredentials),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteCredentials {
+    pub(crate) credentials: Credentials,
+    /// The password, ready for use.
+    pub(crate) key: Key,
+    /// The USERNAME of our requests: its ufrag, a colon, ours (RFC 8445 section 7.2.2).
+    pub(crate) username: String,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Generation {
+    pub(crate) local: Credentials,
+    /// Our password, ready for use.
+    pub(crate) local_key: Key,
+    pub(crate) remote: RemoteSide,
+}
+
+impl Generation {
+    fn new(rng: &mut Rng) -> Self {
+        let local = Credentials::generate(rng);
+        Self { local_key: Key::short_term(&local.pwd), local, remote: RemoteSide::Unknown }
+    }
+
+    pub(crate) fn remote(&self) -> Option<&RemoteCredentials> {
+        match &self.remote {
+            RemoteSide::Unknown => None,
+            RemoteSide::Known(remote) => Some(remote),
+        }
+    }
+
+    pub(crate) fn set_remote(&mut self, credentials: Credentials) {
+        let key = Key::short_term(&credentials.pwd);
+        let username = format!("{}:{}", credentials.ufrag, self.local.ufrag);
+        self.remote = RemoteSide::Known(RemoteCredentials { credentials, key, username });
+    }
+}
+
+/// All generations of credentials, the newest last. Never empty.
+#[derive(Debug)]
+pub(crate) struct Generations {
+    list: Vec<Generation>,
+}
+
+impl Generations {
+    pub(crate) fn new(rng: &mut Rng) -> Self {
+        Self { list: vec![Generation::new(rng)] }
+    }
+
+    #[allow(clippy::expect_used, reason = "made with one generation, and none is ever taken out")]
+    pub(crate) fn current(&self) -> &Generation {
+        self.list.last().expect("never empty")
+    }
+
+    #[allow(clippy::expect_used, reason = "made with one generation, and none is ever taken out")]
+    pub(crate) fn current_mut(&mut self) -> &mut Generation {
+        self.list.last_mut().expect("never empty")
+    }
+
+    /// The generation that has this local ufrag, and its place.
+    pub(crate) fn by_local_ufrag(&self, ufrag: &str) -> Option<(usize, &Generation)> {
+        self.list.iter().enumerate().find(|(_, generation)| generation.local.ufrag == ufrag)
+    }
+
+    pub(crate) fn get(&self, place: usize) -> Option<&Generation> {
+        self.list.get(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_credentials_differ_and_hide() {
+        let mut rng = Rng::from_u64(1);
+        let (a, b) = (Credentials::generate(&mut rng), Credentials::generate(&mut rng));
+        assert_ne!(a, b);
+        assert!(a.ufrag.len() >= 4 && a.pwd.len() >= 22);
+        assert!(!format!("{a:?}").contains(&a.pwd));
+        let mut generations = Generations::new(&mut rng);
+        generations.current_mut().set_remote(b.clone());
+        assert!(!format!("{generations:?}").contains(&b.pwd));
+    }
+}

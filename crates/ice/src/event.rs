@@ -1,0 +1,93 @@
+//! What the agent tells, and the states it tells of.
+
+use std::net::SocketAddr;
+
+use taut_sansio::net::Path;
+
+use crate::candidate::Candidate;
+
+/// The state of the agent, in the words of the W3C API (webrtc-pc section 5.6.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing to check yet.
+    New,
+    /// Checking pairs; none is valid.
+    Checking,
+    /// There is a valid pair.
+    Connected,
+    /// There is a nominated pair, and no candidate is still to come from either side.
+    Completed,
+    /// The pair in use does not answer at the moment.
+    Disconnected,
+    /// No pair works, or consent lapsed. Final.
+    Failed,
+    /// Closed by the application. Final.
+    Closed,
+}
+
+/// The state of gathering (webrtc-pc section 5.6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GatheringState {
+    /// Not begun.
+    New,
+    /// Candidates are being gathered.
+    Gathering,
+    /// There are no more.
+    Complete,
+}
+
+/// How far a path is to be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Validation {
+    /// Not at all.
+    Unknown,
+    /// A check with the right credentials came from there. That does not say that it leads there.
+    Authenticated,
+    /// A check of ours was answered from there, and consent holds: data may be sent.
+    Validated,
+}
+
+/// A question to a resolver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResolveId(pub(crate) u32);
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A local candidate was found.
+    LocalCandidate(Candidate),
+    /// The state of gathering changed.
+    GatheringStateChanged(GatheringState),
+    /// The state changed.
+    StateChanged(State),
+    /// Data goes another way from now on.
+    SelectedPairChanged {
+        /// Which.
+        path: Path,
+    },
+    /// Datagrams on this path belong to this agent: a check with valid integrity came in, or an answer.
+    RouteAdded(Path),
+    /// Datagrams on this path no longer belong to this agent.
+    RouteRemoved(Path),
+    /// Resolve a name and answer with [`Agent::handle_resolved`](crate::Agent::handle_resolved).
+    Resolve {
+        /// The question.
+        id: ResolveId,
+        /// The name.
+        host: String,
+    },
+    /// Open the multicast DNS socket: datagrams to and from [`taut_mdns::LOCAL_V4`] follow. Told once.
+    MulticastWanted,
+    /// Gathering failed in part (webrtc-pc section 4.8.2).
+    CandidateError {
+        /// The URL of the server.
+        url: String,
+        /// The local address it was asked from.
+        address: Option<SocketAddr>,
+        /// The code of the server's answer, or 701 where there was none.
+        code: u16,
+        /// The reason.
+        text: String,
+    },
+}

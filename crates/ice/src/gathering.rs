@@ -1,0 +1,299 @@
+//! Gathering (RFC 8445 section 5.1.1): host candidates at once, server-reflexive ones as the servers answer.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use taut_sansio::net::{Path, Received, Transmit};
+use taut_sansio::time::earliest;
+use taut_stun::binding::{Client, Event as Answer};
+
+use crate::addresses::{can_pair, may_send_to, plain, scoped};
+use crate::agent::{Agent, LocalId};
+use crate::candidate::CandidateKind;
+use crate::config::{Config, Host, MAX_STUN_SERVERS};
+use crate::event::{Event, GatheringState, ResolveId};
+use crate::pacing::Pacer;
+
+/// How many questions to STUN servers, local addresses times servers, are asked; further ones are not.
+pub const MAX_STUN_CLIENTS: usize = 64;
+
+/// How long the application may take to resolve the name of a STUN server.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// No answer at all (webrtc-pc section 4.8.2).
+const UNREACHABLE: u16 = 701;
+
+#[derive(Debug)]
+struct Asking {
+    client: Client,
+    host: LocalId,
+    /// Which server, for the texts.
+    server: usize,
+    answered: bool,
+}
+
+#[derive(Debug)]
+struct Question {
+    host: LocalId,
+    base: SocketAddr,
+    server: usize,
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Lookup {
+    server: usize,
+    until: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Gathering {
+    begun: bool,
+    told: GatheringState,
+    /// The addresses of the servers that are known so far.
+    servers: Vec<(usize, SocketAddr)>,
+    lookups: BTreeMap<ResolveId, Lookup>,
+    queue: VecDeque<Question>,
+    clients: Vec<Asking>,
+    pacer: Pacer,
+    next_lookup: u32,
+}
+
+impl Gathering {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            begun: false,
+            told: GatheringState::New,
+            servers: Vec::new(),
+            lookups: BTreeMap::new(),
+            queue: VecDeque::new(),
+            clients: Vec::new(),
+            pacer: Pacer::new(config.pace, config.burst),
+            next_lookup: 0,
+        }
+    }
+
+    pub(crate) fn state(&self) -> GatheringState {
+        if !self.begun {
+            GatheringState::New
+        } else if self.lookups.is_empty()
+            && self.queue.is_empty()
+            && self.clients.iter().all(|asking| asking.answered)
+        {
+            GatheringState::Complete
+        } else {
+            GatheringState::Gathering
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let lookups = self.lookups.values().map(|lookup| lookup.until).min();
+        let clients = self.clients.iter().filter_map(|asking| asking.client.poll_timeout()).min();
+        let queue = self.queue.front().and_then(|_| self.pacer.next());
+        earliest(earliest(lookups, clients), queue)
+    }
+
+    /// Forgets everything under way.
+    pub(crate) fn stop(&mut self) {
+        self.lookups.clear();
+        self.queue.clear();
+        self.clients.clear();
+    }
+}
+
+impl Agent {
+    /// Begins to gather: [`Event::LocalCandidate`] follows for every candidate, and
+    /// [`GatheringState::Complete`] when there are no more. Addresses that are added later give candidates, too.
+    pub fn gather(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if self.gathering.begun || self.state.is_final() {
+            return;
+        }
+        self.gathering.begun = true;
+        let hosts: Vec<LocalId> = self.bases.iter().map(|base| base.host).collect();
+        for host in hosts {
+            self.announce(host);
+        }
+        let servers: Vec<_> =
+            self.config.stun_servers.iter().take(MAX_STUN_SERVERS).cloned().enumerate().collect();
+        self.tell_gathering_state();
+        for (server, stun_server) in servers {
+            match stun_server.host {
+                Host::Ip(ip) => self.add_server(server, SocketAddr::new(ip, stun_server.port)),
+                Host::Name(host) => {
+                    let id = ResolveId(self.gathering.next_lookup);
+                    self.gathering.next_lookup = self.gathering.next_lookup.wrapping_add(1);
+                    self.gathering.lookups.insert(id, Lookup { server, until: now + RESOLVE_TIMEOUT });
+                    self.events.push_back(Event::Resolve { id, host });
+                }
+            }
+        }
+        self.reconcile(now);
+    }
+
+    /// The answer to [`Event::Resolve`]: the addresses, or that there are none.
+    #[allow(clippy::result_unit_err, reason = "why a name has no address makes no difference here")]
+    pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: Result<Vec<IpAddr>, ()>) {
+        let now = self.tick(now);
+        let Some(lookup) = self.gathering.lookups.remove(&id) else { return };
+        let addresses = addresses.unwrap_or_default();
+        // One address of each family stands for the server: its others would only be asked the same.
+        let of = |v4: bool| addresses.iter().map(IpAddr::to_canonical).find(|ip| ip.is_ipv4() == v4);
+        let chosen = [of(false), of(true)];
+        if chosen.iter().all(Option::is_none) {
+            self.candidate_error(lookup.server, None, UNREACHABLE, "the name of the server has no address");
+        }
+        let port = self.config.stun_servers.get(lookup.server).map_or(0, |server| server.port);
+        for ip in chosen.into_iter().flatten() {
+            self.add_server(lookup.server, SocketAddr::new(ip, port));
+        }
+        self.reconcile(now);
+    }
+
+    /// The state of gathering.
+    pub fn gathering_state(&self) -> GatheringState {
+        self.gathering.state()
+    }
+
+    fn add_server(&mut self, server: usize, address: SocketAddr) {
+        let address = plain(address);
+        if !may_send_to(address) {
+            return self.candidate_error(
+                server,
+                None,
+                UNREACHABLE,
+                "the address of the server cannot be used",
+            );
+        }
+        self.gathering.servers.push((server, address));
+        let hosts: Vec<(LocalId, SocketAddr)> =
+            self.bases.iter().map(|base| (base.host, base.address)).collect();
+        for (host, base) in hosts {
+            self.ask_server(host, base, server, address);
+        }
+    }
+
+    /// A base was added: its candidate, and what the servers say of it.
+    pub(crate) fn gather_on(&mut self, host: LocalId, base: SocketAddr) {
+        if !self.gathering.begun {
+            return;
+        }
+        self.announce(host);
+        for (server, address) in self.gathering.servers.clone() {
+            self.ask_server(host, base, server, address);
+        }
+    }
+
+    fn ask_server(&mut self, host: LocalId, base: SocketAddr, server: usize, address: SocketAddr) {
+        let asked = self.gathering.queue.len().saturating_add(self.gathering.clients.len());
+        if can_pair(base, address) && asked < MAX_STUN_CLIENTS {
+            self.gathering.queue.push_back(Question { host, base, server, address });
+        }
+    }
+
+    /// A base was removed.
+    pub(crate) fn stop_gathering_on(&mut self, host: LocalId) {
+        self.gathering.queue.retain(|question| question.host != host);
+        self.gathering.clients.retain(|asking| asking.host != host);
+    }
+
+    /// A pair is nominated: what the servers said need not be kept alive any longer.
+    pub(crate) fn stop_keepalives(&mut self) {
+        self.gathering.clients.retain(|asking| !asking.answered);
+    }
+
+    fn announce(&mut self, host: LocalId) {
+        let Some(local) = self.locals.get_mut(&host) else { return };
+        local.announced = true;
+        self.events.push_back(Event::LocalCandidate(local.candidate.clone()));
+    }
+
+    /// Lets the time of names run out, and reads what the clients found.
+    pub(crate) fn advance_gathering(&mut self, now: Instant) {
+        let late: Vec<ResolveId> = self
+            .gathering
+            .lookups
+            .iter()
+            .filter(|(_, lookup)| lookup.until <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            if let Some(lookup) = self.gathering.lookups.remove(&id) {
+                self.candidate_error(
+                    lookup.server,
+                    None,
+                    UNREACHABLE,
+                    "the name of the server was not resolved",
+                );
+            }
+        }
+        let mut answers = Vec::new();
+        for asking in &mut self.gathering.clients {
+            asking.client.handle_timeout(now);
+            if let Some(answer) = asking.client.poll_event() {
+                asking.answered = true;
+                answers.push((asking.host, asking.server, asking.client.path(), answer));
+            }
+        }
+        for (host, server, path, answer) in answers {
+            match answer {
+                Answer::Mapped(mapped) => self.add_server_reflexive(host, path.remote.ip(), plain(mapped)),
+                Answer::Refused { code, reason } => {
+                    self.candidate_error(server, Some(path.local), code, &reason);
+                }
+                _ => self.candidate_error(server, Some(path.local), UNREACHABLE, "the server did not answer"),
+            }
+        }
+        if self.concluded {
+            self.stop_keepalives();
+        }
+        self.tell_gathering_state();
+    }
+
+    /// A server-reflexive candidate, unless it is redundant (RFC 8445 section 5.1.3).
+    fn add_server_reflexive(&mut self, host: LocalId, server: IpAddr, mapped: SocketAddr) {
+        let Some(base) = self.locals.get(&host).map(|local| local.base) else { return };
+        let known = self.locals.values().any(|local| local.address == mapped && local.base == base);
+        if known || !may_send_to(mapped) {
+            return;
+        }
+        if let Some(id) = self.add_local(CandidateKind::ServerReflexive, mapped, host, Some(server), None) {
+            self.announce(id);
+        }
+    }
+
+    fn candidate_error(&mut self, server: usize, address: Option<SocketAddr>, code: u16, text: &str) {
+        let url = self.config.stun_servers.get(server).map(ToString::to_string).unwrap_or_default();
+        self.events.push_back(Event::CandidateError { url, address, code, text: text.to_owned() });
+    }
+
+    fn tell_gathering_state(&mut self) {
+        let state = self.gathering.state();
+        if self.gathering.told != state {
+            self.gathering.told = state;
+            self.events.push_back(Event::GatheringStateChanged(state));
+        }
+    }
+
+    /// Gives a datagram to the client that waits for it, if one does.
+    pub(crate) fn offer_to_servers(&mut self, meta: Received, datagram: &[u8]) -> bool {
+        self.gathering.clients.iter_mut().any(|asking| asking.client.handle_datagram(meta, datagram))
+    }
+
+    /// Writes a request to a STUN server.
+    pub(crate) fn poll_gathering(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        while !self.gathering.queue.is_empty() && self.gathering.pacer.take(now) {
+            let Some(Question { host, base, server, address }) = self.gathering.queue.pop_front() else {
+                break;
+            };
+            let path = Path::udp(base, scoped(base, address));
+            let (policy, rng) = (self.config.gather_retransmission, self.rng.child());
+            let client = Client::new(now, path, policy, self.config.keepalive, rng);
+            self.gathering.clients.push(Asking { client, host, server, answered: false });
+        }
+        let blocked = &self.blocked;
+        let mut clients = self.gathering.clients.iter_mut().filter(|a| !blocked.contains(&a.client.path()));
+        clients.find_map(|asking| asking.client.poll_transmit(now, out))
+    }
+}

@@ -1,0 +1,127 @@
+//! Remote candidates with names (RFC 8839 section 5.1 leaves them to extensions): those under `.local` are resolved
+//! by multicast DNS, which browsers use to hide the addresses of hosts. All others are ignored.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use taut_mdns::{GROUP_V4, LOCAL_V4, Querier, QueryId};
+use taut_sansio::net::{Path, Transmit};
+use taut_sansio::rng::Rng;
+
+use crate::agent::{AddCandidateError, Agent};
+use crate::candidate::{Candidate, CandidateAddress};
+use crate::event::Event;
+
+/// How many names are resolved at a time; further candidates with names are dropped.
+pub const MAX_NAMES: usize = 32;
+
+#[derive(Debug)]
+pub(crate) struct Naming {
+    querier: Querier,
+    pending: Vec<(QueryId, Candidate)>,
+    /// Whether the application was asked for the socket.
+    wanted: bool,
+}
+
+impl Naming {
+    pub(crate) fn new(rng: Rng) -> Self {
+        Self { querier: Querier::new(rng), pending: Vec::new(), wanted: false }
+    }
+
+    /// True while names are being resolved.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.pending.is_empty() { None } else { self.querier.poll_timeout() }
+    }
+
+    /// Forgets all names.
+    pub(crate) fn stop(&mut self) {
+        self.pending.clear();
+    }
+}
+
+/// True for the names that multicast DNS is for (RFC 6762 section 3).
+fn is_local_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.rsplit_once('.').is_some_and(|(host, top)| !host.is_empty() && top.eq_ignore_ascii_case("local"))
+}
+
+impl Agent {
+    pub(crate) fn add_named(&mut self, now: Instant, candidate: Candidate) -> Result<(), AddCandidateError> {
+        let CandidateAddress::Name { name, .. } = &candidate.address else { return Ok(()) };
+        if !self.config.mdns || !is_local_name(name) {
+            return Err(AddCandidateError::Name);
+        }
+        if self.naming.pending.iter().any(|(_, pending)| pending.address == candidate.address) {
+            return Ok(());
+        }
+        if self.naming.pending.len() >= MAX_NAMES || self.concluded {
+            self.stats.dropped_remote_candidates = self.stats.dropped_remote_candidates.saturating_add(1);
+            return Ok(());
+        }
+        if !self.naming.wanted {
+            self.naming.wanted = true;
+            self.events.push_back(Event::MulticastWanted);
+        }
+        let id = self.naming.querier.query(now, name);
+        self.naming.pending.push((id, candidate));
+        Ok(())
+    }
+
+    /// Answers come from port 5353; others are to be ignored (RFC 6762 section 6).
+    pub(crate) fn on_multicast(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
+        if self.naming.is_busy() && source.port() == GROUP_V4.port() {
+            self.naming.querier.handle_datagram(now, datagram);
+        }
+    }
+
+    /// Lets time pass for the querier and takes in what it found.
+    pub(crate) fn advance_naming(&mut self, now: Instant) {
+        if !self.naming.wanted {
+            return;
+        }
+        self.naming.querier.handle_timeout(now);
+        while let Some(event) = self.naming.querier.poll_event() {
+            match event {
+                taut_mdns::Event::Resolved { id, address } => {
+                    let Some(mut candidate) = self.take_named(id) else { continue };
+                    let address = SocketAddr::new(address, candidate.address.port());
+                    candidate.address = CandidateAddress::Ip(address);
+                    // An address that cannot be used is as good as none.
+                    let _ = self.take_candidate(now, candidate);
+                }
+                taut_mdns::Event::Failed { id } => drop(self.take_named(id)),
+                _ => {}
+            }
+        }
+    }
+
+    fn take_named(&mut self, id: QueryId) -> Option<Candidate> {
+        let at = self.naming.pending.iter().position(|(pending, _)| *pending == id)?;
+        Some(self.naming.pending.remove(at).1)
+    }
+
+    pub(crate) fn poll_naming(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let path = Path::udp(LOCAL_V4, GROUP_V4);
+        if !self.naming.is_busy() || self.blocked.contains(&path) {
+            return None;
+        }
+        self.naming.querier.poll_transmit(now, out).map(|len| Transmit::single(path, len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_local_name;
+
+    #[test]
+    fn only_names_under_local() {
+        assert!(is_local_name("a.local") && is_local_name("A.b.LOCAL."));
+        for name in ["local", ".local", "a.locals", "a.example", "a.local.example", ""] {
+            assert!(!is_local_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Nomination (RFC 8445 sections 7.2.5.3.4, 7.3.1.5 and 8.1): which valid pair carries the data.
+//!
+//! The controlling side nominates once: the best valid pair as soon as no better one can still succeed, or after a
+//! short patience. The controlled side follows, and takes the best of several pairs that an aggressive controlling
+//! side nominates. Data needs no nomination, only a valid pair.
+
+use std::time::Instant;
+
+use crate::agent::Agent;
+use crate::config::Role;
+use crate::pair::{Pair, PairId, Status, Wish};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nomination {
+    /// Nothing to nominate, or done.
+    Idle,
+    /// A pair is valid, and a better one is hoped for until then.
+    Patient(Instant),
+    /// This pair is being nominated.
+    Trying(PairId),
+}
+
+impl Agent {
+    /// True if a check of this pair is to carry USE-CANDIDATE.
+    pub(crate) fn nominates(&self, id: PairId) -> bool {
+        self.role == Role::Controlling && self.nomination == Nomination::Trying(id)
+    }
+
+    /// Goes one step on towards a nominated pair.
+    pub(crate) fn advance_nomination(&mut self, now: Instant) {
+        if self.role != Role::Controlling || !self.can_check() || self.has_nominated() {
+            self.nomination = Nomination::Idle;
+            return;
+        }
+        if let Nomination::Trying(id) = self.nomination
+            && self.checklist.get(id).is_some_and(|pair| pair.valid().is_some())
+        {
+            return;
+        }
+        let Some((best, priority)) = self.best_valid(now) else {
+            self.nomination = Nomination::Idle;
+            return;
+        };
+        let names = self.naming.is_busy();
+        let hope =
+            names || self.checklist.iter().any(|(_, pair)| pair.is_hopeful() && pair.priority > priority);
+        if hope {
+            match self.nomination {
+                Nomination::Patient(until) if until <= now => {}
+                Nomination::Patient(_) => return,
+                Nomination::Idle | Nomination::Trying(_) => {
+                    // A name takes its time to be resolved; the address behind it is most often the best.
+                    let patience = self.config.nomination_patience.saturating_mul(if names { 4 } else { 1 });
+                    self.nomination = Nomination::Patient(now + patience);
+                    return;
+                }
+            }
+        }
+        self.nomination = Nomination::Trying(best);
+        self.checklist.trigger_first(best);
+    }
+
+    fn best_valid(&self, now: Instant) -> Option<(PairId, u64)> {
+        let valid = self.checklist.iter().filter(|(_, pair)| pair.valid().is_some());
+        let sure = valid.filter(|(_, pair)| self.doubted_at(pair).is_none_or(|at| at > now));
+        sure.map(|(id, pair)| (id, pair.priority)).max_by_key(|(_, priority)| *priority)
+    }
+
+    pub(crate) fn has_nominated(&self) -> bool {
+        self.checklist.iter().any(|(_, pair)| pair.is_nominated())
+    }
+
+    /// The controlling side asked for this pair.
+    pub(crate) fn on_use_candidate(&mut self, now: Instant, id: PairId) {
+        let Some(pair) = self.checklist.get_mut(id) else { return };
+        pair.wish = Wish::Nominate;
+        let Some(valid) = pair.valid() else { return };
+        // A pair that lay idle is asked at once whether it still answers.
+        let idle = now.saturating_duration_since(valid.consent.last_answer) > self.config.disconnected_after;
+        let unasked = valid.recheck.is_none();
+        self.on_nominated(id);
+        if idle && unasked && self.selected != Some(id) {
+            self.checklist.trigger(id);
+        }
+    }
+
+    /// A pair is nominated: the checks are over (RFC 8445 section 8.1.2), but for those that were asked for.
+    pub(crate) fn on_nominated(&mut self, id: PairId) {
+        let Some(valid) = self.checklist.get_mut(id).and_then(Pair::valid_mut) else { return };
+        if valid.nominated {
+            return;
+        }
+        valid.nominated = true;
+        self.nomination = Nomination::Idle;
+        self.concluded = true;
+        let over = |pair: &Pair| match pair.status {
+            Status::Frozen | Status::Waiting | Status::InProgress(_) => pair.wish == Wish::Nothing,
+            Status::Failed => true,
+            Status::Succeeded(_) | Status::Revoked => false,
+        };
+        let ids: Vec<PairId> =
+            self.checklist.iter().filter(|(_, pair)| over(pair)).map(|(id, _)| id).collect();
+        for id in ids {
+            self.remove_pair(id);
+        }
+        self.stop_keepalives();
+    }
+
+    /// The check that was to nominate a pair failed: try another one, or the same again.
+    pub(crate) fn on_nomination_failed(&mut self, now: Instant, id: PairId) {
+        self.nomination = Nomination::Idle;
+        if self.best_valid(now).is_some_and(|(best, _)| best != id)
+            || self.checklist.iter().any(|(other, pair)| other != id && pair.valid().is_some())
+        {
+            self.end_pair(id, Status::Failed);
+        }
+    }
+
+    /// The pair that data takes: the best nominated one, else the best valid one; but not one that stopped
+    /// answering while another one answers.
+    pub(crate) fn choose(&self, now: Instant) -> Option<PairId> {
+        let rank = |pair: &Pair| (pair.is_nominated(), pair.priority);
+        let valid = || self.checklist.iter().filter(|(_, pair)| pair.valid().is_some());
+        let (best, pair) = valid().max_by_key(|(_, pair)| rank(pair))?;
+        let Some(since) = pair.valid().and_then(|valid| valid.unanswered_since()) else { return Some(best) };
+        if self.doubted_at(pair).is_none_or(|at| at > now) {
+            return Some(best);
+        }
+        let answers = |pair: &Pair| {
+            pair.valid().is_some_and(|valid| valid.consent.last_answer > since)
+                && self.doubted_at(pair).is_none_or(|at| at > now)
+        };
+        let other = valid().filter(|(_, pair)| answers(pair)).max_by_key(|(_, pair)| rank(pair));
+        Some(other.map_or(best, |(other, _)| other))
+    }
+}
