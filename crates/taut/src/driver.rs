@@ -1,0 +1,241 @@
+//! The one task of a connection: datagrams in, datagrams out, events, time.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use taut_peer::{ConnectionState, Peer};
+use taut_sansio::net::Transmit;
+
+use crate::clock;
+use crate::connection::{Action, Shared};
+use crate::net::endpoint::Registration;
+use crate::net::resolve;
+use crate::net::sockets::{Batch, Socket};
+
+/// How many datagrams are taken in per turn, under one lock, before what follows from them is sent.
+const INPUT_PER_TURN: usize = 64;
+
+/// How many batches are sent per turn before the next input is looked at.
+const TRANSMITS_PER_TURN: usize = 16;
+
+/// The largest batch, one UDP packet before segmentation.
+const MAX_BATCH: usize = 65_000;
+
+/// How long a connection that is closing may take to say goodbye.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// The driver. It counts as no handle: it lives until the connection is closed.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    registration: Registration,
+    /// How many segments of the connection's MTU fit a batch.
+    max_segments: usize,
+    inbox: VecDeque<Batch>,
+    lost: Vec<SocketAddr>,
+    out: Vec<u8>,
+    blocked: Vec<Blocked>,
+    actions: Vec<Action>,
+    /// When the goodbye is given up.
+    deadline: Option<Instant>,
+}
+
+/// What a full socket has not taken yet. The peer makes nothing more for its path until it has.
+#[derive(Debug)]
+struct Blocked {
+    socket: Arc<Socket>,
+    transmit: Transmit,
+    octets: Vec<u8>,
+}
+
+/// What comes after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// There is more to do at once.
+    Turn,
+    /// Wait for input, a command, a writable socket, or this time.
+    Wait(Option<Instant>),
+    /// It is over.
+    End,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, registration: Registration, mtu: usize) -> Self {
+        Self {
+            shared,
+            registration,
+            max_segments: (MAX_BATCH / mtu.max(1)).max(1),
+            inbox: VecDeque::new(),
+            lost: Vec::new(),
+            out: Vec::new(),
+            blocked: Vec::new(),
+            actions: Vec::new(),
+            deadline: None,
+        }
+    }
+
+    /// Drives the connection to its end.
+    pub(crate) async fn run(mut self) {
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        loop {
+            let next = self.turn();
+            self.act().await;
+            match next {
+                Next::Turn => tokio::task::yield_now().await,
+                Next::End => return,
+                Next::Wait(until) => {
+                    if let Some(until) = until.map(tokio::time::Instant::from_std)
+                        && timer.deadline() != until
+                    {
+                        timer.as_mut().reset(until);
+                    }
+                    tokio::select! {
+                        biased;
+                        () = self.shared.wake.notified() => {}
+                        () = timer.as_mut(), if until.is_some() => {}
+                        () = any_writable(&self.blocked), if !self.blocked.is_empty() => self.retry(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Input, output, events, time: a bounded amount of each.
+    fn turn(&mut self) -> Next {
+        self.registration.take(&mut self.inbox, &mut self.lost);
+        if !self.inbox.is_empty() || !self.lost.is_empty() {
+            self.input();
+        }
+        let more_output = self.output();
+        let now = clock::now();
+        let mut state = self.shared.lock();
+        let due = state.peer.poll_timeout().is_some_and(|at| at <= now);
+        if due {
+            state.peer.handle_timeout(now);
+        }
+        self.shared.collect(&mut state);
+        state.wake_senders();
+        self.actions.append(&mut state.actions);
+        if is_over(&state.peer, now, &mut self.deadline, self.blocked.is_empty()) {
+            return Next::End;
+        }
+        if more_output || due || !self.inbox.is_empty() {
+            return Next::Turn;
+        }
+        Next::Wait(taut_sansio::time::earliest(state.peer.poll_timeout(), self.deadline))
+    }
+
+    fn input(&mut self) {
+        let mut state = self.shared.lock();
+        for local in self.lost.drain(..) {
+            tracing::debug!(%local, "socket lost");
+            state.peer.remove_local_address(clock::now(), local);
+        }
+        let mut budget = INPUT_PER_TURN;
+        while let Some(batch) = self.inbox.front_mut() {
+            for (meta, datagram) in batch.by_ref().take(budget) {
+                budget -= 1;
+                state.peer.handle_datagram(meta, datagram);
+            }
+            if batch.octets.is_empty() {
+                self.inbox.pop_front();
+            }
+            if budget == 0 {
+                break;
+            }
+        }
+        self.shared.collect(&mut state);
+    }
+
+    /// Sends what there is; true if there may be more.
+    fn output(&mut self) -> bool {
+        let max_segments = self.registration.max_segments().min(self.max_segments);
+        for _ in 0..TRANSMITS_PER_TURN {
+            self.out.clear();
+            let transmit = self.shared.lock().peer.poll_transmit(clock::now(), max_segments, &mut self.out);
+            let Some(transmit) = transmit else { return false };
+            self.send(transmit);
+        }
+        true
+    }
+
+    /// Sends one batch; what a full socket does not take waits for it.
+    fn send(&mut self, transmit: Transmit) {
+        let sent = self.registration.send(&transmit, &self.out);
+        if !sent.blocked {
+            return;
+        }
+        let Some(socket) = self.registration.socket(transmit.path.local).cloned() else { return };
+        let octets = self.out.get(sent.octets..).unwrap_or_default().to_vec();
+        self.blocked.push(Blocked { socket, transmit, octets });
+        self.shared.lock().peer.handle_writable(transmit.path, false);
+    }
+
+    /// Sends what waited for full sockets.
+    fn retry(&mut self) {
+        for mut waiting in std::mem::take(&mut self.blocked) {
+            let sent = self.registration.send(&waiting.transmit, &waiting.octets);
+            if sent.blocked {
+                waiting.octets.drain(..sent.octets.min(waiting.octets.len()));
+                self.blocked.push(waiting);
+            } else {
+                self.shared.lock().peer.handle_writable(waiting.transmit.path, true);
+            }
+        }
+    }
+
+    /// What needs the endpoint or a task of its own.
+    async fn act(&mut self) {
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::AddRoute(path) => self.registration.add_route(path),
+                Action::RemoveRoute(path) => self.registration.remove_route(path),
+                Action::AddUfrag(ufrag) => self.registration.add_ufrag(&ufrag),
+                Action::OpenMulticast => {
+                    self.registration.open_multicast().await;
+                    self.shared.wake.notify_one();
+                }
+                Action::Resolve { id, host } => {
+                    let shared = Arc::downgrade(&self.shared);
+                    tokio::spawn(async move {
+                        let answer = resolve::lookup(&host).await;
+                        if let Some(shared) = shared.upgrade() {
+                            shared.with(|state, now| state.peer.handle_resolved(now, id, answer));
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// True when nothing more will happen. A goodbye that does not get through is given up after a while.
+fn is_over(peer: &Peer, now: Instant, deadline: &mut Option<Instant>, all_sent: bool) -> bool {
+    if peer.connection_state() != ConnectionState::Closed {
+        return false;
+    }
+    let deadline = *deadline.get_or_insert(now + CLOSE_LIMIT);
+    now >= deadline || peer.is_closed() && all_sent
+}
+
+impl Drop for Driver {
+    /// Also when the runtime shuts down: whoever waits is told.
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
+/// Waits until one of the sockets takes datagrams again. A socket that fails counts as ready: sending will tell.
+async fn any_writable(blocked: &[Blocked]) {
+    let mut sockets: Vec<_> = blocked.iter().map(|waiting| Box::pin(waiting.socket.writable())).collect();
+    poll_fn(|context| match sockets.iter_mut().any(|socket| socket.as_mut().poll(context).is_ready()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
+}

@@ -1,0 +1,523 @@
+//! The endpoint: a set of sockets that many connections can share, with the tasks that receive from them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use taut_sansio::net::{Path, Transmit};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::inbox::Inbox;
+use super::interfaces::{self, Interface};
+use super::mdns::{self, Multicast};
+use super::router::{ConnectionId, Router};
+use super::sockets::{Batch, Sent, Slab, Socket};
+use crate::error::{Error, ErrorKind};
+
+/// How many times in a row a socket may fail before it counts as dead.
+const MAX_FAILURES: u32 = 16;
+
+/// How long a fresh multicast socket may take to become writable.
+const MULTICAST_START: Duration = Duration::from_millis(200);
+
+/// After how many system calls a receiving task lets others run.
+const CALLS_PER_TURN: u32 = 4;
+
+/// A set of UDP sockets that many connections share, for instance one port for a whole server.
+///
+/// Every [`PeerConnection`](crate::PeerConnection) that is made with [`with_endpoint`](crate::PeerConnection::with_endpoint)
+/// keeps the sockets open; they are closed when the last connection and the last handle are gone. A datagram goes to
+/// the connection whose path it came on. A path belongs to a connection once it has authenticated the other side, and
+/// to one connection only.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    inner: Arc<Inner>,
+}
+
+/// What an [`Endpoint`] has counted since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointStats {
+    /// Datagrams taken in.
+    pub received: u64,
+    /// Datagrams that belonged to no connection.
+    pub unrouted: u64,
+    /// Datagrams that were dropped because their connection did not keep up.
+    pub overflowed: u64,
+    /// Datagrams that the operating system refused to send.
+    pub refused: u64,
+    /// Paths that a connection asked for and did not get, because another one has it or it has too many.
+    pub routes_refused: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    received: AtomicU64,
+    unrouted: AtomicU64,
+    overflowed: AtomicU64,
+    refused: AtomicU64,
+    routes_refused: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// All datagrams are for the one connection, and a full queue leaves the rest in the kernel.
+    Private,
+    /// Datagrams are routed, and a connection that does not keep up loses its own.
+    Shared,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    sockets: Vec<Arc<Socket>>,
+    router: Mutex<Router>,
+    multicast: Mutex<Option<Arc<Multicast>>>,
+    tasks: Mutex<Vec<AbortHandle>>,
+    slabs: Mutex<Vec<Slab>>,
+    counters: Counters,
+}
+
+/// One connection's place in an endpoint. Dropping it gives the place up.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    inner: Arc<Inner>,
+    id: ConnectionId,
+    inbox: Arc<Inbox>,
+}
+
+impl Endpoint {
+    /// Binds a socket to each address. With port 0 each gets a port of its own. An unspecified address stands for
+    /// all addresses of its family.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidState` outside a tokio runtime, `Operation` when an address cannot be bound.
+    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, Error> {
+        let runtime = runtime()?;
+        let sockets = addresses
+            .iter()
+            .map(|&address| {
+                Socket::bind(address).map_err(|error| Error::io(format!("cannot bind {address}"), error))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::start(&runtime, Kind::Shared, sockets))
+    }
+
+    /// A private endpoint: a socket for each address that can be bound.
+    pub(crate) fn private(runtime: &Handle, addresses: &[SocketAddr]) -> Self {
+        let _context = runtime.enter();
+        let bind = |&address: &SocketAddr| match Socket::bind(address) {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                tracing::debug!(%error, %address, "address not used");
+                None
+            }
+        };
+        Self::start(runtime, Kind::Private, addresses.iter().filter_map(bind).collect())
+    }
+
+    fn start(runtime: &Handle, kind: Kind, sockets: Vec<Socket>) -> Self {
+        let inner = Arc::new(Inner {
+            kind,
+            sockets: sockets.into_iter().map(Arc::new).collect(),
+            router: Mutex::default(),
+            multicast: Mutex::default(),
+            tasks: Mutex::default(),
+            slabs: Mutex::default(),
+            counters: Counters::default(),
+        });
+        let tasks = inner
+            .sockets
+            .iter()
+            .map(|socket| runtime.spawn(receive_from(socket.clone(), Arc::downgrade(&inner))).abort_handle());
+        lock(&inner.tasks).extend(tasks);
+        Self { inner }
+    }
+
+    /// The addresses of the sockets. A wildcard socket is named by the address it was bound to.
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.inner.sockets.iter().map(|socket| socket.local()).collect()
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> EndpointStats {
+        let counters = &self.inner.counters;
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        EndpointStats {
+            received: get(&counters.received),
+            unrouted: get(&counters.unrouted),
+            overflowed: get(&counters.overflowed),
+            refused: get(&counters.refused),
+            routes_refused: get(&counters.routes_refused),
+        }
+    }
+
+    /// The concrete addresses that a connection may use: those bound, and for a wildcard socket those that `select`
+    /// picks among the interfaces.
+    pub(crate) fn usable_addresses(
+        &self,
+        select: impl FnOnce(&[Interface]) -> Vec<IpAddr>,
+    ) -> Vec<SocketAddr> {
+        let (wildcards, concrete): (Vec<_>, Vec<_>) =
+            self.inner.sockets.iter().partition(|socket| socket.is_wildcard());
+        let mut addresses: Vec<SocketAddr> = concrete.into_iter().map(|socket| socket.local()).collect();
+        if !wildcards.is_empty() {
+            let interfaces = interfaces::list().unwrap_or_default();
+            for ip in select(&interfaces) {
+                let of_family = wildcards.iter().filter(|socket| socket.local().is_ipv4() == ip.is_ipv4());
+                addresses.extend(of_family.map(|socket| SocketAddr::new(ip, socket.local().port())));
+            }
+        }
+        addresses
+    }
+
+    /// Takes a place for a connection, whose driver is woken when there is something for it.
+    pub(crate) fn register(&self, driver: Arc<Notify>) -> Registration {
+        let inbox = Arc::new(Inbox::new(driver));
+        let id = lock(&self.inner.router).add(inbox.clone());
+        Registration { inner: self.inner.clone(), id, inbox }
+    }
+}
+
+impl Registration {
+    /// Takes what came in, see [`Inbox::take`].
+    pub(crate) fn take(&self, batches: &mut VecDeque<Batch>, lost: &mut Vec<SocketAddr>) {
+        self.inbox.take(batches, lost);
+    }
+
+    pub(crate) fn add_route(&self, path: Path) {
+        if let Err(error) = lock(&self.inner.router).add_route(self.id, path) {
+            self.inner.counters.routes_refused.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%error, ?path, "path refused");
+        }
+    }
+
+    pub(crate) fn remove_route(&self, path: Path) {
+        lock(&self.inner.router).remove_route(self.id, path);
+    }
+
+    /// Checks with this ufrag are for this connection.
+    pub(crate) fn add_ufrag(&self, ufrag: &str) {
+        lock(&self.inner.router).add_ufrag(self.id, ufrag);
+    }
+
+    /// How many datagrams one system call can send from this address.
+    pub(crate) fn max_segments(&self) -> usize {
+        self.inner.sockets.iter().map(|socket| socket.max_segments()).max().unwrap_or(1)
+    }
+
+    /// Sends datagrams.
+    pub(crate) fn send(&self, transmit: &Transmit, contents: &[u8]) -> Sent {
+        if transmit.path.local == mdns::LOCAL {
+            if let Some(multicast) = lock(&self.inner.multicast).as_ref() {
+                multicast.send(transmit.path.remote, contents);
+            }
+            return Sent { octets: contents.len(), blocked: false, refused: 0 };
+        }
+        if self.inner.kind == Kind::Shared && transmit.segment_size.is_none() {
+            lock(&self.inner.router).note_sent(self.id, &transmit.path, contents);
+        }
+        let sent = match self.socket(transmit.path.local) {
+            Some(socket) => socket.send(transmit, contents),
+            None => Sent { octets: contents.len(), blocked: false, refused: 1 },
+        };
+        self.inner.counters.refused.fetch_add(sent.refused, Ordering::Relaxed);
+        sent
+    }
+
+    /// The socket that datagrams from this address leave through.
+    pub(crate) fn socket(&self, local: SocketAddr) -> Option<&Arc<Socket>> {
+        self.inner.sockets.iter().find(|socket| socket.serves(local))
+    }
+
+    /// Opens the multicast socket of the endpoint, if that has not been done, and listens to it. Where there is no
+    /// multicast, names ending in `.local` are not resolved.
+    pub(crate) async fn open_multicast(&self) {
+        let opened = {
+            let mut multicast = lock(&self.inner.multicast);
+            match multicast.as_ref() {
+                Some(open) => open.clone(),
+                None => match Multicast::open() {
+                    Ok(new) => {
+                        let new = multicast.insert(Arc::new(new)).clone();
+                        let task = tokio::spawn(receive_multicast(new.clone(), Arc::downgrade(&self.inner)));
+                        lock(&self.inner.tasks).push(task.abort_handle());
+                        new
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "no multicast DNS");
+                        return;
+                    }
+                },
+            }
+        };
+        lock(&self.inner.router).want_multicast(self.id);
+        // A fresh socket is not writable until the reactor has seen it, and the first query must not be lost.
+        let _ = tokio::time::timeout(MULTICAST_START, opened.writable()).await;
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        lock(&self.inner.router).remove(self.id);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for task in lock(&self.tasks).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Inner {
+    /// Takes in what one system call gives.
+    fn receive(&self, socket: &Socket, batches: &mut Vec<Batch>) -> io::Result<()> {
+        let pooled = lock(&self.slabs).pop();
+        let mut slab = pooled.unwrap_or_else(Slab::new);
+        let result = socket.receive(&mut slab, batches);
+        lock(&self.slabs).push(slab);
+        result
+    }
+
+    /// Hands batches on. What a private connection has no room for stays in `batches`, and its inbox is returned.
+    fn deliver(&self, batches: &mut VecDeque<Batch>) -> Option<Arc<Inbox>> {
+        let count = |counter: &AtomicU64, n: usize| counter.fetch_add(n as u64, Ordering::Relaxed);
+        let router = lock(&self.router);
+        while let Some(batch) = batches.pop_front() {
+            let datagrams = batch.octets.len().div_ceil(batch.stride);
+            if self.kind == Kind::Private {
+                let Some(inbox) = router.all().next() else { continue };
+                if let Err(batch) = inbox.push(batch) {
+                    batches.push_front(batch);
+                    return Some(inbox.clone());
+                }
+            } else if let Some(inbox) = router.by_path(&batch.meta.path) {
+                if inbox.push(batch).is_err() {
+                    count(&self.counters.overflowed, datagrams);
+                }
+            } else {
+                for (meta, octets) in batch {
+                    match router.by_datagram(&octets) {
+                        Some(inbox) => {
+                            let stride = octets.len().max(1);
+                            if inbox.push(Batch { meta, octets, stride }).is_err() {
+                                count(&self.counters.overflowed, 1);
+                            }
+                        }
+                        None => {
+                            count(&self.counters.unrouted, 1);
+                        }
+                    }
+                }
+            }
+            count(&self.counters.received, datagrams);
+        }
+        None
+    }
+
+    /// A socket is dead: everybody is told.
+    fn lose(&self, local: SocketAddr) {
+        lock(&self.router).all().for_each(|inbox| inbox.push_lost(local));
+    }
+}
+
+/// Receives from one socket until the endpoint or the socket is gone.
+async fn receive_from(socket: Arc<Socket>, endpoint: Weak<Inner>) {
+    let (mut batches, mut taken) = (VecDeque::new(), Vec::new());
+    let (mut failures, mut calls) = (0, 0);
+    loop {
+        if socket.readable().await.is_err() {
+            return;
+        }
+        let Some(inner) = endpoint.upgrade() else { return };
+        let result = inner.receive(&socket, &mut taken);
+        batches.extend(taken.drain(..));
+        let full = inner.deliver(&mut batches);
+        match result {
+            Ok(()) => failures = 0,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                // ICMP errors of other systems surface here, and are none of the socket.
+                let soft = matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::Interrupted
+                );
+                failures += u32::from(!soft);
+                tracing::debug!(%error, local = %socket.local(), "receiving failed");
+                if failures > MAX_FAILURES {
+                    inner.lose(socket.local());
+                    return;
+                }
+            }
+        }
+        drop(inner);
+        let mut full = full;
+        while let Some(inbox) = full {
+            inbox.room().await;
+            drop(inbox);
+            let Some(inner) = endpoint.upgrade() else { return };
+            full = inner.deliver(&mut batches);
+        }
+        calls += 1;
+        if calls % CALLS_PER_TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Hands what the multicast socket hears to the connections that listen.
+async fn receive_multicast(multicast: Arc<Multicast>, endpoint: Weak<Inner>) {
+    let mut failures = 0;
+    while failures <= MAX_FAILURES {
+        match multicast.receive().await {
+            Ok(batch) => {
+                failures = 0;
+                let Some(inner) = endpoint.upgrade() else { return };
+                for inbox in lock(&inner.router).multicast() {
+                    // A connection that does not keep up misses an announcement; its querier asks again.
+                    let _ = inbox.push(Batch {
+                        meta: batch.meta,
+                        octets: batch.octets.clone(),
+                        stride: batch.stride,
+                    });
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::debug!(%error, "receiving multicast failed");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// The runtime that the caller runs in.
+pub(crate) fn runtime() -> Result<Handle, Error> {
+    Handle::try_current().map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidState,
+            "taut needs a tokio runtime with I/O and time: call this inside one",
+        )
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The tables are consistent after every statement, so a panic elsewhere leaves nothing half-done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use taut_stun::attribute::Username;
+    use taut_stun::{Builder, Class, Method, TransactionId};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn check(username: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        Builder::new(&mut out, Class::Request, Method::BINDING, TransactionId([1; 12]))
+            .push(&Username::new(username))
+            .finish()
+            .unwrap();
+        out
+    }
+
+    async fn next(registration: &Registration, driver: &Notify) -> Vec<(Path, Vec<u8>)> {
+        let (mut batches, mut lost) = (VecDeque::new(), Vec::new());
+        while batches.is_empty() {
+            timeout(Duration::from_secs(5), driver.notified()).await.expect("a datagram arrives");
+            registration.take(&mut batches, &mut lost);
+        }
+        batches.into_iter().flatten().map(|(meta, datagram)| (meta.path, datagram.to_vec())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_shared_endpoint_routes_by_ufrag_and_then_by_path() {
+        let endpoint = Endpoint::bind(&[([127, 0, 0, 1], 0).into()]).unwrap();
+        let local = endpoint.local_addresses()[0];
+        let drivers = [(); 2].map(|()| Arc::new(Notify::new()));
+        let [a, b] = [0, 1].map(|i: usize| endpoint.register(drivers[i].clone()));
+        a.add_ufrag("aaaa");
+        b.add_ufrag("bbbb");
+        let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let path = Path::udp(local, client.local_addr().unwrap());
+
+        client.send_to(b"who am I", local).await.unwrap();
+        client.send_to(&check("bbbb:x"), local).await.unwrap();
+        assert_eq!(next(&b, &drivers[1]).await, [(path, check("bbbb:x"))]);
+        assert_eq!(endpoint.stats().unrouted, 1);
+
+        b.add_route(path);
+        a.add_route(path);
+        assert_eq!(endpoint.stats().routes_refused, 1);
+        client.send_to(b"media", local).await.unwrap();
+        assert_eq!(next(&b, &drivers[1]).await, [(path, b"media".to_vec())]);
+        client.send_to(&check("aaaa:x"), local).await.unwrap();
+        assert_eq!(next(&b, &drivers[1]).await.len(), 1, "a forged ufrag does not take a path away");
+
+        drop(b);
+        client.send_to(&check("aaaa:x"), local).await.unwrap();
+        assert_eq!(next(&a, &drivers[0]).await.len(), 1, "the path is free again");
+    }
+
+    #[tokio::test]
+    async fn the_last_handle_closes_the_sockets() {
+        let endpoint = Endpoint::bind(&[([127, 0, 0, 1], 0).into()]).unwrap();
+        let (local, inner) = (endpoint.local_addresses()[0], Arc::downgrade(&endpoint.inner));
+        let registration = endpoint.register(Arc::default());
+        drop(endpoint);
+        assert!(inner.upgrade().is_some());
+        drop(registration);
+        assert!(inner.upgrade().is_none());
+        // The receiving task drops its socket when it is scheduled next.
+        timeout(Duration::from_secs(5), async {
+            while tokio::net::UdpSocket::bind(local).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_private_endpoint_loses_nothing_to_a_slow_driver() {
+        let runtime = Handle::current();
+        let endpoint = Endpoint::private(&runtime, &[([127, 0, 0, 1], 0).into()]);
+        let local = endpoint.local_addresses()[0];
+        let driver = Arc::new(Notify::new());
+        let registration = endpoint.register(driver.clone());
+        let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        const COUNT: u16 = 2_000;
+        for i in 0..COUNT {
+            client.send_to(&[&i.to_be_bytes()[..], &[0; 700]].concat(), local).await.unwrap();
+        }
+        let mut seen = 0u16;
+        while seen < COUNT {
+            for (_, datagram) in next(&registration, &driver).await {
+                assert_eq!(datagram[..2], seen.to_be_bytes());
+                seen += 1;
+            }
+        }
+        assert_eq!(endpoint.stats().overflowed, 0);
+    }
+
+    #[test]
+    fn outside_a_runtime_the_error_says_so() {
+        let error = Endpoint::bind(&[([127, 0, 0, 1], 0).into()]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidState);
+        assert!(error.to_string().contains("tokio"));
+    }
+}

@@ -1,0 +1,144 @@
+//! The bounded queue between an endpoint and one connection.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::sockets::Batch;
+
+/// How many octets wait for a connection at most. What comes above it is dropped (a shared endpoint) or left in the
+/// kernel (a private one).
+const MAX_OCTETS: usize = 1 << 20;
+
+/// How many batches wait at most, whatever their size.
+const MAX_BATCHES: usize = 1_024;
+
+/// What an endpoint has for one connection.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    queue: Mutex<Queue>,
+    /// Wakes the connection's driver.
+    driver: Arc<Notify>,
+    /// Wakes a private endpoint that waits for room.
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    batches: VecDeque<Batch>,
+    octets: usize,
+    lost: Vec<SocketAddr>,
+}
+
+impl Queue {
+    fn is_full(&self) -> bool {
+        self.octets >= MAX_OCTETS || self.batches.len() >= MAX_BATCHES
+    }
+}
+
+impl Inbox {
+    pub(crate) fn new(driver: Arc<Notify>) -> Self {
+        Self { queue: Mutex::default(), driver, room: Notify::new() }
+    }
+
+    /// Adds a batch, or gives it back when the queue is full.
+    pub(crate) fn push(&self, batch: Batch) -> Result<(), Batch> {
+        {
+            let mut queue = self.queue();
+            if queue.is_full() {
+                return Err(batch);
+            }
+            queue.octets += batch.octets.len();
+            queue.batches.push_back(batch);
+        }
+        self.driver.notify_one();
+        Ok(())
+    }
+
+    /// Says that the socket with this address is dead.
+    pub(crate) fn push_lost(&self, local: SocketAddr) {
+        self.queue().lost.push(local);
+        self.driver.notify_one();
+    }
+
+    /// Takes what waits: the batches in order, and the sockets that died.
+    pub(crate) fn take(&self, batches: &mut VecDeque<Batch>, lost: &mut Vec<SocketAddr>) {
+        let was_full = {
+            let mut queue = self.queue();
+            let was_full = queue.is_full();
+            queue.octets = 0;
+            batches.append(&mut queue.batches);
+            lost.append(&mut queue.lost);
+            was_full
+        };
+        if was_full {
+            self.room.notify_one();
+        }
+    }
+
+    /// Waits until there is room again. Cancel-safe.
+    pub(crate) async fn room(&self) {
+        while self.queue().is_full() {
+            self.room.notified().await;
+        }
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        // No code that holds the lock can panic half-way.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Instant;
+
+    use bytes::BytesMut;
+    use taut_sansio::net::{Path, Received};
+
+    use super::*;
+
+    pub(crate) fn batch(path: Path, octets: &[u8]) -> Batch {
+        #[allow(clippy::disallowed_methods, reason = "tests may read the clock")]
+        let at = Instant::now();
+        Batch {
+            meta: Received { at, path, ecn: None },
+            octets: BytesMut::from(octets),
+            stride: octets.len().max(1),
+        }
+    }
+
+    fn path() -> Path {
+        Path::udp(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into())
+    }
+
+    #[test]
+    fn the_queue_is_bounded_in_batches_and_octets() {
+        let inbox = Inbox::new(Arc::default());
+        let accepted = (0..10_000).filter(|_| inbox.push(batch(path(), b"x")).is_ok()).count();
+        assert_eq!(accepted, MAX_BATCHES);
+        let (mut batches, mut lost) = (VecDeque::new(), Vec::new());
+        inbox.take(&mut batches, &mut lost);
+        assert_eq!(batches.len(), MAX_BATCHES);
+        let large = vec![0; 60_000];
+        let accepted = (0..10_000).filter(|_| inbox.push(batch(path(), &large)).is_ok()).count();
+        assert_eq!(accepted, MAX_OCTETS.div_ceil(large.len()));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_says_when_there_is_room() {
+        let inbox = Arc::new(Inbox::new(Arc::default()));
+        inbox.room().await;
+        while inbox.push(batch(path(), b"x")).is_ok() {}
+        let waiting = tokio::spawn({
+            let inbox = inbox.clone();
+            async move { inbox.room().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        inbox.take(&mut VecDeque::new(), &mut Vec::new());
+        waiting.await.unwrap();
+    }
+}

@@ -1,0 +1,120 @@
+//! The socket of multicast DNS (RFC 6762 sections 3 and 11): one per endpoint, opened when a connection needs it.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use bytes::BytesMut;
+use socket2::{Domain, Protocol, SockRef, Type};
+use taut_sansio::net::{Path, Received};
+use tokio::net::UdpSocket;
+
+use super::interfaces;
+use super::sockets::Batch;
+use crate::clock;
+
+/// The port of multicast DNS.
+const PORT: u16 = 5353;
+
+/// The group that queries and answers are sent to.
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+
+/// The local address by which the socket is named in a path.
+pub(crate) const LOCAL: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT));
+
+/// The largest message (RFC 6762 section 17).
+const MAX_MESSAGE: usize = 9_000;
+
+/// A member of the group on every interface.
+#[derive(Debug)]
+pub(crate) struct Multicast {
+    io: UdpSocket,
+    interfaces: Vec<Ipv4Addr>,
+}
+
+impl Multicast {
+    /// Opens the socket next to those of other programs, and joins the group on every interface that lets us.
+    pub(crate) fn open() -> io::Result<Self> {
+        Self::open_on(LOCAL)
+    }
+
+    fn open_on(local: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_reuse_address(true)?;
+        #[cfg(unix)]
+        socket.set_reuse_port(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&local.into())?;
+        socket.set_multicast_loop_v4(true)?;
+        socket.set_multicast_ttl_v4(255)?;
+        let mut interfaces = interfaces::multicast_v4()?;
+        interfaces.retain(|interface| match socket.join_multicast_v4(&GROUP, interface) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, %interface, "no multicast on this interface");
+                false
+            }
+        });
+        if interfaces.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no interface takes multicast"));
+        }
+        Ok(Self { io: UdpSocket::from_std(socket.into())?, interfaces })
+    }
+
+    /// Sends a message: to the group over every interface, to a host by the routing table. What fails is lost, as
+    /// any datagram may be; the querier repeats.
+    pub(crate) fn send(&self, destination: SocketAddr, message: &[u8]) {
+        if !destination.ip().is_multicast() {
+            if let Err(error) = self.io.try_send_to(message, destination) {
+                tracing::debug!(%error, "mDNS message not sent");
+            }
+            return;
+        }
+        for interface in &self.interfaces {
+            let sent = SockRef::from(&self.io)
+                .set_multicast_if_v4(interface)
+                .and_then(|()| self.io.try_send_to(message, destination));
+            if let Err(error) = sent {
+                tracing::debug!(%error, %interface, "mDNS message not sent");
+            }
+        }
+    }
+
+    /// Waits until messages can be sent. Cancel-safe.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await
+    }
+
+    /// Waits for the next message. Cancel-safe: a message is either returned or still in the socket.
+    pub(crate) async fn receive(&self) -> io::Result<Batch> {
+        let mut room = [0; MAX_MESSAGE];
+        let (len, remote) = self.io.recv_from(&mut room).await?;
+        let at = clock::now();
+        let octets = BytesMut::from(room.get(..len).unwrap_or_default());
+        let stride = octets.len().max(1);
+        Ok(Batch { meta: Received { at, path: Path::udp(LOCAL, remote), ecn: None }, octets, stride })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Another port than 5353, so that the test neither hears nor disturbs the network.
+    #[tokio::test]
+    async fn members_of_the_group_hear_each_other() {
+        let Ok(a) = Multicast::open_on(([0, 0, 0, 0], 45_353).into()) else {
+            eprintln!("SKIPPED: no interface takes multicast here");
+            return;
+        };
+        let b = Multicast::open_on(([0, 0, 0, 0], 45_353).into()).unwrap();
+        timeout(Duration::from_secs(5), a.writable()).await.unwrap().unwrap();
+        a.send((GROUP, 45_353).into(), b"question");
+        let heard = timeout(Duration::from_secs(5), b.receive()).await.unwrap().unwrap();
+        assert_eq!(&heard.octets[..], b"question");
+        assert_eq!(heard.meta.path.local, LOCAL);
+    }
+}

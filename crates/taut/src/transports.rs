@@ -1,0 +1,113 @@
+//! The transports (W3C `RTCDtlsTransport`, `RTCIceTransport`): views of the one transport of a
+//! connection, on which everything is bundled.
+
+use bytes::Bytes;
+use taut_peer::stats::{CandidateReport, CertificateReport, Stats, TransportReport};
+use taut_peer::{IceConnectionState, IceGatheringState, StatsReport};
+
+use crate::clock;
+use crate::connection::Handle;
+
+/// What everything travels on. A handle of the connection.
+#[derive(Debug, Clone)]
+pub struct DtlsTransport {
+    connection: Handle,
+}
+
+/// What finds the path. A handle of the connection.
+#[derive(Debug, Clone)]
+pub struct IceTransport {
+    connection: Handle,
+}
+
+/// The two ends of the path in use (W3C `RTCIceCandidatePair`).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct IceCandidatePair {
+    /// Our end.
+    pub local: CandidateReport,
+    /// The other end.
+    pub remote: CandidateReport,
+}
+
+impl DtlsTransport {
+    pub(crate) fn new(connection: Handle) -> Self {
+        Self { connection }
+    }
+
+    /// The path below.
+    pub fn ice_transport(&self) -> IceTransport {
+        IceTransport { connection: self.connection.clone() }
+    }
+
+    /// The state: `new`, `connecting`, `connected`, `closed` or `failed`.
+    pub fn state(&self) -> &'static str {
+        transport(&self.connection, |report| report.dtls_state).unwrap_or("closed")
+    }
+
+    /// `client` or `server`, once it is known.
+    pub fn role(&self) -> Option<&'static str> {
+        transport(&self.connection, |report| report.dtls_role).flatten()
+    }
+
+    /// The cipher suite by its IANA name, once connected.
+    pub fn cipher(&self) -> Option<&'static str> {
+        transport(&self.connection, |report| report.dtls_cipher).flatten()
+    }
+
+    /// The SRTP profile by its IANA name, once connected.
+    pub fn srtp_profile(&self) -> Option<&'static str> {
+        transport(&self.connection, |report| report.srtp_cipher).flatten()
+    }
+
+    /// The version on the wire, `FEFD` for DTLS 1.2 and `FEFC` for DTLS 1.3, once connected.
+    pub fn version(&self) -> Option<String> {
+        transport(&self.connection, |report| report.tls_version.clone()).flatten()
+    }
+
+    /// The certificate of the other side in DER, once its fingerprint was checked.
+    pub fn remote_certificate(&self) -> Option<Bytes> {
+        let report = report(&self.connection);
+        match report.get(report.transport()?.remote_certificate_id.as_deref()?)? {
+            Stats::Certificate(CertificateReport { der, .. }) => Some(der.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl IceTransport {
+    /// The state.
+    pub fn state(&self) -> IceConnectionState {
+        self.connection.lock().peer.ice_connection_state()
+    }
+
+    /// How far gathering is.
+    pub fn gathering_state(&self) -> IceGatheringState {
+        self.connection.lock().peer.ice_gathering_state()
+    }
+
+    /// `controlling` or `controlled`.
+    pub fn role(&self) -> Option<&'static str> {
+        transport(&self.connection, |report| report.ice_role)
+    }
+
+    /// The two ends of the path in use, if there is one.
+    pub fn selected_candidate_pair(&self) -> Option<IceCandidatePair> {
+        let report = report(&self.connection);
+        let pair = report.selected_pair()?;
+        match (report.get(&pair.local_candidate_id)?, report.get(&pair.remote_candidate_id)?) {
+            (Stats::LocalCandidate(local), Stats::RemoteCandidate(remote)) => {
+                Some(IceCandidatePair { local: local.clone(), remote: remote.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn report(connection: &Handle) -> StatsReport {
+    connection.lock().peer.stats(clock::now())
+}
+
+fn transport<R>(connection: &Handle, f: impl FnOnce(&TransportReport) -> R) -> Option<R> {
+    report(connection).transport().map(f)
+}

@@ -1,0 +1,109 @@
+//! Two connections in one process, and the signaling between them.
+
+#![allow(dead_code, reason = "not every test needs everything")]
+
+use std::future::Future;
+use std::time::Duration;
+
+use taut::{Configuration, Event, Events, Loopback, PeerConnection};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// No test may take longer; none comes near.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// Awaits with the limit.
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(LIMIT, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("timed out: {what}"),
+    }
+}
+
+pub(crate) fn config() -> Configuration {
+    Configuration::default().with_loopback(Loopback::Always)
+}
+
+/// One side: the connection, and its events but for the candidates, which go to the other side.
+pub(crate) struct Side {
+    pub(crate) pc: PeerConnection,
+    pub(crate) events: UnboundedReceiver<Event>,
+}
+
+impl Side {
+    /// The next event for which `pick` gives something; others are skipped.
+    pub(crate) async fn event<T>(&mut self, what: &str, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+        within(what, async {
+            loop {
+                let event = self.events.recv().await.unwrap_or_else(|| panic!("no more events: {what}"));
+                if let Some(found) = pick(event) {
+                    return found;
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// Two connections whose candidates find each other.
+pub(crate) fn pair() -> (Side, Side) {
+    pair_of(PeerConnection::new(config()).unwrap(), PeerConnection::new(config()).unwrap())
+}
+
+pub(crate) fn pair_of(a: (PeerConnection, Events), b: (PeerConnection, Events)) -> (Side, Side) {
+    let ((a, a_events), (b, b_events)) = (a, b);
+    let side = |pc: &PeerConnection, other: &PeerConnection, events: Events| Side {
+        pc: pc.clone(),
+        events: forward(events, other.clone()),
+    };
+    (side(&a, &b, a_events), side(&b, &a, b_events))
+}
+
+/// Gives candidates to the other side and everything else to the test. Ends with the connection.
+fn forward(mut events: Events, other: PeerConnection) -> UnboundedReceiver<Event> {
+    let (sender, receiver) = unbounded_channel();
+    tokio::spawn(async move {
+        let mut early = Vec::new();
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::IceCandidate(candidate) => early.push(candidate),
+                event => {
+                    let _ = sender.send(event);
+                }
+            }
+            if other.remote_description().is_some() {
+                for candidate in early.drain(..) {
+                    if let Err(error) = other.add_ice_candidate(candidate).await {
+                        assert_eq!(other.connection_state(), taut::ConnectionState::Closed, "{error}");
+                    }
+                }
+            }
+        }
+    });
+    receiver
+}
+
+/// Offer from `a`, answer from `b`.
+pub(crate) async fn negotiate(a: &PeerConnection, b: &PeerConnection) {
+    a.set_local_description(None).await.unwrap();
+    b.set_remote_description(a.local_description().unwrap()).await.unwrap();
+    b.set_local_description(None).await.unwrap();
+    a.set_remote_description(b.local_description().unwrap()).await.unwrap();
+}
+
+pub(crate) async fn connected(a: &PeerConnection, b: &PeerConnection) {
+    within("a connects", a.connected()).await.unwrap();
+    within("b connects", b.connected()).await.unwrap();
+}
+
+/// Waits until the runtime runs no more than `count` tasks.
+pub(crate) async fn until_tasks(count: usize) {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let done = async {
+        while metrics.num_alive_tasks() > count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if tokio::time::timeout(LIMIT, done).await.is_err() {
+        panic!("{} tasks are alive, not {count}", metrics.num_alive_tasks());
+    }
+}
