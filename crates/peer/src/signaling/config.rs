@@ -1,0 +1,79 @@
+//! What the negotiation is given from outside.
+
+use taut_dtls as dtls;
+
+/// The SCTP port that is written; RFC 8831 has no default, every implementation says this one.
+pub(crate) const SCTP_PORT: u16 = 5000;
+
+/// The settings of the negotiation. Media and data share one transport (`max-bundle`), and RTCP its port with RTP
+/// (`require`): neither is an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignalingConfig {
+    /// The largest data-channel message that is accepted, in octets (`a=max-message-size`).
+    pub max_message_size: usize,
+    /// The name of our RTP sources (`a=ssrc:… cname:`).
+    pub cname: String,
+}
+
+impl Default for SignalingConfig {
+    fn default() -> Self {
+        Self { max_message_size: 256 * 1024, cname: "-".to_owned() }
+    }
+}
+
+impl SignalingConfig {
+    /// Sets the largest data-channel message that is accepted, in octets.
+    #[must_use]
+    pub fn with_max_message_size(mut self, octets: usize) -> Self {
+        self.max_message_size = octets;
+        self
+    }
+
+    /// Sets the name of our RTP sources.
+    #[must_use]
+    pub fn with_cname(mut self, cname: impl Into<String>) -> Self {
+        self.cname = cname.into();
+        self
+    }
+}
+
+/// What the transport contributes to a local description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalTransport {
+    /// `a=ice-ufrag`.
+    pub ufrag: String,
+    /// `a=ice-pwd`.
+    pub pwd: String,
+    /// `a=fingerprint`, at least one.
+    pub fingerprints: Vec<dtls::Fingerprint>,
+    /// The candidates gathered so far, with or without `candidate:` in front.
+    pub candidates: Vec<String>,
+    /// Whether there will be no more.
+    pub end_of_candidates: bool,
+    /// The role in the DTLS association, once there is one.
+    pub dtls_role: Option<dtls::Role>,
+}
+
+/// The options of an offer (W3C `RTCOfferOptions`). There are none yet: an ICE restart is not supported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct OfferOptions {}
+
+/// How far an exchange of descriptions is (W3C `RTCSignalingState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SignalingState {
+    /// No exchange is going on.
+    #[default]
+    Stable,
+    /// A local offer waits for its answer.
+    HaveLocalOffer,
+    /// A remote offer waits for our answer.
+    HaveRemoteOffer,
+    /// A remote offer has our provisional answer.
+    HaveLocalPranswer,
+    /// A local offer has a provisional answer.
+    HaveRemotePranswer,
+    /// The connection is closed.
+    Closed,
+}
