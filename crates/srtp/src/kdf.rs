@@ -1,8 +1,8 @@
 //! Key derivation (RFC 3711 section 4.3; for AES-GCM RFC 7714 section 11, for AES-256 RFC 6188 section 3), with a key
 //! derivation rate of zero.
 
-use aes::cipher::{BlockCipherEncrypt, BlockSizeUser, KeyInit, KeyIvInit, StreamCipher};
-use aes::{Aes128Enc, Aes256Enc};
+use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::iv::FixedLength;
 
 use crate::error::KeyError;
 use crate::profile::Profile;
@@ -45,45 +45,37 @@ impl<'a> Master<'a> {
     }
 
     /// The encryption key.
-    pub(crate) fn encryption_key<const N: usize>(&self, purpose: Use) -> [u8; N] {
+    pub(crate) fn encryption_key<const N: usize>(&self, purpose: Use) -> Result<[u8; N], KeyError> {
         let [label, _, _] = purpose.labels();
         self.derive(label)
     }
 
     /// The key of the HMAC.
-    pub(crate) fn authentication_key(&self, purpose: Use) -> [u8; 20] {
+    pub(crate) fn authentication_key(&self, purpose: Use) -> Result<[u8; 20], KeyError> {
         let [_, label, _] = purpose.labels();
         self.derive(label)
     }
 
     /// The salt.
-    pub(crate) fn salt<const N: usize>(&self, purpose: Use) -> [u8; N] {
+    pub(crate) fn salt<const N: usize>(&self, purpose: Use) -> Result<[u8; N], KeyError> {
         let [_, _, label] = purpose.labels();
         self.derive(label)
     }
 
     /// The pseudo-random function: a key stream of AES-CM under the master key, from label and salt.
-    fn derive<const N: usize>(&self, label: u8) -> [u8; N] {
+    fn derive<const N: usize>(&self, label: u8) -> Result<[u8; N], KeyError> {
         let mut iv = [0; 16];
         iv.iter_mut().zip(self.salt).for_each(|(to, from)| *to = from);
         let [_, _, _, _, _, _, _, seventh, ..] = &mut iv;
         *seventh ^= label;
+        let algorithm = if self.key.len() == 32 { &AES_256 } else { &AES_128 };
+        let context = EncryptionContext::Iv128(FixedLength::from(iv));
         let mut out = [0; N];
-        match self.key.len() {
-            32 => key_stream::<Aes256Enc>(self.key, iv, &mut out),
-            _ => key_stream::<Aes128Enc>(self.key, iv, &mut out),
-        }
-        out
-    }
-}
-
-/// Adds the key stream of AES-CTR to `out`. The length of the key was checked by [`Master::new`].
-fn key_stream<C>(key: &[u8], iv: [u8; 16], out: &mut [u8])
-where
-    C: BlockCipherEncrypt + KeyInit + BlockSizeUser<BlockSize = aes::cipher::consts::U16>,
-{
-    if let Ok(mut stream) = ctr::Ctr128BE::<C>::new_from_slices(key, &iv) {
-        stream.apply_keystream(out);
+        UnboundCipherKey::new(algorithm, self.key)
+            .and_then(EncryptingKey::ctr)
+            .and_then(|key| key.less_safe_encrypt(&mut out, context))
+            .map_err(|_| KeyError::Key)?;
+        Ok(out)
     }
 }
 
@@ -98,14 +90,20 @@ mod tests {
         let vector = &all["B.3_key_derivation"];
         let (key, salt) = (hex(&vector["master_key"]), hex(&vector["master_salt"]));
         let master = Master::new(Profile::Aes128CmSha1_80, &key, &salt).unwrap();
-        assert_eq!(master.encryption_key::<16>(Use::Rtp).to_vec(), hex(&vector["cipher_key"]));
-        assert_eq!(master.salt::<14>(Use::Rtp).to_vec(), hex(&vector["cipher_salt"]));
-        assert_eq!(master.derive::<94>(1).to_vec(), hex(&vector["auth_key"]));
+        assert_eq!(master.encryption_key::<16>(Use::Rtp).unwrap().to_vec(), hex(&vector["cipher_key"]));
+        assert_eq!(master.salt::<14>(Use::Rtp).unwrap().to_vec(), hex(&vector["cipher_salt"]));
+        assert_eq!(master.derive::<94>(1).unwrap().to_vec(), hex(&vector["auth_key"]));
         let computed = &vector["computed_not_in_rfc"];
-        assert_eq!(master.authentication_key(Use::Rtp).to_vec(), hex(&computed["srtp_auth_key_20"]));
-        assert_eq!(master.encryption_key::<16>(Use::Rtcp).to_vec(), hex(&computed["srtcp_cipher_key"]));
-        assert_eq!(master.authentication_key(Use::Rtcp).to_vec(), hex(&computed["srtcp_auth_key_20"]));
-        assert_eq!(master.salt::<14>(Use::Rtcp).to_vec(), hex(&computed["srtcp_cipher_salt"]));
+        assert_eq!(master.authentication_key(Use::Rtp).unwrap().to_vec(), hex(&computed["srtp_auth_key_20"]));
+        assert_eq!(
+            master.encryption_key::<16>(Use::Rtcp).unwrap().to_vec(),
+            hex(&computed["srtcp_cipher_key"])
+        );
+        assert_eq!(
+            master.authentication_key(Use::Rtcp).unwrap().to_vec(),
+            hex(&computed["srtcp_auth_key_20"])
+        );
+        assert_eq!(master.salt::<14>(Use::Rtcp).unwrap().to_vec(), hex(&computed["srtcp_cipher_salt"]));
     }
 
     #[test]

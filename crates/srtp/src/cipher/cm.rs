@@ -5,11 +5,9 @@
 //! SRTCP:  | first 8 octets | ciphertext | E, index | tag |                    tag over all before it
 //! ```
 
-use aes::Aes128Enc;
-use aes::cipher::{InnerIvInit, KeyInit, StreamCipherCore};
-use ctr::CtrCore;
-use ctr::flavors::Ctr128BE;
-use hmac::{Hmac, Mac};
+use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::iv::FixedLength;
+use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 use super::{Index, RTCP_HEADER, TooLong, index_word};
@@ -21,7 +19,7 @@ pub(super) const TAG: usize = 10;
 
 /// A keyed AES-CM and a keyed HMAC.
 pub(crate) struct Cm {
-    aes: Aes128Enc,
+    aes: EncryptingKey,
     salt: [u8; 14],
     /// Keyed, and cloned for each packet: to key it takes two blocks of SHA-1.
     hmac: Hmac<Sha1>,
@@ -31,18 +29,20 @@ impl Cm {
     /// From a session key, its salt and the authentication key.
     pub(super) fn new(key: &[u8; 16], salt: &[u8; 14], authentication: &[u8; 20]) -> Result<Self, KeyError> {
         let hmac = Hmac::new_from_slice(authentication).map_err(|_| KeyError::Key)?;
-        Ok(Self { aes: Aes128Enc::new(&(*key).into()), salt: *salt, hmac })
+        let aes = UnboundCipherKey::new(&AES_128, key).and_then(EncryptingKey::ctr);
+        Ok(Self { aes: aes.map_err(|_| KeyError::Key)?, salt: *salt, hmac })
     }
 
-    /// Adds the key stream of a packet: the counter starts at `salt * 2^16 ^ ssrc * 2^64 ^ index * 2^16`.
+    /// Adds the key stream of a packet: the counter starts at `salt * 2^16 ^ ssrc * 2^64 ^ index * 2^16`. Each packet
+    /// has its own counters, as it has less than 2^16 blocks.
     #[inline]
-    fn apply(&self, index: Index, body: &mut [u8]) {
+    fn apply(&self, index: Index, body: &mut [u8]) -> Result<(), TooLong> {
         let [s0, s1, s2, s3] = index.ssrc.to_be_bytes();
         let [_, _, i0, i1, i2, i3, i4, i5] = index.index.to_be_bytes();
         let mut iv = [0, 0, 0, 0, s0, s1, s2, s3, i0, i1, i2, i3, i4, i5, 0, 0];
         iv.iter_mut().zip(self.salt).for_each(|(octet, salt)| *octet ^= salt);
-        let stream = CtrCore::<&Aes128Enc, Ctr128BE>::inner_iv_init(&self.aes, &iv.into());
-        stream.apply_keystream_partial(body.into());
+        let context = EncryptionContext::Iv128(FixedLength::from(iv));
+        self.aes.less_safe_encrypt(body, context).map(|_| ()).map_err(|_| TooLong)
     }
 
     /// The HMAC over these octets, to be finished.
@@ -69,7 +69,7 @@ impl Cm {
         out.reserve(TAG);
         let packet = out.get_mut(start..).ok_or(TooLong)?;
         let body = packet.get_mut(header_len..).ok_or(TooLong)?;
-        self.apply(index, body);
+        self.apply(index, body)?;
         let mac = self.mac(packet, &rollover(index));
         Self::append_tag(mac, out);
         Ok(())
@@ -79,13 +79,13 @@ impl Cm {
     pub(super) fn open_rtp(&self, index: Index, header_len: usize, packet: &mut [u8]) -> Option<usize> {
         let (packet, tag) = packet.split_last_chunk_mut::<TAG>()?;
         self.mac(packet, &rollover(index)).verify_truncated_left(tag).ok()?;
-        self.apply(index, packet.get_mut(header_len..)?);
+        self.apply(index, packet.get_mut(header_len..)?).ok()?;
         Some(packet.len())
     }
 
     pub(super) fn seal_rtcp(&self, index: Index, out: &mut Vec<u8>, start: usize) -> Result<(), TooLong> {
         let packet = out.get_mut(start..).ok_or(TooLong)?;
-        self.apply(index, packet.get_mut(RTCP_HEADER..).ok_or(TooLong)?);
+        self.apply(index, packet.get_mut(RTCP_HEADER..).ok_or(TooLong)?)?;
         let word = index_word(index);
         let mac = self.mac(packet, &word);
         out.extend_from_slice(&word);
@@ -97,7 +97,7 @@ impl Cm {
         let (packet, tag) = packet.split_last_chunk_mut::<TAG>()?;
         self.mac(packet, &[]).verify_truncated_left(tag).ok()?;
         let plain_len = packet.len().checked_sub(INDEX_LEN)?;
-        self.apply(index, packet.get_mut(RTCP_HEADER..plain_len)?);
+        self.apply(index, packet.get_mut(RTCP_HEADER..plain_len)?).ok()?;
         Some(plain_len)
     }
 }
@@ -122,7 +122,7 @@ mod tests {
         let cm = Cm::new(&key, &salt, &[0; 20]).unwrap();
         let first = u128::from_be_bytes(hex(&vector["salt_shifted"]).try_into().unwrap());
         let mut stream = vec![0; number(&vector["keystream_octets"]) as usize];
-        cm.apply(Index { ssrc: 0, index: 0 }, &mut stream);
+        cm.apply(Index { ssrc: 0, index: 0 }, &mut stream).unwrap();
         for block in vector["blocks"].as_array().unwrap() {
             let counter = u128::from_be_bytes(hex(&block["counter"]).try_into().unwrap());
             let at = (counter - first) as usize * 16;

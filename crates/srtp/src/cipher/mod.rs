@@ -37,15 +37,15 @@ impl Cipher {
     pub(crate) fn derive(profile: Profile, master: &Master<'_>, purpose: Use) -> Result<Self, KeyError> {
         Ok(match profile {
             Profile::Aes128CmSha1_80 => Self::Cm(Box::new(Cm::new(
-                &master.encryption_key(purpose),
-                &master.salt(purpose),
-                &master.authentication_key(purpose),
+                &master.encryption_key(purpose)?,
+                &master.salt(purpose)?,
+                &master.authentication_key(purpose)?,
             )?)),
             Profile::AeadAes128Gcm => {
-                Self::Gcm(Gcm::new(&master.encryption_key::<16>(purpose), master.salt(purpose))?)
+                Self::Gcm(Gcm::new(&master.encryption_key::<16>(purpose)?, master.salt(purpose)?)?)
             }
             Profile::AeadAes256Gcm => {
-                Self::Gcm(Gcm::new(&master.encryption_key::<32>(purpose), master.salt(purpose))?)
+                Self::Gcm(Gcm::new(&master.encryption_key::<32>(purpose)?, master.salt(purpose)?)?)
             }
         })
     }
