@@ -1,0 +1,211 @@
+//! A packet comes in: checksum, ports, verification tag (RFC 9260 sections 6.10, 8.4, 8.5), then chunk by chunk.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use taut_sansio::codec::Reader;
+
+use crate::association::{Association, Phase};
+use crate::packet::cause::code;
+use crate::packet::data::DataHeader;
+use crate::packet::forward_tsn::ForwardTsnView;
+use crate::packet::sack::SackView;
+use crate::packet::tlv::Tlv;
+use crate::packet::{FLAG_T, Header, Unknown, Walker, kind, put_tlv};
+use crate::rx::Accepted;
+use crate::tx::SackResult;
+use crate::types::CloseReason;
+
+/// Whether the rest of a packet is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    Stop,
+}
+
+impl Association {
+    /// Takes a packet as it came out of DTLS.
+    pub fn handle_packet(&mut self, now: Instant, packet: Bytes) {
+        let now = self.tick(now);
+        let (header, chunks) = match Header::parse(&packet) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                tracing::trace!(%error, "packet dropped");
+                self.stats.malformed_packets += 1;
+                return;
+            }
+        };
+        if header.destination != self.config.local_port || header.source != self.config.remote_port {
+            self.stats.malformed_packets += 1;
+            return;
+        }
+        self.on_chunks(now, header.tag, chunks, &packet);
+        self.rx.on_packet_end();
+        self.settle(now);
+    }
+
+    fn on_chunks(&mut self, now: Instant, tag: u32, chunks: &[u8], packet: &Bytes) {
+        let mut walker = Walker::new(chunks);
+        let mut counted = false;
+        while let Some(item) = walker.next() {
+            let item = match item {
+                Ok(item) => item,
+                Err(error) => {
+                    tracing::trace!(%error, "chunk dropped");
+                    self.stats.malformed_packets += 1;
+                    return;
+                }
+            };
+            if !self.is_tag_good(&item, tag, chunks) {
+                self.stats.bad_tags += 1;
+                let kinds = Walker::new(chunks).flatten().map(|item| item.kind());
+                return self.on_out_of_the_blue(tag, kinds);
+            }
+            if !std::mem::replace(&mut counted, true) {
+                self.stats.packets_received += 1;
+                self.stats.bytes_received += packet.len() as u64;
+            }
+            if self.on_chunk(now, tag, &item, packet) == Flow::Stop {
+                return;
+            }
+        }
+    }
+
+    /// RFC 9260 section 8.5.1.
+    fn is_tag_good(&self, item: &Tlv<'_>, tag: u32, chunks: &[u8]) -> bool {
+        let ours = tag == self.local_tag && !matches!(self.phase, Phase::Closed | Phase::Idle);
+        match item.kind() {
+            // Alone in its packet, with the tag zero (rule A).
+            kind::INIT => tag == 0 && item.whole.len() + 3 >= chunks.len(),
+            // Our tag, or theirs reflected (rules B and C).
+            kind::ABORT | kind::SHUTDOWN_COMPLETE => {
+                if item.flags() & FLAG_T == 0 { ours } else { self.has_peer() && tag == self.remote.tag }
+            }
+            // The tag is in the cookie (rule D). A SHUTDOWN ACK is looked at in its handler (rule E).
+            kind::COOKIE_ECHO | kind::SHUTDOWN_ACK => tag != 0,
+            _ => ours,
+        }
+    }
+
+    fn on_chunk(&mut self, now: Instant, tag: u32, item: &Tlv<'_>, packet: &Bytes) -> Flow {
+        match item.kind() {
+            kind::DATA => return self.on_data(item, packet),
+            kind::SACK => self.on_sack(now, item.value),
+            kind::INIT => {
+                self.on_init(now, item.value);
+                return Flow::Stop;
+            }
+            kind::INIT_ACK => {
+                self.on_init_ack(item.value);
+                return Flow::Stop;
+            }
+            kind::COOKIE_ECHO => {
+                if !self.on_cookie_echo(now, tag, item.value) {
+                    return Flow::Stop;
+                }
+            }
+            kind::COOKIE_ACK => self.on_cookie_ack(),
+            kind::HEARTBEAT => self.on_heartbeat(packet.slice_ref(item.value)),
+            kind::HEARTBEAT_ACK => self.on_heartbeat_ack(now, item.value),
+            kind::ABORT => {
+                self.on_abort(item.value);
+                return Flow::Stop;
+            }
+            kind::SHUTDOWN => self.on_shutdown(item.value),
+            kind::SHUTDOWN_ACK => {
+                self.on_shutdown_ack(tag);
+                return Flow::Stop;
+            }
+            kind::SHUTDOWN_COMPLETE => {
+                self.on_shutdown_complete();
+                return Flow::Stop;
+            }
+            kind::ERROR => self.on_error(item.value),
+            kind::RE_CONFIG if self.can_receive() => self.on_reconfig(item.value),
+            kind::FORWARD_TSN if self.can_receive() => self.on_forward_tsn(item.value),
+            kind::RE_CONFIG | kind::FORWARD_TSN => self.stats.unexpected_chunks += 1,
+            _ => return self.on_unknown(item),
+        }
+        if matches!(self.phase, Phase::Closed) { Flow::Stop } else { Flow::GoOn }
+    }
+
+    fn on_data(&mut self, item: &Tlv<'_>, packet: &Bytes) -> Flow {
+        if !self.can_receive() {
+            self.stats.unexpected_chunks += 1;
+            return Flow::GoOn;
+        }
+        let mut reader = Reader::new(item.value);
+        let Ok(header) = DataHeader::parse(item.flags(), &mut reader) else {
+            self.stats.malformed_chunks += 1;
+            return Flow::GoOn;
+        };
+        let payload = reader.rest();
+        if payload.is_empty() {
+            // RFC 9260 section 6.2: a DATA chunk without data ends the association.
+            self.stats.malformed_chunks += 1;
+            self.fail(code::NO_USER_DATA, CloseReason::ProtocolViolation);
+            return Flow::Stop;
+        }
+        // A small slice must not pin a large packet for as long as it waits.
+        let payload = if payload.len() * 2 < packet.len() {
+            Bytes::copy_from_slice(payload)
+        } else {
+            packet.slice_ref(payload)
+        };
+        match self.rx.on_data(&header, payload, &mut self.stats) {
+            Accepted::New => self.stats.data_received += 1,
+            Accepted::Duplicate | Accepted::Dropped => {}
+            Accepted::Overrun => {
+                self.fail(code::PROTOCOL_VIOLATION, CloseReason::ProtocolViolation);
+                return Flow::Stop;
+            }
+        }
+        if matches!(self.phase, Phase::ShutdownSent) {
+            // RFC 9260 section 9.2: answered with SACK and SHUTDOWN at once.
+            self.rx.ack_now();
+            self.pending.shutdown = true;
+        }
+        Flow::GoOn
+    }
+
+    fn on_sack(&mut self, now: Instant, value: &[u8]) {
+        if !self.is_open() {
+            self.stats.unexpected_chunks += 1;
+            return;
+        }
+        let Ok(view) = SackView::parse(value) else {
+            self.stats.malformed_chunks += 1;
+            return;
+        };
+        match self.tx.on_sack(now, &view, &mut self.stats) {
+            SackResult::Taken(_) => {}
+            SackResult::Stale => tracing::trace!("stale SACK"),
+            SackResult::Invalid => self.stats.bad_sacks += 1,
+        }
+    }
+
+    fn on_forward_tsn(&mut self, value: &[u8]) {
+        let Ok(view) = ForwardTsnView::parse(value) else {
+            self.stats.malformed_chunks += 1;
+            return;
+        };
+        if !self.remote.capabilities.forward_tsn {
+            self.stats.unexpected_chunks += 1;
+            return;
+        }
+        if !self.rx.on_forward_tsn(&view) {
+            tracing::trace!("old FORWARD TSN");
+        }
+    }
+
+    fn on_unknown(&mut self, item: &Tlv<'_>) -> Flow {
+        self.stats.unknown_chunks += 1;
+        let unknown = Unknown::chunk(item.kind());
+        if unknown.report {
+            let mut information = Vec::new();
+            put_tlv(&mut information, item.head, |out| out.extend(item.value.iter().take(128)));
+            self.push_error(code::UNRECOGNIZED_CHUNK, &information);
+        }
+        if unknown.skip { Flow::GoOn } else { Flow::Stop }
+    }
+}

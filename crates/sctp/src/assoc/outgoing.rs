@@ -1,0 +1,227 @@
+//! A packet goes out. Chunks are bundled up to the room there is (RFC 9260 section 6.10), written once at their
+//! final place, and the checksum is put in last.
+
+use std::time::Instant;
+
+use crate::association::{Association, Phase, Reply};
+use crate::packet::parameter::parameter_kind;
+use crate::packet::tlv::padded;
+use crate::packet::{Header, cause, chunk_head, finish, init, kind, put_tlv};
+
+/// Octets of a chunk with nothing in it.
+const EMPTY_CHUNK: usize = 4;
+
+/// Octets of a SHUTDOWN.
+const SHUTDOWN_LEN: usize = 8;
+
+/// Octets of a HEARTBEAT of ours.
+const HEARTBEAT_LEN: usize = 32;
+
+impl Association {
+    /// Appends at most one packet of at most `room` octets to `out` and returns its length. Called until it
+    /// returns `None`.
+    ///
+    /// A chunk that has been sent is never cut again: `room` should not shrink for good below what it was.
+    pub fn poll_transmit(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) -> Option<usize> {
+        let now = self.tick(now);
+        let start = out.len();
+        let end = start + (room.min(self.config.mtu) & !3);
+        if self.write_reply(end, out) || self.write_bundle(now, end, out) {
+            finish(out, start);
+            let length = out.len() - start;
+            self.stats.packets_sent += 1;
+            self.stats.bytes_sent += length as u64;
+            self.settle(now);
+            return Some(length);
+        }
+        out.truncate(start);
+        None
+    }
+
+    fn header(&self, tag: u32) -> Header {
+        Header { source: self.config.local_port, destination: self.config.remote_port, tag }
+    }
+
+    /// A packet of its own, that answers one packet.
+    fn write_reply(&mut self, end: usize, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let Some(reply) = self.replies.pop_front() else { return false };
+        match &reply {
+            Reply::InitAck { tag, fields, cookie, unrecognized } => {
+                self.header(*tag).write(out);
+                fields.write(kind::INIT_ACK, out, |out| {
+                    init::put_cookie(out, cookie);
+                    init::put_unrecognized(out, unrecognized);
+                });
+            }
+            Reply::Abort { tag, flags, code } => {
+                self.header(*tag).write(out);
+                if *code == 0 {
+                    put_tlv(out, chunk_head(kind::ABORT, *flags), |_| {});
+                } else {
+                    cause::write(out, kind::ABORT, *flags, *code, &[]);
+                }
+            }
+            Reply::ShutdownComplete { tag, flags } => {
+                self.header(*tag).write(out);
+                put_tlv(out, chunk_head(kind::SHUTDOWN_COMPLETE, *flags), |_| {});
+            }
+            Reply::StaleCookie { tag, staleness } => {
+                self.header(*tag).write(out);
+                let code = cause::code::STALE_COOKIE;
+                cause::write(out, kind::ERROR, 0, code, &staleness.to_be_bytes());
+            }
+        }
+        if out.len() > end {
+            // There is less room than a handshake needs; the next, larger packet takes it.
+            out.truncate(start);
+            self.replies.push_front(reply);
+            return false;
+        }
+        true
+    }
+
+    fn write_bundle(&mut self, now: Instant, end: usize, out: &mut Vec<u8>) -> bool {
+        match self.phase {
+            Phase::Idle | Phase::Closed => return false,
+            Phase::CookieWait => return self.write_init(end, out),
+            // Nothing but COOKIE ECHO, and what is bundled with it, goes before COOKIE ACK (section 5.1 C).
+            Phase::CookieEchoed { .. } if !self.pending.handshake => return false,
+            _ => {}
+        }
+        if end < out.len() + crate::packet::HEADER_LEN + EMPTY_CHUNK {
+            return false;
+        }
+        self.header(self.remote.tag).write(out);
+        let body = out.len();
+        if !self.write_control(now, end, out) {
+            return false;
+        }
+        if self.may_send_data() {
+            self.write_data(now, end, out);
+        }
+        out.len() > body
+    }
+
+    /// Data, with the acknowledgement that waits for its timer in front of it (control chunks come first); neither
+    /// if there is no data.
+    fn write_data(&mut self, now: Instant, end: usize, out: &mut Vec<u8>) {
+        let before = out.len();
+        let with_ack = self.rx.is_ack_delayed()
+            && self.is_open()
+            && self.tx.has_data()
+            && self.rx.write_sack(end.saturating_sub(before), out);
+        let chunks = self.tx.write_data(now, end, out, &mut self.stats);
+        if with_ack && chunks == 0 {
+            out.truncate(before);
+            self.rx.delay_again();
+        }
+    }
+
+    fn write_init(&mut self, end: usize, out: &mut Vec<u8>) -> bool {
+        if !self.pending.handshake {
+            return false;
+        }
+        self.header(0).write(out);
+        self.init_fields(self.local_tag, self.local_tsn).write(kind::INIT, out, |_| {});
+        if out.len() > end {
+            return false;
+        }
+        self.pending.handshake = false;
+        self.handshake_attempts += 1;
+        self.timers.stop(crate::timer::Timer::Handshake);
+        true
+    }
+
+    /// Everything but DATA. `false` if what must come first does not fit.
+    fn write_control(&mut self, now: Instant, end: usize, out: &mut Vec<u8>) -> bool {
+        if !self.write_cookie(end, out) {
+            return false;
+        }
+        self.write_errors(end, out);
+        if self.rx.is_ack_due() && self.is_open() {
+            self.rx.write_sack(end.saturating_sub(out.len()), out);
+        }
+        self.write_heartbeats(now, end, out);
+        self.write_reconfig(end, out);
+        if self.tx.is_forward_due() && self.may_send_data() {
+            self.tx.write_forward(end.saturating_sub(out.len()), out);
+        }
+        self.write_shutdown(end, out);
+        true
+    }
+
+    fn write_cookie(&mut self, end: usize, out: &mut Vec<u8>) -> bool {
+        let left = end.saturating_sub(out.len());
+        if let Phase::CookieEchoed { cookie } = &self.phase {
+            if padded(EMPTY_CHUNK + cookie.len()) > left {
+                return false;
+            }
+            put_tlv(out, chunk_head(kind::COOKIE_ECHO, 0), |out| out.extend_from_slice(cookie));
+            self.pending.handshake = false;
+            self.handshake_attempts += 1;
+            self.timers.stop(crate::timer::Timer::Handshake);
+        } else if self.pending.cookie_ack && left >= EMPTY_CHUNK {
+            put_tlv(out, chunk_head(kind::COOKIE_ACK, 0), |_| {});
+            self.pending.cookie_ack = false;
+        }
+        true
+    }
+
+    fn write_errors(&mut self, end: usize, out: &mut Vec<u8>) {
+        while let Some((code, information)) = self.pending.errors.front() {
+            if end.saturating_sub(out.len()) < 2 * EMPTY_CHUNK + padded(information.len()) {
+                return;
+            }
+            cause::write(out, kind::ERROR, 0, *code, information);
+            self.pending.errors.pop_front();
+        }
+    }
+
+    fn write_heartbeats(&mut self, now: Instant, end: usize, out: &mut Vec<u8>) {
+        while let Some(info) = self.pending.heartbeat_acks.front() {
+            if end.saturating_sub(out.len()) < EMPTY_CHUNK + padded(info.len()) {
+                return;
+            }
+            put_tlv(out, chunk_head(kind::HEARTBEAT_ACK, 0), |out| out.extend_from_slice(info));
+            self.pending.heartbeat_acks.pop_front();
+        }
+        if self.pending.heartbeat && self.is_open() && end.saturating_sub(out.len()) >= HEARTBEAT_LEN {
+            let info = self.heartbeat_info(now);
+            put_tlv(out, chunk_head(kind::HEARTBEAT, 0), |out| {
+                put_tlv(out, parameter_kind::HEARTBEAT_INFO, |out| out.extend_from_slice(&info));
+            });
+            self.pending.heartbeat = false;
+        }
+    }
+
+    fn write_shutdown(&mut self, end: usize, out: &mut Vec<u8>) {
+        if !self.pending.shutdown || end.saturating_sub(out.len()) < SHUTDOWN_LEN {
+            return;
+        }
+        match self.phase {
+            Phase::ShutdownSent => {
+                let cumulative = self.rx.cumulative();
+                put_tlv(out, chunk_head(kind::SHUTDOWN, 0), |out| {
+                    out.extend_from_slice(&cumulative.get().to_be_bytes());
+                });
+            }
+            Phase::ShutdownAckSent => put_tlv(out, chunk_head(kind::SHUTDOWN_ACK, 0), |_| {}),
+            _ => return,
+        }
+        self.pending.shutdown = false;
+        self.shutdown_attempts += 1;
+        self.timers.stop(crate::timer::Timer::Shutdown);
+    }
+
+    fn may_send_data(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::CookieEchoed { .. }
+                | Phase::Established
+                | Phase::ShutdownPending
+                | Phase::ShutdownReceived
+        )
+    }
+
+}

@@ -1,0 +1,99 @@
+//! Timers: one function arms them all from the state, one handles those that went off.
+
+use std::time::{Duration, Instant};
+
+use crate::association::{Association, Phase};
+use crate::timer::Timer;
+use crate::types::CloseReason;
+
+impl Association {
+    /// Brings everything that follows from the state up to date. Called at the end of every call that may have
+    /// changed something.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.settle_shutdown();
+        self.settle_reconfig();
+        while let Some(stream) = self.tx.queue.poll_low() {
+            self.push_event(crate::types::Event::BufferedAmountLow(crate::types::StreamId(stream)));
+        }
+        self.arm_timers(now);
+    }
+
+    /// Sets the timers that the state wants and that do not run; stops those that it does not want.
+    fn arm_timers(&mut self, now: Instant) {
+        if self.tx.take_timer_restart() {
+            self.timers.stop(Timer::Retransmit);
+        }
+        for timer in Timer::ALL {
+            if !self.wants(timer) {
+                self.timers.stop(timer);
+            } else if !self.timers.is_set(timer) {
+                let after = self.duration(timer);
+                self.timers.set(timer, now + after);
+            }
+        }
+    }
+
+    fn wants(&self, timer: Timer) -> bool {
+        let open = self.is_open();
+        match timer {
+            Timer::Handshake => matches!(self.phase, Phase::CookieWait | Phase::CookieEchoed { .. }),
+            Timer::Shutdown => matches!(self.phase, Phase::ShutdownSent | Phase::ShutdownAckSent),
+            Timer::ShutdownGuard => matches!(
+                self.phase,
+                Phase::ShutdownPending
+                    | Phase::ShutdownSent
+                    | Phase::ShutdownReceived
+                    | Phase::ShutdownAckSent
+            ),
+            Timer::Retransmit => open && self.tx.wants_timer(),
+            Timer::Sack => open && self.rx.is_ack_delayed(),
+            Timer::Heartbeat => open,
+            Timer::Reconfig => open && self.reconfig.is_waiting(),
+        }
+    }
+
+    fn duration(&mut self, timer: Timer) -> Duration {
+        match timer {
+            Timer::Handshake => self.doubled(self.config.rto_initial, self.handshake_attempts),
+            Timer::Shutdown => self.doubled(self.tx.rto(), self.shutdown_attempts),
+            // Five times RTO.Max is what RFC 9260 section 9.2 names; data that is still queued may need longer, and
+            // has its own limit.
+            Timer::ShutdownGuard => self.config.rto_max * 5 + self.config.rto_max * self.config.max_retransmits,
+            Timer::Retransmit | Timer::Reconfig => self.tx.rto(),
+            Timer::Sack => self.config.sack_delay,
+            Timer::Heartbeat => {
+                // Jitter of half the timeout either way (RFC 9260 section 8.3).
+                let rto = self.tx.rto();
+                self.config.heartbeat_interval + rto / 2 + rto.mul_f64(self.rng.unit())
+            }
+        }
+    }
+
+    /// The timer was set with `attempts` already made, the first of which is not a back-off.
+    fn doubled(&self, base: Duration, attempts: u32) -> Duration {
+        let factor = 1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+        base.saturating_mul(factor).min(self.config.rto_max)
+    }
+
+    /// Does what timers that went off ask for.
+    pub(crate) fn on_timers(&mut self, now: Instant) {
+        for timer in Timer::ALL {
+            if !self.timers.take_due(timer, now) {
+                continue;
+            }
+            match timer {
+                Timer::Handshake => self.on_handshake_timeout(),
+                Timer::Shutdown => self.on_shutdown_timeout(),
+                Timer::ShutdownGuard => self.fail(0, CloseReason::ShutdownTimeout),
+                Timer::Retransmit => {
+                    if self.tx.on_timeout(now, &mut self.stats) > self.config.max_retransmits {
+                        self.close(CloseReason::Unreachable);
+                    }
+                }
+                Timer::Sack => self.rx.ack_now(),
+                Timer::Heartbeat => self.on_heartbeat_timeout(),
+                Timer::Reconfig => self.on_reconfig_timeout(),
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The wire: common header, checksum, and a file per chunk, parameter and cause family (RFC 9260 section 3).
+
+pub(crate) mod cause;
+pub(crate) mod data;
+pub(crate) mod forward_tsn;
+pub(crate) mod init;
+pub(crate) mod parameter;
+pub(crate) mod reconfig;
+pub(crate) mod sack;
+pub(crate) mod tlv;
+
+use crc_fast::{CrcAlgorithm, Digest};
+use taut_sansio::codec::Reader;
+
+pub(crate) use tlv::{TlvError, Walker, chunk_head, put_tlv};
+
+/// Octets of the common header (RFC 9260 section 3.1).
+pub(crate) const HEADER_LEN: usize = 12;
+
+/// Chunk types (RFC 9260 section 3.2 table 1; 132: RFC 6525 section 3.1 uses 130; 192: RFC 3758 section 3.2).
+pub(crate) mod kind {
+    pub(crate) const DATA: u8 = 0;
+    pub(crate) const INIT: u8 = 1;
+    pub(crate) const INIT_ACK: u8 = 2;
+    pub(crate) const SACK: u8 = 3;
+    pub(crate) const HEARTBEAT: u8 = 4;
+    pub(crate) const HEARTBEAT_ACK: u8 = 5;
+    pub(crate) const ABORT: u8 = 6;
+    pub(crate) const SHUTDOWN: u8 = 7;
+    pub(crate) const SHUTDOWN_ACK: u8 = 8;
+    pub(crate) const ERROR: u8 = 9;
+    pub(crate) const COOKIE_ECHO: u8 = 10;
+    pub(crate) const COOKIE_ACK: u8 = 11;
+    pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
+    pub(crate) const RE_CONFIG: u8 = 130;
+    pub(crate) const FORWARD_TSN: u8 = 192;
+}
+
+/// The T bit of ABORT and SHUTDOWN COMPLETE: the tag is a reflected one (RFC 9260 section 3.3.7).
+pub(crate) const FLAG_T: u8 = 0x01;
+
+taut_sansio::serial_number! {
+    /// A transmission sequence number (RFC 9260 section 1.6).
+    pub(crate) struct Tsn(u32);
+}
+
+taut_sansio::serial_number! {
+    /// A stream sequence number (RFC 9260 section 1.6).
+    pub(crate) struct Ssn(u16);
+}
+
+/// Why a packet or a chunk did not parse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ParseError {
+    #[error("the packet is shorter than its header")]
+    Header,
+    #[error("the checksum is wrong")]
+    Checksum,
+    #[error("a chunk is too short for its fixed fields")]
+    Short,
+    #[error("a mandatory value is zero or missing")]
+    Missing,
+    #[error("an item inside a chunk is malformed")]
+    Item(#[from] TlvError),
+    #[error("the counts of a chunk do not match its length")]
+    Count,
+}
+
+impl From<taut_sansio::codec::Short> for ParseError {
+    fn from(_: taut_sansio::codec::Short) -> Self {
+        Self::Short
+    }
+}
+
+/// The common header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) source: u16,
+    pub(crate) destination: u16,
+    pub(crate) tag: u32,
+}
+
+impl Header {
+    /// Checks the checksum and reads the header; the chunks follow.
+    pub(crate) fn parse(packet: &[u8]) -> Result<(Self, &[u8]), ParseError> {
+        let mut reader = Reader::new(packet);
+        let head: [u8; 8] = reader.array().map_err(|_| ParseError::Header)?;
+        let claimed = reader.array().map(u32::from_le_bytes).map_err(|_| ParseError::Header)?;
+        if claimed != checksum(&head, reader.clone().rest()) {
+            return Err(ParseError::Checksum);
+        }
+        let mut fields = Reader::new(&head);
+        let header = Self { source: fields.u16()?, destination: fields.u16()?, tag: fields.u32()? };
+        Ok((header, reader.rest()))
+    }
+
+    /// Appends the header, with the checksum left zero for [`finish`].
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let [a, b] = self.source.to_be_bytes();
+        let [c, d] = self.destination.to_be_bytes();
+        let [e, f, g, h] = self.tag.to_be_bytes();
+        out.extend_from_slice(&[a, b, c, d, e, f, g, h, 0, 0, 0, 0]);
+    }
+}
+
+/// CRC32c over a packet whose checksum field is taken as zero. `head` is what stands before that field.
+fn checksum(head: &[u8; 8], rest: &[u8]) -> u32 {
+    let mut front = [0; HEADER_LEN];
+    for (to, from) in front.iter_mut().zip(head) {
+        *to = *from;
+    }
+    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    digest.update(&front);
+    digest.update(rest);
+    digest.finalize() as u32
+}
+
+/// Puts the checksum into the packet that starts at `start`. SCTP sends CRC32c least significant octet first
+/// (RFC 9260 appendix A).
+pub(crate) fn finish(out: &mut [u8], start: usize) {
+    let Some(packet) = out.get_mut(start..) else { return };
+    let sum = crc_fast::crc32_iscsi(packet);
+    if let Some(place) = packet.get_mut(8..HEADER_LEN) {
+        place.copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+/// What the two high bits of an unknown type ask for (RFC 9260 sections 3.2 and 3.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    /// Go on with what follows.
+    pub(crate) skip: bool,
+    /// Tell the sender.
+    pub(crate) report: bool,
+}
+
+impl Unknown {
+    /// For an 8-bit chunk type.
+    pub(crate) fn chunk(kind: u8) -> Self {
+        Self { skip: kind & 0x80 != 0, report: kind & 0x40 != 0 }
+    }
+
+    /// For a 16-bit parameter type.
+    pub(crate) fn parameter(kind: u16) -> Self {
+        Self::chunk(kind.to_be_bytes()[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc32c_agrees_with_rfc_7143() {
+        let text = include_str!("../../tests/data/rfc7143-crc32c.json");
+        let file: serde_json::Value = serde_json::from_str(text).unwrap();
+        for vector in file["vectors"].as_array().unwrap() {
+            let hex = vector["input"].as_str().unwrap();
+            let input: Vec<u8> =
+                (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
+            let want = u32::from_str_radix(vector["crc32c_u32"].as_str().unwrap(), 16).unwrap();
+            assert_eq!(crc_fast::crc32_iscsi(&input), want, "{}", vector["id"]);
+        }
+    }
+
+    #[test]
+    fn a_finished_packet_parses_and_any_bit_breaks_it() {
+        let header = Header { source: 5000, destination: 5001, tag: 0x0102_0304 };
+        let mut out = vec![9; 3];
+        header.write(&mut out);
+        out.extend_from_slice(&[11, 0, 0, 4]);
+        finish(&mut out, 3);
+        let packet = &out[3..];
+        assert_eq!(Header::parse(packet).unwrap(), (header, &[11, 0, 0, 4][..]));
+        for bit in 0..packet.len() * 8 {
+            let mut bad = packet.to_vec();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Header::parse(&bad), Err(ParseError::Checksum));
+        }
+        assert_eq!(Header::parse(&packet[..11]), Err(ParseError::Header));
+    }
+}

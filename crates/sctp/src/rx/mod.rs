@@ -1,0 +1,283 @@
+//! Receiving: which TSNs came ([`gaps`]), what they carry ([`reassembly`]), and when to say so.
+//!
+//! RFC 9260 sections 6.2 (acknowledgement), 6.5 and 6.6 (ordered and unordered delivery), 6.9 (reassembly);
+//! RFC 3758 section 3.6 (FORWARD TSN).
+
+mod gaps;
+mod reassembly;
+
+use bytes::Bytes;
+
+use crate::packet::data::{DataFlags, DataHeader};
+use crate::packet::forward_tsn::ForwardTsnView;
+use crate::packet::sack::{self, SACK_HEADER, SACK_ITEM};
+use crate::packet::Tsn;
+use crate::stats::Stats;
+use crate::types::StreamId;
+
+use gaps::{Arrival, Gaps};
+use reassembly::{Fragment, Reassembly};
+
+/// What each chunk costs of the window beside its octets. Bounds the number of chunks to window / 64.
+pub(crate) const CHUNK_OVERHEAD: usize = 64;
+
+/// How far over the window a chunk may go that fills a gap: it frees what waits behind it.
+const GAP_SLACK: usize = 128 << 10;
+
+/// Duplicate TSNs that are remembered for the next SACK.
+const DUPLICATES_MAX: usize = 32;
+
+/// Chunks beyond the window in a row, without one that was taken, that end the association.
+const OVERRUN_MAX: u32 = 10_000;
+
+/// A piece of a message, as [`Association::poll_read`](crate::Association::poll_read) hands it up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// The stream it came on.
+    pub stream: StreamId,
+    /// The payload protocol identifier of the message.
+    pub ppid: u32,
+    /// True for a message that may overtake others.
+    pub unordered: bool,
+    /// The message starts here.
+    pub begin: bool,
+    /// The message ends here.
+    pub end: bool,
+    /// The message was given up by the sender (RFC 3758) after its start was handed up: nothing more of it comes,
+    /// and what came must be thrown away. `end` is set and `bytes` is empty.
+    pub abandoned: bool,
+    /// The octets.
+    pub bytes: Bytes,
+}
+
+/// When the next SACK is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ack {
+    Nothing,
+    /// One packet came: wait for a second or for the timer.
+    Delayed,
+    Now,
+}
+
+/// What a DATA chunk did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    New,
+    Duplicate,
+    /// There was no room: not acknowledged, so it comes again.
+    Dropped,
+    /// The other side ignores the window for good.
+    Overrun,
+}
+
+/// The receiving half of an association.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    gaps: Gaps,
+    reassembly: Reassembly,
+    window: usize,
+    duplicates: Vec<Tsn>,
+    ack: Ack,
+    /// A packet with DATA is being handled, so that packets are counted and not chunks.
+    data_in_packet: bool,
+    /// The window that the last SACK told.
+    told: usize,
+    overruns: u32,
+    mtu: usize,
+}
+
+impl Receiver {
+    pub(crate) fn new(window: usize, mtu: usize) -> Self {
+        Self {
+            gaps: Gaps::new(Tsn::new(0)),
+            reassembly: Reassembly::default(),
+            window,
+            duplicates: Vec::new(),
+            ack: Ack::Nothing,
+            data_in_packet: false,
+            told: window,
+            overruns: 0,
+            mtu,
+        }
+    }
+
+    /// Begins to expect `first`. Everything that was there is gone.
+    pub(crate) fn start(&mut self, first: Tsn) {
+        *self = Self::new(self.window, self.mtu);
+        self.gaps = Gaps::new(first);
+        self.reassembly.start(self.gaps.cumulative() + 1);
+    }
+
+    /// Takes a DATA chunk. `payload` is not empty.
+    pub(crate) fn on_data(&mut self, header: &DataHeader, payload: Bytes, stats: &mut Stats) -> Accepted {
+        self.data_in_packet = true;
+        let arrival = self.gaps.classify(header.tsn);
+        let cost = payload.len() + CHUNK_OVERHEAD;
+        let held = self.reassembly.charged();
+        let limit = match arrival {
+            Arrival::Duplicate => {
+                if self.duplicates.len() < DUPLICATES_MAX {
+                    self.duplicates.push(header.tsn);
+                }
+                self.ack = Ack::Now;
+                stats.duplicate_tsns += 1;
+                return Accepted::Duplicate;
+            }
+            Arrival::Next(_) | Arrival::InGap(_) => self.window + GAP_SLACK,
+            Arrival::Beyond(_) => self.window,
+            Arrival::TooFar => 0,
+        };
+        // The next expected chunk is held to the plain window too, unless something waits behind it.
+        let limit =
+            if matches!(arrival, Arrival::Next(_)) && !self.gaps.has_gaps() { self.window } else { limit };
+        if held + cost > limit && !(held == 0 && limit > 0) {
+            return self.refuse(stats);
+        }
+        self.overruns = 0;
+        let tsn = match arrival {
+            Arrival::Next(tsn) | Arrival::InGap(tsn) | Arrival::Beyond(tsn) => tsn,
+            Arrival::Duplicate | Arrival::TooFar => return Accepted::Dropped,
+        };
+        let had_gaps = self.gaps.has_gaps();
+        if !self.gaps.insert(tsn) {
+            return self.refuse(stats);
+        }
+        let fragment = Fragment {
+            stream: header.stream,
+            ssn: header.ssn,
+            ppid: header.ppid,
+            flags: header.flags,
+            payload,
+        };
+        self.reassembly.insert(tsn, fragment, self.gaps.cumulative(), self.gaps.run_of(tsn));
+        if had_gaps || self.gaps.has_gaps() || header.flags.contains(DataFlags::IMMEDIATE) {
+            self.ack = Ack::Now;
+        }
+        Accepted::New
+    }
+
+    fn refuse(&mut self, stats: &mut Stats) -> Accepted {
+        stats.chunks_beyond_window += 1;
+        self.ack = Ack::Now;
+        self.overruns += 1;
+        if self.overruns > OVERRUN_MAX { Accepted::Overrun } else { Accepted::Dropped }
+    }
+
+    /// The packet is through: the second one with DATA asks for a SACK at once (RFC 9260 section 6.2).
+    pub(crate) fn on_packet_end(&mut self) {
+        if std::mem::take(&mut self.data_in_packet) {
+            self.ack = match self.ack {
+                Ack::Nothing => Ack::Delayed,
+                Ack::Delayed | Ack::Now => Ack::Now,
+            };
+        }
+    }
+
+    /// Skips to the new cumulative TSN; `false` if it is an old one.
+    pub(crate) fn on_forward_tsn(&mut self, view: &ForwardTsnView<'_>) -> bool {
+        self.ack = Ack::Now;
+        let Some(cumulative) = self.gaps.forward(view.cumulative) else { return false };
+        self.reassembly.forward(cumulative, self.gaps.cumulative(), view.streams());
+        true
+    }
+
+    /// The next piece that is ready, oldest stream first.
+    pub(crate) fn read(&mut self) -> Option<Chunk> {
+        let chunk = self.reassembly.read()?;
+        self.update_window();
+        Some(chunk)
+    }
+
+    /// Opening the window again by a good part is told at once, so that the sender need not probe.
+    fn update_window(&mut self) {
+        let open = self.window_left();
+        let step = (2 * self.mtu).min(self.window / 2);
+        if self.told < step && open >= step {
+            self.ack = Ack::Now;
+        }
+    }
+
+    /// A paused stream keeps what it has; its chunks stay charged against the window.
+    pub(crate) fn pause(&mut self, stream: StreamId) {
+        self.reassembly.pause(stream.0);
+    }
+
+    pub(crate) fn resume(&mut self, stream: StreamId) {
+        self.reassembly.resume(stream.0);
+    }
+
+    /// True if there is something ready on the stream.
+    pub(crate) fn has_ready(&self, stream: StreamId) -> bool {
+        self.reassembly.has_ready(stream.0)
+    }
+
+    /// The other side starts the stream again at sequence number zero.
+    pub(crate) fn reset_stream(&mut self, stream: StreamId) {
+        self.reassembly.reset_stream(stream.0);
+    }
+
+    pub(crate) fn known_streams(&self) -> impl Iterator<Item = StreamId> + '_ {
+        self.reassembly.known_streams().map(StreamId)
+    }
+
+    /// Octets that are held, overhead included.
+    pub(crate) fn charged(&self) -> usize {
+        self.reassembly.charged()
+    }
+
+    fn window_left(&self) -> usize {
+        self.window.saturating_sub(self.reassembly.charged())
+    }
+
+    /// The highest TSN before which nothing is missing.
+    pub(crate) fn cumulative(&self) -> Tsn {
+        Tsn::new(self.gaps.cumulative() as u32)
+    }
+
+    /// An acknowledgement waits for its timer.
+    pub(crate) fn is_ack_delayed(&self) -> bool {
+        self.ack == Ack::Delayed
+    }
+
+    /// An acknowledgement must go now.
+    pub(crate) fn is_ack_due(&self) -> bool {
+        self.ack == Ack::Now
+    }
+
+    /// The SACK that was just written was taken back: it waits for its timer again.
+    pub(crate) fn delay_again(&mut self) {
+        self.ack = Ack::Delayed;
+    }
+
+    pub(crate) fn ack_now(&mut self) {
+        self.ack = Ack::Now;
+    }
+
+    /// Appends a SACK within `room` octets; `false` if not even an empty one fits.
+    pub(crate) fn write_sack(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
+        let Some(room) = room.checked_sub(SACK_HEADER) else { return false };
+        let items = room / SACK_ITEM;
+        let gaps = self.gaps.len().min(items);
+        let duplicates = self.duplicates.len().min(items - gaps);
+        self.told = self.window_left();
+        sack::write(
+            out,
+            self.cumulative(),
+            self.told as u32,
+            self.gaps.blocks().take(gaps),
+            self.duplicates.iter().copied().take(duplicates),
+        );
+        self.duplicates.clear();
+        self.ack = Ack::Nothing;
+        true
+    }
+}
+
+/// For tests of sequence wraps.
+#[cfg(test)]
+impl Receiver {
+    pub(crate) fn expect_ssn(&mut self, stream: u16, ssn: crate::packet::Ssn) {
+        self.reassembly.expect_ssn(stream, ssn);
+    }
+}
+

@@ -1,0 +1,566 @@
+//! From fragments to messages in order (RFC 9260 sections 6.5, 6.6, 6.9).
+//!
+//! Fragments of one message have consecutive TSNs, so the cumulative point stands inside at most one message. That
+//! one is handed up as it grows; beyond the cumulative point only whole messages are. So a reader that puts
+//! messages together never holds more than one that is unfinished, and a message may be larger than the window.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::{CHUNK_OVERHEAD, Chunk};
+use crate::packet::Ssn;
+use crate::packet::data::DataFlags;
+use crate::types::StreamId;
+
+/// Idle streams that keep their (empty) queues, to save making them again.
+const IDLE_STREAMS_KEPT: usize = 64;
+
+/// One DATA chunk without its TSN.
+#[derive(Debug, Clone)]
+pub(crate) struct Fragment {
+    pub(crate) stream: u16,
+    pub(crate) ssn: Ssn,
+    pub(crate) ppid: u32,
+    pub(crate) flags: DataFlags,
+    pub(crate) payload: Bytes,
+}
+
+impl Fragment {
+    fn charge(&self) -> usize {
+        self.payload.len() + CHUNK_OVERHEAD
+    }
+
+    /// True if both belong to one message, TSNs apart.
+    fn is_of(&self, key: &MessageKey) -> bool {
+        self.stream == key.stream
+            && self.flags.is_unordered() == key.unordered
+            && (key.unordered || self.ssn == key.ssn)
+    }
+
+    fn key(&self) -> MessageKey {
+        MessageKey { stream: self.stream, ssn: self.ssn, ppid: self.ppid, unordered: self.flags.is_unordered() }
+    }
+
+    fn into_chunk(self) -> Chunk {
+        Chunk {
+            stream: StreamId(self.stream),
+            ppid: self.ppid,
+            unordered: self.flags.is_unordered(),
+            begin: self.flags.is_begin(),
+            end: self.flags.is_end(),
+            abandoned: false,
+            bytes: self.payload,
+        }
+    }
+}
+
+/// What all fragments of a message share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct MessageKey {
+    stream: u16,
+    ssn: Ssn,
+    ppid: u32,
+    unordered: bool,
+}
+
+/// The next sequence number of each stream, in pages: 128 KiB when every stream was used, nothing before.
+#[derive(Debug, Default)]
+struct SsnTable {
+    pages: Vec<Option<Box<[u16; 256]>>>,
+}
+
+impl SsnTable {
+    fn get(&self, stream: u16) -> Ssn {
+        let [page, slot] = stream.to_be_bytes();
+        let page = self.pages.get(usize::from(page)).and_then(Option::as_ref);
+        Ssn::new(page.and_then(|page| page.get(usize::from(slot))).copied().unwrap_or(0))
+    }
+
+    fn set(&mut self, stream: u16, ssn: Ssn) {
+        let [page, slot] = stream.to_be_bytes();
+        if self.pages.len() <= usize::from(page) {
+            self.pages.resize_with(usize::from(page) + 1, || None);
+        }
+        let Some(page) = self.pages.get_mut(usize::from(page)) else { return };
+        let page = page.get_or_insert_with(|| Box::new([0; 256]));
+        if let Some(slot) = page.get_mut(usize::from(slot)) {
+            *slot = ssn.get();
+        }
+    }
+
+    /// Streams whose number is not zero.
+    fn used(&self) -> impl Iterator<Item = u16> + '_ {
+        self.pages.iter().enumerate().filter_map(|(at, page)| Some((at, page.as_ref()?))).flat_map(
+            |(at, page)| {
+                let base = (at << 8) as u16;
+                page.iter().enumerate().filter(|&(_, &ssn)| ssn != 0).map(move |(slot, _)| base | slot as u16)
+            },
+        )
+    }
+}
+
+/// What one stream holds.
+#[derive(Debug, Default)]
+struct InStream {
+    /// Ready to be read.
+    ready: VecDeque<Chunk>,
+    /// Whole ordered messages that wait for an earlier one: sequence number to first and last TSN.
+    waiting: BTreeMap<u16, (u64, u64)>,
+    /// The stream stands in the order of reading.
+    queued: bool,
+    paused: bool,
+}
+
+impl InStream {
+    fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.waiting.is_empty() && !self.paused && !self.queued
+    }
+}
+
+/// Fragments on their way to being messages.
+#[derive(Debug, Default)]
+pub(crate) struct Reassembly {
+    /// Fragments that cannot be handed up yet, by TSN. Bounded by the window: each is charged.
+    parked: BTreeMap<u64, Fragment>,
+    begins: BTreeSet<u64>,
+    ends: BTreeSet<u64>,
+    /// The next TSN to be taken in sequence: one beyond the cumulative point.
+    frontier: u64,
+    /// The message that is being handed up at the frontier.
+    open: Option<MessageKey>,
+    /// Whole unordered messages of the stream of an open unordered one: they must not be handed up inside it.
+    held: Vec<(u64, u64)>,
+    ssns: SsnTable,
+    streams: BTreeMap<u16, InStream>,
+    order: VecDeque<u16>,
+    charged: usize,
+}
+
+impl Reassembly {
+    pub(crate) fn start(&mut self, frontier: u64) {
+        self.frontier = frontier;
+    }
+
+    pub(crate) fn charged(&self) -> usize {
+        self.charged
+    }
+
+    /// Takes a fragment whose TSN is already counted in `cumulative` and `run`.
+    pub(crate) fn insert(&mut self, tsn: u64, fragment: Fragment, cumulative: u64, run: (u64, u64)) {
+        self.charged += fragment.charge();
+        if tsn == self.frontier {
+            self.frontier += 1;
+            self.in_sequence(tsn, fragment);
+            self.advance(cumulative);
+        } else {
+            self.park(tsn, fragment);
+            self.try_complete(tsn, run);
+        }
+    }
+
+    /// Takes in sequence everything up to `cumulative`.
+    fn advance(&mut self, cumulative: u64) {
+        while let Some((&tsn, _)) = self.parked.range(self.frontier..=cumulative.max(self.frontier)).next() {
+            if tsn > cumulative {
+                break;
+            }
+            self.frontier = tsn + 1;
+            if let Some(fragment) = self.unpark(tsn) {
+                self.in_sequence(tsn, fragment);
+            }
+        }
+        self.frontier = self.frontier.max(cumulative + 1);
+    }
+
+    /// A fragment before which nothing is missing.
+    fn in_sequence(&mut self, tsn: u64, fragment: Fragment) {
+        if let Some(open) = self.open {
+            if fragment.is_of(&open) && !fragment.flags.is_begin() {
+                return self.push_in_order(fragment);
+            }
+            // The sender broke off a message, which it may only do with FORWARD TSN.
+            self.abandon_open();
+        }
+        if !fragment.flags.is_begin() {
+            let goes_on = tsn.checked_sub(1).and_then(|before| self.parked.get(&before)).is_some_and(|before| {
+                !before.flags.is_end() && fragment.is_of(&before.key())
+            });
+            if goes_on {
+                self.park(tsn, fragment);
+                self.try_complete(tsn, (0, tsn));
+            } else {
+                self.charged = self.charged.saturating_sub(fragment.charge());
+            }
+            return;
+        }
+        if fragment.flags.is_unordered() || fragment.ssn == self.ssns.get(fragment.stream) {
+            self.push_in_order(fragment);
+        } else if fragment.ssn.is_before(self.ssns.get(fragment.stream)) {
+            self.charged = self.charged.saturating_sub(fragment.charge());
+        } else {
+            self.park(tsn, fragment);
+            self.try_complete(tsn, (0, tsn));
+        }
+    }
+
+    /// The next fragment of the open message, or the first of one that may be handed up.
+    fn push_in_order(&mut self, fragment: Fragment) {
+        let key = fragment.key();
+        let ends = fragment.flags.is_end();
+        self.push(fragment.into_chunk());
+        self.open = if ends { None } else { Some(key) };
+        if ends {
+            self.on_open_ended(&key);
+        }
+    }
+
+    fn on_open_ended(&mut self, key: &MessageKey) {
+        if !key.unordered {
+            self.ssns.set(key.stream, key.ssn.next());
+            return self.release_waiting(key.stream);
+        }
+        for (first, last) in std::mem::take(&mut self.held) {
+            self.extract(first, last);
+        }
+    }
+
+    fn abandon_open(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        self.push(Chunk {
+            stream: StreamId(open.stream),
+            ppid: open.ppid,
+            unordered: open.unordered,
+            begin: false,
+            end: true,
+            abandoned: true,
+            bytes: Bytes::new(),
+        });
+        self.on_open_ended(&open);
+    }
+
+    fn park(&mut self, tsn: u64, fragment: Fragment) {
+        if fragment.flags.is_begin() {
+            self.begins.insert(tsn);
+        }
+        if fragment.flags.is_end() {
+            self.ends.insert(tsn);
+        }
+        self.parked.insert(tsn, fragment);
+    }
+
+    fn unpark(&mut self, tsn: u64) -> Option<Fragment> {
+        let fragment = self.parked.remove(&tsn)?;
+        if fragment.flags.is_begin() {
+            self.begins.remove(&tsn);
+        }
+        if fragment.flags.is_end() {
+            self.ends.remove(&tsn);
+        }
+        Some(fragment)
+    }
+
+    /// Delivers the message that the fragment at `tsn` is part of, if it is whole within `run`.
+    fn try_complete(&mut self, tsn: u64, run: (u64, u64)) {
+        let Some(&first) = self.begins.range(run.0..=tsn).next_back() else { return };
+        let Some(&last) = self.ends.range(first..=run.1).next() else { return };
+        if last < tsn || self.begins.range(first..=last).next_back() != Some(&first) {
+            return;
+        }
+        let Some(key) = self.parked.get(&first).map(Fragment::key) else { return };
+        let mut expected = first;
+        for (&at, fragment) in self.parked.range(first..=last) {
+            if at != expected || !fragment.is_of(&key) {
+                return;
+            }
+            expected += 1;
+        }
+        if expected != last + 1 {
+            return;
+        }
+        if key.unordered {
+            if self.open.is_some_and(|open| open.unordered && open.stream == key.stream) {
+                self.held.push((first, last));
+                return;
+            }
+            return self.extract(first, last);
+        }
+        let next = self.ssns.get(key.stream);
+        if key.ssn == next {
+            self.ssns.set(key.stream, next.next());
+            self.extract(first, last);
+            self.release_waiting(key.stream);
+        } else if key.ssn.is_after(next) {
+            self.streams.entry(key.stream).or_default().waiting.insert(key.ssn.get(), (first, last));
+        } else {
+            self.discard(first, last);
+        }
+    }
+
+    /// Makes a whole parked message readable.
+    fn extract(&mut self, first: u64, last: u64) {
+        for tsn in first..=last {
+            if let Some(fragment) = self.unpark(tsn) {
+                self.push(fragment.into_chunk());
+            }
+        }
+    }
+
+    fn discard(&mut self, first: u64, last: u64) {
+        while let Some((&tsn, _)) = self.parked.range(first..=last).next() {
+            if let Some(fragment) = self.unpark(tsn) {
+                self.charged = self.charged.saturating_sub(fragment.charge());
+            }
+        }
+    }
+
+    /// Hands up the messages of a stream whose turn has come.
+    fn release_waiting(&mut self, stream: u16) {
+        loop {
+            let next = self.ssns.get(stream);
+            let Some(in_stream) = self.streams.get_mut(&stream) else { return };
+            if in_stream.waiting.is_empty() {
+                return;
+            }
+            let Some((first, last)) = in_stream.waiting.remove(&next.get()) else { return };
+            self.ssns.set(stream, next.next());
+            self.extract(first, last);
+        }
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        let id = chunk.stream.0;
+        let stream = self.streams.entry(id).or_default();
+        stream.ready.push_back(chunk);
+        if !stream.queued && !stream.paused {
+            stream.queued = true;
+            self.order.push_back(id);
+        }
+    }
+
+    /// FORWARD TSN: what is up to `forwarded` and not whole is given up; `cumulative` may be further.
+    pub(crate) fn forward(
+        &mut self,
+        forwarded: u64,
+        cumulative: u64,
+        streams: impl Iterator<Item = (u16, Ssn)>,
+    ) {
+        self.abandon_open();
+        for (stream, skipped) in streams {
+            self.skip_ordered(stream, skipped);
+        }
+        // Whole ordered messages may still wait for their turn; everything else has lost its rest.
+        let kept: BTreeSet<u64> = self
+            .streams
+            .values()
+            .flat_map(|stream| stream.waiting.values())
+            .filter(|&&(first, _)| first <= forwarded)
+            .map(|&(first, _)| first)
+            .collect();
+        let mut from = 0;
+        while let Some((&tsn, fragment)) = self.parked.range(from..=forwarded).next() {
+            from = tsn + 1;
+            if fragment.flags.is_begin() && kept.contains(&tsn) {
+                from = self.ends.range(tsn..).next().map_or(from, |&end| end + 1);
+            } else {
+                self.discard(tsn, tsn);
+            }
+            if from > forwarded {
+                break;
+            }
+        }
+        self.frontier = self.frontier.max(forwarded + 1);
+        self.advance(cumulative);
+    }
+
+    /// Moves an ordered stream beyond `skipped`; whole messages up to it are handed up first.
+    fn skip_ordered(&mut self, stream: u16, skipped: Ssn) {
+        let next = self.ssns.get(stream);
+        if skipped.is_before(next) {
+            return;
+        }
+        let mut whole: Vec<Ssn> = match self.streams.get(&stream) {
+            Some(in_stream) => in_stream
+                .waiting
+                .keys()
+                .map(|&ssn| Ssn::new(ssn))
+                .filter(|ssn| ssn.is_at_or_before(skipped))
+                .collect(),
+            None => Vec::new(),
+        };
+        whole.sort_by_key(|ssn| ssn.distance_from(next));
+        for ssn in whole {
+            let waiting = self.streams.get_mut(&stream).and_then(|s| s.waiting.remove(&ssn.get()));
+            if let Some((first, last)) = waiting {
+                self.extract(first, last);
+            }
+        }
+        self.ssns.set(stream, skipped.next());
+        self.release_waiting(stream);
+    }
+
+    pub(crate) fn read(&mut self) -> Option<Chunk> {
+        loop {
+            let id = *self.order.front()?;
+            let Some(stream) = self.streams.get_mut(&id) else {
+                self.order.pop_front();
+                continue;
+            };
+            let chunk = if stream.paused { None } else { stream.ready.pop_front() };
+            let message_goes_on = chunk.as_ref().is_some_and(|chunk| !chunk.end);
+            if stream.paused || stream.ready.is_empty() {
+                stream.queued = false;
+                self.order.pop_front();
+                if stream.is_idle() && self.streams.len() > IDLE_STREAMS_KEPT {
+                    self.streams.remove(&id);
+                }
+            } else if !message_goes_on {
+                self.order.rotate_left(1);
+            }
+            if let Some(chunk) = chunk {
+                if !chunk.abandoned {
+                    self.charged = self.charged.saturating_sub(chunk.bytes.len() + CHUNK_OVERHEAD);
+                }
+                return Some(chunk);
+            }
+        }
+    }
+
+    pub(crate) fn pause(&mut self, stream: u16) {
+        self.streams.entry(stream).or_default().paused = true;
+    }
+
+    pub(crate) fn resume(&mut self, stream: u16) {
+        let Some(in_stream) = self.streams.get_mut(&stream) else { return };
+        in_stream.paused = false;
+        if !in_stream.ready.is_empty() && !in_stream.queued {
+            in_stream.queued = true;
+            self.order.push_back(stream);
+        }
+    }
+
+    pub(crate) fn has_ready(&self, stream: u16) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| !stream.ready.is_empty())
+    }
+
+    pub(crate) fn reset_stream(&mut self, stream: u16) {
+        if self.ssns.get(stream) != Ssn::new(0) {
+            self.ssns.set(stream, Ssn::new(0));
+        }
+    }
+
+    /// Streams on which something came since their last reset.
+    pub(crate) fn known_streams(&self) -> impl Iterator<Item = u16> + '_ {
+        self.ssns.used().chain(self.streams.keys().copied())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn expect_ssn(&mut self, stream: u16, ssn: Ssn) {
+        self.ssns.set(stream, ssn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fragment(stream: u16, ssn: u16, flags: DataFlags, payload: &'static [u8]) -> Fragment {
+        Fragment { stream, ssn: Ssn::new(ssn), ppid: 51, flags, payload: Bytes::from_static(payload) }
+    }
+
+    const B: DataFlags = DataFlags::BEGIN;
+    const E: DataFlags = DataFlags::END;
+    const M: DataFlags = DataFlags::from_wire(0);
+    const BE: DataFlags = DataFlags::from_wire(3);
+
+    fn read_all(r: &mut Reassembly) -> Vec<(u16, String, bool)> {
+        std::iter::from_fn(|| r.read())
+            .map(|c| (c.stream.0, String::from_utf8(c.bytes.to_vec()).unwrap(), c.abandoned))
+            .collect()
+    }
+
+    fn started() -> Reassembly {
+        let mut r = Reassembly::default();
+        r.start(10);
+        r
+    }
+
+    #[test]
+    fn a_growing_message_is_handed_up_at_the_frontier() {
+        let mut r = started();
+        r.insert(10, fragment(1, 0, B, b"a"), 10, (0, 10));
+        assert_eq!(read_all(&mut r).len(), 1);
+        r.insert(12, fragment(1, 0, E, b"c"), 10, (12, 12));
+        assert!(read_all(&mut r).is_empty());
+        r.insert(11, fragment(1, 0, M, b"b"), 12, (0, 12));
+        assert_eq!(read_all(&mut r).len(), 2);
+        assert_eq!(r.charged(), 0);
+    }
+
+    #[test]
+    fn whole_messages_overtake_a_hole_and_order_is_kept() {
+        let mut r = started();
+        // 10 (stream 1, number 0) is missing.
+        r.insert(11, fragment(1, 1, BE, b"one"), 9, (11, 11));
+        r.insert(12, fragment(2, 0, BE, b"other"), 9, (11, 12));
+        r.insert(13, fragment(1, 0, BE.with(DataFlags::UNORDERED), b"free"), 9, (11, 13));
+        assert_eq!(read_all(&mut r), [(2, "other".into(), false), (1, "free".into(), false)]);
+        r.insert(10, fragment(1, 0, BE, b"zero"), 13, (0, 13));
+        assert_eq!(read_all(&mut r), [(1, "zero".into(), false), (1, "one".into(), false)]);
+        assert_eq!((r.charged(), r.frontier), (0, 14));
+    }
+
+    #[test]
+    fn forward_gives_up_what_is_torn_and_keeps_what_is_whole() {
+        let mut r = started();
+        r.insert(10, fragment(1, 0, B, b"torn"), 10, (0, 10));
+        r.insert(12, fragment(1, 1, BE, b"whole"), 10, (12, 12));
+        r.insert(14, fragment(1, 2, M, b"middle"), 10, (14, 14));
+        assert_eq!(read_all(&mut r), [(1, "torn".into(), false)]);
+        r.forward(15, 15, [(1, Ssn::new(2))].into_iter());
+        assert_eq!(read_all(&mut r), [(1, "".into(), true), (1, "whole".into(), false)]);
+        assert_eq!(r.charged(), 0);
+        r.insert(16, fragment(1, 3, BE, b"next"), 16, (0, 16));
+        assert_eq!(read_all(&mut r), [(1, "next".into(), false)]);
+    }
+
+    #[test]
+    fn a_far_forward_costs_nothing() {
+        let mut r = started();
+        r.forward(1 << 31, 1 << 31, std::iter::empty());
+        assert_eq!(r.frontier, (1 << 31) + 1);
+    }
+
+    #[test]
+    fn orphans_and_broken_off_messages_are_dropped() {
+        let mut r = started();
+        r.insert(10, fragment(1, 0, M, b"orphan"), 10, (0, 10));
+        r.insert(11, fragment(1, 0, B, b"begun"), 11, (0, 11));
+        r.insert(12, fragment(1, 1, BE, b"new"), 12, (0, 12));
+        assert_eq!(
+            read_all(&mut r),
+            [(1, "begun".into(), false), (1, "".into(), true), (1, "new".into(), false)]
+        );
+        assert_eq!(r.charged(), 0);
+    }
+
+    #[test]
+    fn a_paused_stream_keeps_its_charge_and_others_go_on() {
+        let mut r = started();
+        r.pause(1);
+        r.insert(10, fragment(1, 0, BE, b"held"), 10, (0, 10));
+        r.insert(11, fragment(2, 0, BE, b"goes"), 11, (0, 11));
+        assert_eq!(read_all(&mut r), [(2, "goes".into(), false)]);
+        assert_eq!(r.charged(), 4 + CHUNK_OVERHEAD);
+        r.resume(1);
+        assert_eq!(read_all(&mut r), [(1, "held".into(), false)]);
+    }
+
+    #[test]
+    fn ssn_table_is_paged() {
+        let mut table = SsnTable::default();
+        table.set(700, Ssn::new(3));
+        assert_eq!((table.get(700), table.get(701), table.get(5)), (Ssn::new(3), Ssn::new(0), Ssn::new(0)));
+        assert_eq!(table.used().collect::<Vec<_>>(), [700]);
+    }
+}

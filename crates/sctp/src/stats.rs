@@ -1,0 +1,63 @@
+//! Counters.
+
+use std::time::Duration;
+
+/// What happened so far. Counters only grow; the others are the state of the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Packets made.
+    pub packets_sent: u64,
+    /// Octets of packets made.
+    pub bytes_sent: u64,
+    /// Packets that parsed and had our tag.
+    pub packets_received: u64,
+    /// Octets of those.
+    pub bytes_received: u64,
+    /// DATA chunks sent, retransmissions included.
+    pub data_sent: u64,
+    /// DATA chunks that were sent again.
+    pub retransmissions: u64,
+    /// Losses found by later acknowledgements.
+    pub fast_retransmits: u64,
+    /// Timeouts of unacknowledged data.
+    pub timeouts: u64,
+    /// Messages given up (RFC 3758).
+    pub abandoned_messages: u64,
+    /// DATA chunks taken.
+    pub data_received: u64,
+    /// DATA chunks that had come before.
+    pub duplicate_tsns: u64,
+    /// DATA chunks dropped because there was no room.
+    pub chunks_beyond_window: u64,
+    /// Packets dropped: too short, wrong checksum, wrong ports, or chunks that go past the end.
+    pub malformed_packets: u64,
+    /// Packets dropped for their verification tag (RFC 9260 section 8.5).
+    pub bad_tags: u64,
+    /// Chunks dropped for what is in them.
+    pub malformed_chunks: u64,
+    /// Chunks of a type that is not known.
+    pub unknown_chunks: u64,
+    /// Chunks that make no sense in the state they came in.
+    pub unexpected_chunks: u64,
+    /// Cookies that are not ours, were changed, or are too old.
+    pub bad_cookies: u64,
+    /// SACKs that acknowledge what was never sent.
+    pub bad_sacks: u64,
+    /// Heartbeat answers that are not to our question.
+    pub bad_heartbeats: u64,
+    /// The smoothed round-trip time, once measured.
+    pub rtt: Option<Duration>,
+    /// The retransmission timeout.
+    pub rto: Duration,
+    /// The congestion window in octets.
+    pub congestion_window: usize,
+    /// The window the other side told last.
+    pub remote_window: usize,
+    /// Octets sent and not acknowledged, headers of the chunks included.
+    pub in_flight: usize,
+    /// Octets of messages that were not sent yet.
+    pub queued: usize,
+    /// Octets received and not read, 64 for each chunk included.
+    pub unread: usize,
+}

@@ -1,0 +1,271 @@
+//! Two associations and the network between them, in virtual time.
+#![allow(clippy::disallowed_methods, reason = "a starting point in time is needed; it is never read again")]
+
+mod handshake;
+mod hostile;
+mod partial;
+mod reset;
+mod shutdown;
+mod transfer;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use taut_sansio::rng::Rng;
+
+use crate::packet::Tsn;
+use crate::*;
+
+pub(super) const MS: Duration = Duration::from_millis(1);
+
+/// What the network does to packets; the same both ways.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Net {
+    pub(super) latency: Duration,
+    pub(super) jitter: Duration,
+    pub(super) loss: f64,
+    pub(super) duplicate: f64,
+}
+
+impl Default for Net {
+    fn default() -> Self {
+        Self { latency: 5 * MS, jitter: Duration::ZERO, loss: 0.0, duplicate: 0.0 }
+    }
+}
+
+/// Which end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    A,
+    B,
+}
+
+impl End {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// One end with all that it said.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) sctp: Association,
+    pub(super) events: Vec<Event>,
+    pub(super) messages: Vec<(StreamId, u32, Vec<u8>)>,
+    partial: BTreeMap<(StreamId, bool), Vec<u8>>,
+    pub(super) reads: bool,
+    late: u32,
+}
+
+impl Side {
+    fn new(sctp: Association) -> Self {
+        Self { sctp, events: vec![], messages: vec![], partial: BTreeMap::new(), reads: true, late: 0 }
+    }
+
+    fn read(&mut self, now: Instant) {
+        while let Some(chunk) = self.sctp.poll_read(now) {
+            let key = (chunk.stream, chunk.unordered);
+            if chunk.begin {
+                assert!(self.partial.insert(key, Vec::new()).is_none(), "a message begins inside another");
+            }
+            if chunk.abandoned {
+                assert!(self.partial.remove(&key).is_some());
+                continue;
+            }
+            self.partial.get_mut(&key).expect("a message begins with its begin").extend(&chunk.bytes);
+            assert!(self.partial.len() <= 2, "one message is unfinished, and one is being read");
+            if chunk.end {
+                let message = self.partial.remove(&key).unwrap();
+                self.messages.push((chunk.stream, chunk.ppid, message));
+            }
+        }
+    }
+}
+
+pub(super) struct Pair {
+    pub(super) a: Side,
+    pub(super) b: Side,
+    pub(super) now: Instant,
+    pub(super) net: Net,
+    pub(super) rng: Rng,
+    pub(super) wire: BTreeMap<(Instant, u64), (End, Bytes)>,
+    sequence: u64,
+    pub(super) record: Vec<(End, Bytes)>,
+}
+
+pub(super) fn config() -> Config {
+    Config::default()
+}
+
+/// An association whose first TSN is `tsn`.
+pub(super) fn association(config: Config, seed: u64, tsn: u32) -> Association {
+    let mut association = Association::new(config, Rng::from_u64(seed));
+    association.local_tsn = Tsn::new(tsn);
+    association.tx.restart(&association.config, Tsn::new(tsn));
+    association
+}
+
+impl Pair {
+    pub(super) fn new(seed: u64, net: Net, config: Config) -> Self {
+        let mut rng = Rng::from_u64(seed);
+        let a = Association::new(config.clone(), rng.child());
+        let b = Association::new(config, rng.child());
+        Self::of(a, b, rng, net)
+    }
+
+    pub(super) fn of(a: Association, b: Association, rng: Rng, net: Net) -> Self {
+        Self {
+            a: Side::new(a),
+            b: Side::new(b),
+            now: Instant::now(),
+            net,
+            rng,
+            wire: BTreeMap::new(),
+            sequence: 0,
+            record: Vec::new(),
+        }
+    }
+
+    /// Both sides connect at once, and the handshake runs.
+    pub(super) fn connected(seed: u64, net: Net, config: Config) -> Self {
+        let mut pair = Self::new(seed, net, config);
+        pair.connect();
+        pair
+    }
+
+    pub(super) fn connect(&mut self) {
+        self.a.sctp.connect(self.now);
+        self.b.sctp.connect(self.now);
+        let up = self.run_until(60_000 * MS, |pair| {
+            pair.a.events.contains(&Event::Connected) && pair.b.events.contains(&Event::Connected)
+        });
+        assert!(up, "both ends are connected: {:?} {:?}", self.a.events, self.b.events);
+    }
+
+    pub(super) fn side(&mut self, end: End) -> &mut Side {
+        match end {
+            End::A => &mut self.a,
+            End::B => &mut self.b,
+        }
+    }
+
+    /// Polls one end: transmit, read, event.
+    pub(super) fn poll(&mut self, end: End) {
+        let now = self.now;
+        let mut polls = 0;
+        loop {
+            let mut out = Vec::new();
+            let side = self.side(end);
+            let sent = side.sctp.poll_transmit(now, 1200, &mut out);
+            assert_eq!(sent, (!out.is_empty()).then_some(out.len()));
+            assert!(out.len() <= 1200);
+            polls += 1;
+            assert!(polls < 10_000, "polling ends");
+            if sent.is_none() {
+                let before = side.messages.len();
+                if side.reads {
+                    side.read(now);
+                }
+                if side.messages.len() > before {
+                    // Reading may open the window.
+                    side.sctp.handle_timeout(now);
+                    continue;
+                }
+                break;
+            }
+            self.send(end, Bytes::from(out));
+        }
+        let side = self.side(end);
+        while let Some(event) = side.sctp.poll_event() {
+            side.events.push(event);
+        }
+        let busy = side.sctp.is_open() && !side.sctp.tx.is_drained();
+        if busy && side.sctp.tx.wants_timer() {
+            assert!(side.sctp.poll_timeout().is_some(), "something is outstanding and there is no timer");
+        }
+    }
+
+    pub(super) fn send(&mut self, from: End, packet: Bytes) {
+        self.record.push((from, packet.clone()));
+        let copies = if self.rng.unit() < self.net.duplicate { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.rng.unit() < self.net.loss {
+                continue;
+            }
+            let at = self.now + self.net.latency + self.net.jitter.mul_f64(self.rng.unit());
+            self.sequence += 1;
+            self.wire.insert((at, self.sequence), (from.other(), packet.clone()));
+        }
+    }
+
+    /// Goes to the next thing that happens; `false` if nothing will.
+    pub(super) fn step(&mut self) -> bool {
+        self.poll(End::A);
+        self.poll(End::B);
+        let timers = [self.a.sctp.poll_timeout(), self.b.sctp.poll_timeout()];
+        let packet = self.wire.first_key_value().map(|((at, _), _)| *at);
+        let Some(at) = timers.into_iter().flatten().chain(packet).min() else { return false };
+        self.now = self.now.max(at);
+        let now = self.now;
+        while let Some(entry) = self.wire.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let (to, packet) = entry.remove();
+            self.side(to).sctp.handle_packet(now, packet);
+        }
+        for side in [&mut self.a, &mut self.b] {
+            side.sctp.handle_timeout(now);
+            let late = side.sctp.poll_timeout().is_some_and(|at| at <= now);
+            side.late = if late { side.late + 1 } else { 0 };
+            assert!(side.late < 2, "a timer is in the past twice");
+        }
+        true
+    }
+
+    pub(super) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            self.poll(End::A);
+            self.poll(End::B);
+            if done(self) {
+                return true;
+            }
+            if self.now >= end || !self.step() {
+                return false;
+            }
+        }
+    }
+
+    pub(super) fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.run_until(time, |pair| pair.now >= end);
+    }
+
+    pub(super) fn write(&mut self, end: End, stream: u16, data: Vec<u8>, options: WriteOptions) {
+        let now = self.now;
+        self.side(end).sctp.write(now, StreamId(stream), Bytes::from(data), &options).unwrap();
+    }
+}
+
+pub(super) fn reliable() -> WriteOptions {
+    WriteOptions { ppid: 53, ..WriteOptions::default() }
+}
+
+pub(super) fn unordered() -> WriteOptions {
+    WriteOptions { ordering: Ordering::Unordered, ..reliable() }
+}
+
+#[test]
+fn public_types_are_send_sync_debug() {
+    fn check<T: Send + Sync + std::fmt::Debug>() {}
+    check::<Association>();
+    check::<Config>();
+    check::<Chunk>();
+    check::<Event>();
+    check::<Stats>();
+}

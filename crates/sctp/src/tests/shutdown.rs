@@ -1,0 +1,94 @@
+use super::*;
+
+fn closed(side: &Side) -> Option<CloseReason> {
+    side.events.iter().find_map(|e| if let Event::Closed(reason) = e { Some(*reason) } else { None })
+}
+
+#[test]
+fn shutdown_delivers_everything_first() {
+    for both in [false, true] {
+        for seed in 0..50 {
+            let net = Net { loss: 0.1, jitter: 20 * MS, ..Net::default() };
+            let mut pair = Pair::connected(seed, net, config());
+            for _ in 0..20 {
+                pair.write(End::A, 1, vec![1; 4_000], reliable());
+                pair.write(End::B, 1, vec![2; 4_000], reliable());
+            }
+            pair.a.sctp.shutdown(pair.now);
+            if both {
+                pair.b.sctp.shutdown(pair.now);
+            }
+            assert!(pair.run_until(300_000 * MS, |p| closed(&p.a).is_some() && closed(&p.b).is_some()));
+            assert_eq!(closed(&pair.a), Some(CloseReason::Shutdown), "seed {seed}");
+            assert_eq!((pair.b.messages.len(), pair.a.messages.len()), (20, 20), "seed {seed}");
+            assert_eq!(pair.a.sctp.state(), State::Closed);
+            assert!(pair.a.sctp.poll_timeout().is_none(), "nothing is left to wait for");
+        }
+    }
+}
+
+#[test]
+fn shutdown_in_every_state_ends() {
+    for steps in 0..12 {
+        let mut pair = Pair::new(steps, Net::default(), config());
+        if steps > 0 {
+            pair.a.sctp.connect(pair.now);
+        }
+        for _ in 0..steps {
+            pair.step();
+        }
+        pair.a.sctp.shutdown(pair.now);
+        pair.a.sctp.shutdown(pair.now);
+        assert!(pair.run_until(300_000 * MS, |p| closed(&p.a).is_some()), "after {steps} steps");
+        let now = pair.now;
+        let refused = pair.a.sctp.write(now, StreamId(1), Bytes::from_static(b"x"), &reliable());
+        assert_eq!(refused, Err(WriteError::Closed));
+    }
+}
+
+#[test]
+fn a_shutdown_that_is_not_answered_ends() {
+    let mut pair = Pair::connected(1, Net::default(), config());
+    pair.run_for(1_000 * MS);
+    pair.net.loss = 1.0;
+    pair.a.sctp.shutdown(pair.now);
+    assert!(pair.run_until(1_000_000 * MS, |p| closed(&p.a).is_some()));
+    assert_eq!(closed(&pair.a), Some(CloseReason::ShutdownTimeout));
+}
+
+#[test]
+fn the_last_packet_of_a_shutdown_may_be_lost() {
+    let mut pair = Pair::connected(2, Net::default(), config());
+    pair.a.sctp.shutdown(pair.now);
+    while closed(&pair.a).is_none() {
+        pair.poll(End::A);
+        pair.step();
+        pair.poll(End::A);
+    }
+    // SHUTDOWN COMPLETE is lost; the repeated SHUTDOWN ACK is answered all the same.
+    pair.wire.clear();
+    assert!(pair.run_until(60_000 * MS, |p| closed(&p.b).is_some()));
+    assert_eq!(closed(&pair.b), Some(CloseReason::Shutdown));
+}
+
+#[test]
+fn abort_is_told_with_its_cause() {
+    let mut pair = Pair::connected(3, Net::default(), config());
+    pair.write(End::A, 1, vec![1; 100_000], reliable());
+    pair.a.sctp.abort(pair.now);
+    pair.run_for(1_000 * MS);
+    assert_eq!(closed(&pair.a), Some(CloseReason::LocalAbort));
+    assert_eq!(closed(&pair.b), Some(CloseReason::RemoteAbort { code: 12 }));
+    assert_eq!(pair.a.events.last(), Some(&Event::Closed(CloseReason::LocalAbort)));
+}
+
+#[test]
+fn data_for_an_association_that_is_gone_is_answered_with_abort() {
+    let mut pair = Pair::connected(4, Net::default(), config());
+    pair.a.sctp.abort(pair.now);
+    pair.poll(End::A);
+    pair.wire.clear();
+    pair.write(End::B, 1, b"hello?".to_vec(), reliable());
+    pair.run_for(1_000 * MS);
+    assert_eq!(closed(&pair.b), Some(CloseReason::RemoteAbort { code: 0 }));
+}

@@ -1,0 +1,363 @@
+//! Sending: what waits ([`queue`]), what is out ([`outstanding`]), when to give up waiting ([`rto`]) and how much may
+//! be out at once ([`congestion`]). RFC 9260 sections 6.1, 6.3, 7; RFC 3758 section 3.5.
+
+pub(crate) mod congestion;
+pub(crate) mod outstanding;
+mod queue;
+mod rto;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::config::Config;
+use crate::packet::data::{DATA_HEADER, DataFlags, DataHeader};
+use crate::packet::forward_tsn::{self, FORWARD_HEADER, FORWARD_ITEM};
+use crate::packet::sack::SackView;
+use crate::packet::tlv::padded;
+use crate::packet::{Ssn, Tsn};
+use crate::stats::Stats;
+use crate::types::{StreamId, WriteOptions};
+
+use congestion::{AckInfo, Controller};
+use outstanding::Outstanding;
+pub(crate) use queue::{Reset, SendQueue};
+use rto::Rto;
+
+/// Whether losses are being repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recovery {
+    /// No.
+    Open,
+    /// Since acknowledgements showed a loss; over when `exit` is acknowledged. The window does not grow.
+    Fast { exit: u64 },
+    /// Since T3-rtx went off. The window grows from one packet.
+    Timeout { exit: u64 },
+}
+
+/// What a SACK did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SackResult {
+    /// Older than what is known.
+    Stale,
+    /// It acknowledges what was never sent.
+    Invalid,
+    /// Taken; `true` if something was acknowledged for the first time.
+    Taken(bool),
+}
+
+/// Which DATA may go into the packet that is being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Lost(u64),
+    New(usize),
+}
+
+/// The sending half of an association.
+#[derive(Debug)]
+pub(crate) struct Transmitter {
+    pub(crate) queue: SendQueue,
+    out: Outstanding,
+    rto: Rto,
+    controller: Controller,
+    recovery: Recovery,
+    /// The window the other side told.
+    remote_window: usize,
+    /// One packet of retransmissions may go whatever the window says (RFC 9260 section 7.2.4, rule 3).
+    fast_packet: bool,
+    /// The congestion window stopped us since the last acknowledgement.
+    window_used: bool,
+    forward: Forward,
+    restart_timer: bool,
+    errors: u32,
+    last_sent: Option<Instant>,
+    peer_forwards: bool,
+    max_packet: usize,
+}
+
+/// The FORWARD TSN that is wanted (RFC 3758 section 3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forward {
+    Idle,
+    Due,
+}
+
+impl Transmitter {
+    pub(crate) fn new(config: &Config, first: Tsn) -> Self {
+        Self {
+            queue: SendQueue::default(),
+            out: Outstanding::new(first),
+            rto: Rto::new(config.rto_initial, config.rto_min, config.rto_max),
+            controller: Controller::new(config.congestion, config.mtu),
+            recovery: Recovery::Open,
+            remote_window: 0,
+            fast_packet: false,
+            window_used: false,
+            forward: Forward::Idle,
+            restart_timer: false,
+            errors: 0,
+            last_sent: None,
+            peer_forwards: false,
+            max_packet: config.mtu,
+        }
+    }
+
+    /// What INIT or INIT ACK of the other side said.
+    pub(crate) fn start(&mut self, remote_window: u32, forwards: bool) {
+        self.remote_window = remote_window as usize;
+        self.peer_forwards = forwards;
+    }
+
+    /// Begins anew at `first`; everything that was queued or out is dropped.
+    pub(crate) fn restart(&mut self, config: &Config, first: Tsn) {
+        *self = Self::new(config, first);
+    }
+
+    pub(crate) fn write(&mut self, now: Instant, stream: StreamId, options: &WriteOptions, data: Bytes) {
+        self.queue.push(now, stream.0, options, data);
+    }
+
+    /// Takes a SACK (RFC 9260 section 6.2.1).
+    pub(crate) fn on_sack(&mut self, now: Instant, sack: &SackView<'_>, stats: &mut Stats) -> SackResult {
+        let mut acked = match self.out.on_sack(sack, self.rto.lowest(), now) {
+            Ok(acked) => acked,
+            Err(result) => return result,
+        };
+        if let Some(sent_at) = acked.sample.take() {
+            self.rto.sample(now.saturating_duration_since(sent_at));
+        }
+        if acked.octets > 0 {
+            self.errors = 0;
+        }
+        self.leave_recovery();
+        if acked.octets > 0 && !matches!(self.recovery, Recovery::Fast { .. }) {
+            self.controller.on_ack(AckInfo {
+                now,
+                acked: acked.octets,
+                rtt: self.rto.smoothed(),
+                window_used: std::mem::take(&mut self.window_used),
+            });
+        }
+        self.restart_timer |= acked.advanced;
+        let was_closed = self.remote_window < self.max_packet;
+        self.remote_window = sack.window as usize;
+        if self.remote_window == 0 {
+            // The other side lives, and only its reader is slow (RFC 9260 section 6.1, rule A).
+            self.errors = 0;
+        } else if was_closed && self.remote_window >= self.max_packet {
+            // What probed the closed window was dropped there: it need not wait for the timer.
+            self.out.lose_probe();
+        }
+        self.find_losses(now, stats);
+        self.abandon(now, stats);
+        SackResult::Taken(acked.octets > 0)
+    }
+
+    fn leave_recovery(&mut self) {
+        if let Recovery::Fast { exit } | Recovery::Timeout { exit } = self.recovery {
+            if self.out.cumulative() >= exit {
+                self.recovery = Recovery::Open;
+                self.fast_packet = false;
+            }
+        }
+    }
+
+    fn find_losses(&mut self, now: Instant, stats: &mut Stats) {
+        let lost = self.out.find_losses();
+        if lost == 0 {
+            return;
+        }
+        stats.fast_retransmits += lost as u64;
+        if self.recovery == Recovery::Open {
+            self.controller.on_loss(now);
+            self.recovery = Recovery::Fast { exit: self.out.newest() };
+            self.fast_packet = true;
+        }
+    }
+
+    /// Gives up messages that are lost and may not be tried again, and moves the point that is forwarded to.
+    fn abandon(&mut self, now: Instant, stats: &mut Stats) {
+        if !self.peer_forwards {
+            return;
+        }
+        while let Some(tsn) = self.out.next_to_abandon(now) {
+            stats.abandoned_messages += 1;
+            if let Some(stream) = self.out.abandon(tsn) {
+                // Its rest is not sent: a last fragment that nobody gets closes the message.
+                if let Some(piece) = self.queue.break_off(stream) {
+                    self.out.push_abandoned(piece);
+                }
+            }
+        }
+        if self.out.advance_forward_point() {
+            self.forward = Forward::Due;
+        }
+    }
+
+    /// T3-rtx went off (RFC 9260 section 6.3.3). Returns how many timeouts there were in a row.
+    pub(crate) fn on_timeout(&mut self, now: Instant, stats: &mut Stats) -> u32 {
+        stats.timeouts += 1;
+        self.errors += 1;
+        self.rto.back_off();
+        if self.out.lose_all() {
+            self.controller.on_timeout();
+            self.recovery = Recovery::Timeout { exit: self.out.newest() };
+        }
+        self.fast_packet = true;
+        if self.out.forward_point().is_some() {
+            self.forward = Forward::Due;
+        }
+        self.abandon(now, stats);
+        self.errors
+    }
+
+    /// One more thing went unanswered: a heartbeat, a reset request.
+    pub(crate) fn count_error(&mut self) -> u32 {
+        self.errors += 1;
+        self.errors
+    }
+
+    pub(crate) fn clear_errors(&mut self) {
+        self.errors = 0;
+    }
+
+    pub(crate) fn sample_rtt(&mut self, rtt: Duration) {
+        self.rto.sample(rtt);
+    }
+
+    pub(crate) fn back_off(&mut self) {
+        self.rto.back_off();
+    }
+
+    /// Appends DATA chunks to the packet that starts at `start` while they fit into `end` octets of `out`.
+    pub(crate) fn write_data(
+        &mut self,
+        now: Instant,
+        end: usize,
+        out: &mut Vec<u8>,
+        stats: &mut Stats,
+    ) -> usize {
+        self.note_idle(now);
+        self.out.begin_packet();
+        let mut chunks = 0;
+        let mut retransmitted = false;
+        while let Some(next) = self.next(now, end.saturating_sub(out.len())) {
+            match next {
+                Next::Lost(tsn) => {
+                    self.out.retransmit(tsn, now, out);
+                    retransmitted = true;
+                    stats.retransmissions += 1;
+                }
+                Next::New(length) => {
+                    let Some(piece) = self.queue.take(length) else { break };
+                    // What fills the window asks for an answer at once: nothing else would bring one (RFC 7053).
+                    let immediate = self.window_is_full(DATA_HEADER + length);
+                    self.out.push(piece, now, immediate, out);
+                }
+            }
+            chunks += 1;
+        }
+        if retransmitted {
+            self.fast_packet = false;
+        }
+        if chunks > 0 {
+            self.last_sent = Some(now);
+            stats.data_sent += chunks as u64;
+        }
+        chunks
+    }
+
+    /// The next DATA that may go into `room` octets: lost ones first (RFC 9260 section 6.1, rule C).
+    fn next(&mut self, now: Instant, room: usize) -> Option<Next> {
+        let full = self.window_is_full(0);
+        self.window_used |= full && (self.out.first_lost().is_some() || !self.queue.is_empty());
+        if let Some((tsn, length)) = self.out.first_lost() {
+            let allowed = !full || self.fast_packet;
+            return (allowed && padded(DATA_HEADER + length) <= room).then_some(Next::Lost(tsn));
+        }
+        if full {
+            return None;
+        }
+        let room = room.checked_sub(DATA_HEADER).map(|room| room & !3)?;
+        let length = self.queue.peek(now, room)?;
+        let outstanding = self.out.octets();
+        let window = self.remote_window.saturating_sub(outstanding);
+        // A closed window is probed by one chunk (RFC 9260 section 6.1, rule A).
+        (length <= window || outstanding == 0).then_some(Next::New(length))
+    }
+
+    fn window_is_full(&self, more: usize) -> bool {
+        self.out.in_flight() + more >= self.controller.window()
+    }
+
+    fn note_idle(&mut self, now: Instant) {
+        let Some(last) = self.last_sent.filter(|_| self.out.is_empty()) else { return };
+        let idle = now.saturating_duration_since(last).as_millis();
+        let periods = idle / self.rto.current().as_millis().max(1);
+        if periods > 0 && !self.queue.is_empty() {
+            self.controller.on_idle(periods.min(31) as u32);
+            self.last_sent = Some(now);
+        }
+    }
+
+    /// There is data that would go if the windows let it.
+    pub(crate) fn has_data(&self) -> bool {
+        !self.queue.is_empty() || self.out.first_lost().is_some()
+    }
+
+    /// Something of DATA or FORWARD TSN is unacknowledged.
+    pub(crate) fn wants_timer(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// The cumulative point moved: the timer starts again (RFC 9260 section 6.3.2, rule R3).
+    pub(crate) fn take_timer_restart(&mut self) -> bool {
+        std::mem::take(&mut self.restart_timer)
+    }
+
+    pub(crate) fn is_forward_due(&self) -> bool {
+        self.forward == Forward::Due
+    }
+
+    /// Appends a FORWARD TSN within `room` octets.
+    pub(crate) fn write_forward(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
+        let Some(point) = self.out.forward_point() else {
+            self.forward = Forward::Idle;
+            return false;
+        };
+        let Some(room) = room.checked_sub(FORWARD_HEADER) else { return false };
+        let streams = self.out.skipped().take(room / FORWARD_ITEM);
+        forward_tsn::write(out, point, streams);
+        self.forward = Forward::Idle;
+        true
+    }
+
+    /// Nothing is queued and nothing is unacknowledged.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.queue.is_empty() && self.out.is_empty()
+    }
+
+    pub(crate) fn rto(&self) -> Duration {
+        self.rto.current()
+    }
+
+    /// The TSN before the next new one.
+    pub(crate) fn newest(&self) -> Tsn {
+        Tsn::new(self.out.newest() as u32)
+    }
+
+    pub(crate) fn fill_stats(&self, stats: &mut Stats) {
+        stats.rtt = self.rto.smoothed();
+        stats.rto = self.rto.current();
+        stats.congestion_window = self.controller.window();
+        stats.remote_window = self.remote_window;
+        stats.in_flight = self.out.in_flight();
+        stats.queued = self.queue.octets();
+        stats.abandoned_messages += self.queue.dropped();
+    }
+
+    /// What went beside a COOKIE ECHO that was lost goes again, without blaming the path twice.
+    pub(crate) fn resend_all(&mut self) {
+        self.out.lose_all();
+    }
+}

@@ -1,0 +1,454 @@
+//! What is out: a ring of chunks indexed by TSN.
+//!
+//! Losses are found by packets and not by chunks: every packet has a number, and a chunk is lost when three later
+//! packets were acknowledged and it was not (the three missing reports of RFC 9260 section 7.2.4, counted as
+//! RFC 9002 section 6.1.1 does). A retransmission gets the number of its packet, so a lost one is found in the same
+//! way. Every chunk is looked at once when it is acknowledged and once when the point of loss passes it: the cost
+//! of a SACK does not grow with what is in flight.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::queue::Piece;
+use super::*;
+
+/// Later packets that must be acknowledged before a chunk counts as lost (RFC 9260 section 7.2.4).
+const LOSS_PACKETS: usize = 3;
+
+/// Octets that a chunk counts for in flight.
+fn size_of(payload: &Bytes) -> usize {
+    payload.len() + DATA_HEADER
+}
+
+/// How far a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    InFlight,
+    Lost,
+    Acked,
+    Abandoned,
+}
+
+/// A chunk that has a TSN.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    payload: Bytes,
+    ppid: u32,
+    stream: u16,
+    ssn: Ssn,
+    flags: DataFlags,
+    fate: Fate,
+    transmits: u32,
+    max_transmits: u32,
+    expires: Option<Instant>,
+    sent_at: Instant,
+    packet: u64,
+}
+
+impl Sent {
+    fn write(&self, tsn: u64, immediate: bool, out: &mut Vec<u8>) {
+        let flags = if immediate { self.flags.with(DataFlags::IMMEDIATE) } else { self.flags };
+        let tsn = Tsn::new(tsn as u32);
+        DataHeader { flags, tsn, stream: self.stream, ssn: self.ssn, ppid: self.ppid }
+            .write(&self.payload, out);
+    }
+
+    /// May not be sent again.
+    fn is_spent(&self, now: Instant) -> bool {
+        self.transmits >= self.max_transmits || self.expires.is_some_and(|at| at <= now)
+    }
+}
+
+/// What a SACK acknowledged.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Acked {
+    pub(crate) octets: usize,
+    pub(crate) advanced: bool,
+    /// When the newest chunk was sent that was acknowledged and sent only once (Karn's rule).
+    pub(crate) sample: Option<Instant>,
+}
+
+/// The ring. TSNs are 64-bit numbers that do not wrap.
+#[derive(Debug)]
+pub(crate) struct Outstanding {
+    /// Everything up to here is acknowledged.
+    cumulative: u64,
+    /// The chunk at index i has the TSN `cumulative + 1 + i`.
+    ring: VecDeque<Sent>,
+    /// Ranges beyond `cumulative` that are acknowledged; inclusive, ascending, not adjacent.
+    ranges: Vec<(u64, u64)>,
+    lost: BTreeSet<u64>,
+    in_flight: usize,
+    /// Octets that are neither acknowledged nor given up.
+    octets: usize,
+    /// The number of the packet that is being made.
+    packet: u64,
+    /// The numbers of the last packets that were acknowledged, highest first.
+    top: [u64; LOSS_PACKETS],
+    /// Chunks below were checked for loss of their first transmission.
+    scanned: u64,
+    /// Retransmissions by packet number.
+    resent: VecDeque<(u64, u64)>,
+    /// Chunks that were lost and must be checked for being given up.
+    suspects: VecDeque<u64>,
+    abandoned: usize,
+    /// Everything up to here is acknowledged or given up.
+    forward: u64,
+    skipped: BTreeMap<u16, Ssn>,
+}
+
+impl Outstanding {
+    pub(crate) fn new(first: Tsn) -> Self {
+        let cumulative = u64::from(first.get()) + (1 << 32) - 1;
+        Self {
+            cumulative,
+            ring: VecDeque::new(),
+            ranges: Vec::new(),
+            lost: BTreeSet::new(),
+            in_flight: 0,
+            octets: 0,
+            packet: LOSS_PACKETS as u64,
+            top: [0; LOSS_PACKETS],
+            scanned: cumulative + 1,
+            resent: VecDeque::new(),
+            suspects: VecDeque::new(),
+            abandoned: 0,
+            forward: cumulative,
+            skipped: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn cumulative(&self) -> u64 {
+        self.cumulative
+    }
+
+    /// The highest TSN given out.
+    pub(crate) fn newest(&self) -> u64 {
+        self.cumulative + self.ring.len() as u64
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub(crate) fn octets(&self) -> usize {
+        self.octets
+    }
+
+    fn index(&self, tsn: u64) -> Option<usize> {
+        usize::try_from(tsn.checked_sub(self.cumulative + 1)?).ok()
+    }
+
+    fn get(&self, tsn: u64) -> Option<&Sent> {
+        self.ring.get(self.index(tsn)?)
+    }
+
+    fn get_mut(&mut self, tsn: u64) -> Option<&mut Sent> {
+        let index = self.index(tsn)?;
+        self.ring.get_mut(index)
+    }
+
+    /// The chunks that are added now are in one packet.
+    pub(crate) fn begin_packet(&mut self) {
+        self.packet += 1;
+    }
+
+    /// Sends a new chunk.
+    pub(crate) fn push(&mut self, piece: Piece, now: Instant, immediate: bool, out: &mut Vec<u8>) {
+        let sent = self.sent(piece, now, Fate::InFlight);
+        sent.write(self.newest() + 1, immediate, out);
+        self.in_flight += size_of(&sent.payload);
+        self.octets += size_of(&sent.payload);
+        self.ring.push_back(sent);
+    }
+
+    /// Gives a TSN to the end of a message that was given up half sent (RFC 3758 section 3.5, rule A5).
+    pub(crate) fn push_abandoned(&mut self, piece: Piece) {
+        let Some(now) = self.ring.back().map(|sent| sent.sent_at) else { return };
+        let sent = self.sent(piece, now, Fate::Abandoned);
+        self.abandoned += 1;
+        self.ring.push_back(sent);
+    }
+
+    fn sent(&self, piece: Piece, now: Instant, fate: Fate) -> Sent {
+        Sent {
+            payload: piece.payload,
+            ppid: piece.ppid,
+            stream: piece.stream,
+            ssn: piece.ssn,
+            flags: piece.flags,
+            fate,
+            transmits: 1,
+            max_transmits: piece.max_transmits,
+            expires: piece.expires,
+            sent_at: now,
+            packet: self.packet,
+        }
+    }
+
+    /// The first lost chunk, and its octets of user data.
+    pub(crate) fn first_lost(&self) -> Option<(u64, usize)> {
+        let &tsn = self.lost.first()?;
+        Some((tsn, self.get(tsn)?.payload.len()))
+    }
+
+    /// Sends a lost chunk again.
+    pub(crate) fn retransmit(&mut self, tsn: u64, now: Instant, out: &mut Vec<u8>) {
+        self.lost.remove(&tsn);
+        let packet = self.packet;
+        let Some(sent) = self.get_mut(tsn) else { return };
+        sent.fate = Fate::InFlight;
+        sent.transmits = sent.transmits.saturating_add(1);
+        sent.sent_at = now;
+        sent.packet = packet;
+        sent.write(tsn, true, out);
+        let size = size_of(&sent.payload);
+        self.in_flight += size;
+        self.resent.push_back((packet, tsn));
+    }
+
+    /// Takes the acknowledgements of a SACK. Checks all of it before anything changes.
+    pub(crate) fn on_sack(
+        &mut self,
+        sack: &SackView<'_>,
+        lowest_rtt: Duration,
+        now: Instant,
+    ) -> Result<Acked, SackResult> {
+        let ahead = sack.cumulative.get().wrapping_sub(self.cumulative as u32);
+        if ahead > i32::MAX as u32 {
+            return Err(SackResult::Stale);
+        }
+        let cumulative = self.cumulative + u64::from(ahead);
+        let newest = self.newest();
+        let bad_block =
+            |(first, last): (u16, u16)| first == 0 || last < first || cumulative + u64::from(last) > newest;
+        if cumulative > newest || sack.gaps().any(bad_block) {
+            return Err(SackResult::Invalid);
+        }
+        let mut acked = Acked { advanced: cumulative > self.cumulative, ..Acked::default() };
+        for (first, last) in sack.gaps() {
+            let (first, last) = (cumulative + u64::from(first), cumulative + u64::from(last));
+            self.ack_range(first, last, lowest_rtt, now, &mut acked);
+        }
+        self.ack_cumulative(cumulative, lowest_rtt, now, &mut acked);
+        Ok(acked)
+    }
+
+    fn ack_cumulative(&mut self, cumulative: u64, lowest_rtt: Duration, now: Instant, acked: &mut Acked) {
+        while self.cumulative < cumulative {
+            self.ack(self.cumulative + 1, lowest_rtt, now, acked);
+            if let Some(sent) = self.ring.pop_front() {
+                self.abandoned -= usize::from(sent.fate == Fate::Abandoned);
+            }
+            self.cumulative += 1;
+        }
+        let passed = self.ranges.partition_point(|&(_, last)| last <= cumulative);
+        self.ranges.drain(..passed);
+        self.scanned = self.scanned.max(cumulative + 1);
+        if self.forward <= cumulative {
+            self.forward = cumulative;
+            self.skipped.clear();
+        }
+        if self.ring.is_empty() {
+            self.resent.clear();
+            self.suspects.clear();
+        }
+    }
+
+    /// Acknowledges what of `first..=last` was not, and joins it to the ranges.
+    fn ack_range(&mut self, first: u64, last: u64, lowest_rtt: Duration, now: Instant, acked: &mut Acked) {
+        let at = self.ranges.partition_point(|&(_, end)| end + 1 < first);
+        let (mut start, mut end) = (first, last);
+        let mut from = first;
+        let mut until = at;
+        while let Some(&(known_start, known_end)) = self.ranges.get(until) {
+            if known_start > last + 1 {
+                break;
+            }
+            if until == at && known_start <= first && last <= known_end {
+                return;
+            }
+            for tsn in from..known_start {
+                self.ack(tsn, lowest_rtt, now, acked);
+            }
+            from = from.max(known_end + 1);
+            start = start.min(known_start);
+            end = end.max(known_end);
+            until += 1;
+        }
+        for tsn in from..=last {
+            self.ack(tsn, lowest_rtt, now, acked);
+        }
+        self.ranges.splice(at..until, [(start, end)]);
+    }
+
+    fn ack(&mut self, tsn: u64, lowest_rtt: Duration, now: Instant, acked: &mut Acked) {
+        let Some(sent) = self.get_mut(tsn) else { return };
+        let size = size_of(&sent.payload);
+        match sent.fate {
+            Fate::Acked | Fate::Abandoned => return,
+            Fate::InFlight | Fate::Lost => {}
+        }
+        let was = std::mem::replace(&mut sent.fate, Fate::Acked);
+        sent.payload = Bytes::new();
+        let (transmits, sent_at, packet) = (sent.transmits, sent.sent_at, sent.packet);
+        if was == Fate::InFlight {
+            self.in_flight = self.in_flight.saturating_sub(size);
+        } else {
+            self.lost.remove(&tsn);
+        }
+        self.octets = self.octets.saturating_sub(size);
+        acked.octets += size;
+        if transmits == 1 {
+            acked.sample = acked.sample.max(Some(sent_at));
+        }
+        // An answer that comes sooner than ever is to an earlier transmission and says nothing of this packet.
+        if transmits == 1 || now.saturating_duration_since(sent_at) >= lowest_rtt {
+            self.note_packet(packet);
+        }
+    }
+
+    fn note_packet(&mut self, packet: u64) {
+        let [a, b, c] = self.top;
+        self.top = if packet > a {
+            [packet, a, b]
+        } else if packet < a && packet > b {
+            [a, packet, b]
+        } else if packet < b && packet > c {
+            [a, b, packet]
+        } else {
+            return;
+        };
+    }
+
+    /// Marks as lost what three later packets left behind; how many chunks there were.
+    pub(crate) fn find_losses(&mut self) -> usize {
+        let [.., point] = self.top;
+        let mut found = 0;
+        while let Some(sent) = self.get(self.scanned) {
+            if sent.transmits == 1 && sent.packet >= point {
+                break;
+            }
+            if sent.transmits == 1 && sent.fate == Fate::InFlight {
+                self.lose(self.scanned);
+                found += 1;
+            }
+            self.scanned += 1;
+        }
+        while let Some(&(packet, tsn)) = self.resent.front() {
+            if packet >= point {
+                break;
+            }
+            self.resent.pop_front();
+            if self.get(tsn).is_some_and(|sent| sent.packet == packet && sent.fate == Fate::InFlight) {
+                self.lose(tsn);
+                found += 1;
+            }
+        }
+        found
+    }
+
+    fn lose(&mut self, tsn: u64) {
+        let Some(sent) = self.get_mut(tsn) else { return };
+        if sent.fate != Fate::InFlight {
+            return;
+        }
+        sent.fate = Fate::Lost;
+        let size = size_of(&sent.payload);
+        let limited = sent.max_transmits != u32::MAX || sent.expires.is_some();
+        self.in_flight = self.in_flight.saturating_sub(size);
+        self.lost.insert(tsn);
+        if limited {
+            self.suspects.push_back(tsn);
+        }
+    }
+
+    /// The timer went off: everything in flight is lost. `false` if nothing was.
+    pub(crate) fn lose_all(&mut self) -> bool {
+        for index in 0..self.ring.len() {
+            self.lose(self.cumulative + 1 + index as u64);
+        }
+        !self.lost.is_empty()
+    }
+
+    /// The one chunk that probed a closed window is sent again.
+    pub(crate) fn lose_probe(&mut self) {
+        if self.ring.len() == 1 {
+            self.lose(self.cumulative + 1);
+        }
+    }
+
+    /// A lost chunk whose message must be given up.
+    pub(crate) fn next_to_abandon(&mut self, now: Instant) -> Option<u64> {
+        while let Some(tsn) = self.suspects.pop_front() {
+            if self.get(tsn).is_some_and(|sent| sent.fate == Fate::Lost && sent.is_spent(now)) {
+                return Some(tsn);
+            }
+        }
+        None
+    }
+
+    /// Gives up the message that `tsn` is part of. Returns its stream if its end has no TSN yet.
+    pub(crate) fn abandon(&mut self, tsn: u64) -> Option<u16> {
+        let mut first = tsn;
+        while self.get(first).is_some_and(|sent| !sent.flags.is_begin()) && first > self.cumulative + 1 {
+            first -= 1;
+        }
+        let mut at = first;
+        let stream = self.get(tsn)?.stream;
+        while let Some(sent) = self.get_mut(at) {
+            let ends = sent.flags.is_end();
+            let fate = sent.fate;
+            let size = size_of(&sent.payload);
+            if matches!(fate, Fate::InFlight | Fate::Lost) {
+                sent.fate = Fate::Abandoned;
+                sent.payload = Bytes::new();
+                self.abandoned += 1;
+                self.octets = self.octets.saturating_sub(size);
+                if fate == Fate::InFlight {
+                    self.in_flight = self.in_flight.saturating_sub(size);
+                } else {
+                    self.lost.remove(&at);
+                }
+            }
+            if ends {
+                return None;
+            }
+            at += 1;
+        }
+        Some(stream)
+    }
+
+    /// Moves the point up to which everything is acknowledged or given up (RFC 3758 section 3.5, rules C1 to C3).
+    pub(crate) fn advance_forward_point(&mut self) -> bool {
+        let before = self.forward;
+        if self.abandoned > 0 {
+            while let Some(sent) = self.get(self.forward + 1) {
+                match sent.fate {
+                    Fate::Abandoned if !sent.flags.is_unordered() => {
+                        let (stream, ssn) = (sent.stream, sent.ssn);
+                        self.skipped.insert(stream, ssn);
+                    }
+                    Fate::Abandoned | Fate::Acked => {}
+                    Fate::InFlight | Fate::Lost => break,
+                }
+                self.forward += 1;
+            }
+        }
+        self.forward > before
+    }
+
+    /// The TSN to forward to, if it is beyond what is acknowledged.
+    pub(crate) fn forward_point(&self) -> Option<Tsn> {
+        (self.forward > self.cumulative).then(|| Tsn::new(self.forward as u32))
+    }
+
+    /// The highest sequence number of each ordered stream that is skipped.
+    pub(crate) fn skipped(&self) -> impl Iterator<Item = (u16, Ssn)> + '_ {
+        self.skipped.iter().map(|(&stream, &ssn)| (stream, ssn))
+    }
+}
