@@ -16,6 +16,15 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// The name in the IANA registry of DTLS-SRTP protection profiles, as statistics show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aes128CmSha1_80 => "SRTP_AES128_CM_HMAC_SHA1_80",
+            Self::AeadAes128Gcm => "SRTP_AEAD_AES_128_GCM",
+            Self::AeadAes256Gcm => "SRTP_AEAD_AES_256_GCM",
+        }
+    }
+
     /// The octets of the master key.
     pub const fn key_len(self) -> usize {
         match self {
