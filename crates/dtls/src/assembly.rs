@@ -22,15 +22,11 @@ struct Message {
 }
 
 impl Assembly {
-    /// Takes a fragment in, and gives the whole message once nothing is missing. The length has been checked.
+    /// Takes a fragment in. The length of the message has been checked.
     ///
     /// A first fragment of another message, or of another length, begins anew; other fragments that do not fit are
     /// dropped. So a forged one costs the retransmission of one flight, not the handshake.
-    pub(crate) fn insert(&mut self, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
-        if fragment.is_whole() {
-            self.message = None;
-            return Some(fragment.body.to_vec());
-        }
+    pub(crate) fn insert(&mut self, fragment: &Fragment<'_>) {
         // Lossless: a usize has 32 bits or more.
         let (length, start) = (fragment.length as usize, fragment.offset as usize);
         let fits = |message: &Message| {
@@ -40,7 +36,7 @@ impl Assembly {
         };
         if !self.message.as_ref().is_some_and(fits) {
             if self.message.is_some() && start != 0 {
-                return None;
+                return;
             }
             self.message = Some(Message {
                 kind: fragment.kind,
@@ -49,21 +45,30 @@ impl Assembly {
                 pieces: Vec::new(),
             });
         }
-        let message = self.message.as_mut()?;
-        let end = start.checked_add(fragment.body.len())?;
-        if start == end {
-            return None;
+        let Some(message) = self.message.as_mut() else { return };
+        let end = start.saturating_add(fragment.body.len());
+        if start == end && length > 0 {
+            return;
         }
         if message.pieces.len() >= MAX_PIECES {
             message.pieces.clear();
         }
-        message.bytes.get_mut(start..end)?.copy_from_slice(fragment.body);
-        message.join(start, end);
-        if message.pieces.as_slice() == [(0, length)] {
-            self.message.take().map(|message| message.bytes)
-        } else {
-            None
+        if let Some(place) = message.bytes.get_mut(start..end) {
+            place.copy_from_slice(fragment.body);
+            message.join(start, end);
         }
+    }
+
+    /// The message, with its type, once nothing is missing.
+    pub(crate) fn take(&mut self) -> Option<(u8, Vec<u8>)> {
+        let message =
+            self.message.take_if(|message| message.pieces.as_slice() == [(0, message.bytes.len())])?;
+        Some((message.kind, message.bytes))
+    }
+
+    /// The octets that it takes.
+    pub(crate) fn len(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.bytes.len())
     }
 
     /// Forgets what there is.
@@ -95,34 +100,41 @@ mod tests {
         Fragment { kind: 1, length, message_seq, offset, body }
     }
 
+    fn insert(assembly: &mut Assembly, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
+        assembly.insert(fragment);
+        assembly.take().map(|(_, body)| body)
+    }
+
     #[test]
     fn fragments_join_in_any_order_twice_and_overlapping() {
         let mut assembly = Assembly::default();
-        assert_eq!(assembly.insert(&piece(0, 9, 6, b"ghi")), None);
-        assert_eq!(assembly.insert(&piece(0, 9, 6, b"ghi")), None);
-        assert_eq!(assembly.insert(&piece(0, 9, 0, b"abc")), None);
-        assert_eq!(assembly.insert(&piece(0, 9, 2, b"")), None);
-        assert_eq!(assembly.insert(&piece(0, 9, 2, b"cdefg")), Some(b"abcdefghi".to_vec()));
-        assert_eq!(assembly.insert(&piece(0, 3, 0, b"abc")), Some(b"abc".to_vec()));
+        assert_eq!(insert(&mut assembly, &piece(0, 9, 6, b"ghi")), None);
+        assert_eq!(insert(&mut assembly, &piece(0, 9, 6, b"ghi")), None);
+        assert_eq!(insert(&mut assembly, &piece(0, 9, 0, b"abc")), None);
+        assert_eq!(insert(&mut assembly, &piece(0, 9, 2, b"")), None);
+        assert_eq!(insert(&mut assembly, &piece(0, 9, 2, b"cdefg")), Some(b"abcdefghi".to_vec()));
+        assert_eq!(insert(&mut assembly, &piece(0, 3, 0, b"abc")), Some(b"abc".to_vec()));
+        assert_eq!(insert(&mut assembly, &piece(0, 0, 0, b"")), Some(vec![]));
     }
 
     #[test]
     fn a_first_fragment_of_another_message_begins_anew() {
         let mut assembly = Assembly::default();
-        assert_eq!(assembly.insert(&piece(0, 900, 0, b"forged")), None);
-        assert_eq!(assembly.insert(&piece(0, 6, 3, b"def")), None, "does not fit");
-        assert_eq!(assembly.insert(&piece(0, 6, 0, b"abc")), None);
-        assert_eq!(assembly.insert(&piece(0, 6, 3, b"def")), Some(b"abcdef".to_vec()));
+        assert_eq!(insert(&mut assembly, &piece(0, 900, 0, b"forged")), None);
+        assert_eq!(insert(&mut assembly, &piece(0, 6, 3, b"def")), None, "does not fit");
+        assert_eq!(insert(&mut assembly, &piece(0, 6, 0, b"abc")), None);
+        assert_eq!(insert(&mut assembly, &piece(0, 6, 3, b"def")), Some(b"abcdef".to_vec()));
     }
 
     #[test]
     fn many_small_pieces_cost_no_more_than_their_bound() {
         let mut assembly = Assembly::default();
         for at in 0..1000 {
-            assert_eq!(assembly.insert(&piece(0, 16_000, at * 8, b"x")), None);
+            assert_eq!(insert(&mut assembly, &piece(0, 16_000, at * 8, b"x")), None);
             assert!(assembly.message.as_ref().unwrap().pieces.len() <= MAX_PIECES);
         }
+        assert_eq!(assembly.len(), 16_000);
         assembly.clear();
-        assert!(assembly.message.is_none());
+        assert_eq!(assembly.len(), 0);
     }
 }

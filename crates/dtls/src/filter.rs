@@ -2,13 +2,15 @@
 //!
 //! Engines trust that what reaches them belongs there; a forged datagram can end them, make them buffer without
 //! bound, or spend their retransmissions. The filter reads the outside of every record and lets through only what
-//! the state of the handshake calls for. It puts the first message together itself, and holds what overtook it.
+//! the state of the handshake calls for. It puts unprotected messages together and in order itself, and holds what
+//! overtook them.
 
 use taut_sansio::codec::Reader;
 
 use crate::assembly::Assembly;
 use crate::config::Version;
 use crate::hello::{self, ClientHello, ServerHello};
+use crate::order::{Order, Refused};
 use crate::record::{Fragment, Header, PLAIN_HEADER, Record, content, handshake, write_message};
 use crate::stats::Stats;
 
@@ -23,7 +25,7 @@ const MAX_FUTURE_OCTETS: usize = 8 * 1024;
 const MAX_MESSAGE: u32 = 16 * 1024;
 /// Octets of handshake records that one session takes in.
 const MAX_HANDSHAKE_OCTETS: usize = 64 * 1024;
-/// Records of one datagram of the handshake; what `dimpl` takes at a time in DTLS 1.2.
+/// Records of one datagram of the handshake.
 const MAX_RECORDS: usize = 8;
 /// ChangeCipherSpecs of one handshake: one, and its retransmissions.
 const MAX_CHANGES: usize = 8;
@@ -89,6 +91,7 @@ pub(crate) struct Filter {
     /// The message_seq of the first message to come.
     hello_seq: u16,
     assembly: Assembly,
+    order: Order,
     held: Vec<Vec<u8>>,
     future: Vec<Vec<u8>>,
     handshake_octets: usize,
@@ -111,6 +114,7 @@ impl Filter {
             takes_client_hello: false,
             hello_seq: 0,
             assembly: Assembly::default(),
+            order: Order::new(side),
             held: Vec::new(),
             future: Vec::new(),
             handshake_octets: 0,
@@ -138,6 +142,10 @@ impl Filter {
     /// The version is chosen: the rest of the handshake may come.
     pub(crate) fn choose(&mut self, version: Version) {
         self.stage = Stage::Handshake(version);
+        match version {
+            Version::Dtls12 => self.order.begin(self.hello_seq.saturating_add(1)),
+            Version::Dtls13 => self.order.clear(),
+        }
         self.takes_client_hello = false;
         self.changes = 0;
         self.answered = false;
@@ -158,6 +166,7 @@ impl Filter {
     pub(crate) fn connect(&mut self, version: Version) {
         self.stage = Stage::Connected(version);
         self.assembly.clear();
+        self.order.clear();
         self.held = Vec::new();
         self.passed = Vec::new();
     }
@@ -179,12 +188,18 @@ impl Filter {
         self.answered
     }
 
-    /// What the last [`receive`](Self::receive) let through.
+    /// The records that the last [`receive`](Self::receive) or [`release`](Self::release) let through.
     pub(crate) fn passed(&self) -> &[u8] {
         &self.passed
     }
 
-    /// What overtook the first message, in the order in which it came.
+    /// Lets through what overtook the first message, up to the first gap; it is in [`passed`](Self::passed) then.
+    pub(crate) fn release(&mut self) {
+        self.passed.clear();
+        while self.order.write_next(&mut self.passed) {}
+    }
+
+    /// The protected records that overtook the first message, in the order in which they came.
     pub(crate) fn take_held(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.held)
     }
@@ -344,19 +359,14 @@ impl Filter {
     }
 
     fn judge_change(&mut self, record: &Record<'_>) -> Judgement {
-        let judgement = match self.stage {
-            Stage::Hello if self.side == Side::Client => Judgement::Hold,
-            Stage::Handshake(Version::Dtls12) if self.changes < MAX_CHANGES => Judgement::Pass,
-            _ => Judgement::Drop,
-        };
-        if record.fragment != [1] || matches!(judgement, Judgement::Drop) {
-            self.stats.unexpected_message += 1;
-            return Judgement::Drop;
-        }
-        if matches!(judgement, Judgement::Pass) {
+        let in_place = self.stage == Stage::Handshake(Version::Dtls12) && self.order.is_done();
+        if in_place && self.changes < MAX_CHANGES && record.fragment == [1] {
             self.changes += 1;
+            Judgement::Pass
+        } else {
+            self.stats.unexpected_message += 1;
+            Judgement::Drop
         }
-        judgement
     }
 
     /// A handshake record without protection, in any stage but the last.
@@ -368,30 +378,33 @@ impl Filter {
         }
         let mut reader = Reader::new(record.fragment);
         let Some(first) = self.check_fragments(&mut reader) else { return Judgement::Drop };
-        let judgement = if self.is_hello(first.kind) {
-            self.judge_hello(record, &first, reader.rest())
-        } else {
-            match self.stage {
-                Stage::Hello if self.side == Side::Client => Judgement::Hold,
-                Stage::Handshake(Version::Dtls12) => {
-                    self.answered = true;
-                    Judgement::Pass
-                }
-                Stage::Handshake(Version::Dtls13) => {
-                    self.stats.stale_handshake += 1;
-                    Judgement::Drop
-                }
-                Stage::Hello | Stage::Connected(_) => {
-                    self.stats.unexpected_message += 1;
-                    Judgement::Drop
-                }
-            }
-        };
-        // What is held comes by again.
-        if !matches!(judgement, Judgement::Hold) {
-            self.handshake_octets = octets;
+        self.handshake_octets = octets;
+        if self.is_hello(first.kind) {
+            return self.judge_hello(record, &first, reader.rest());
         }
-        judgement
+        match self.stage {
+            Stage::Hello if self.side == Side::Client => self.order_fragments(record),
+            Stage::Handshake(Version::Dtls12) if self.order.is_repeated(&first) => return Judgement::Pass,
+            Stage::Handshake(Version::Dtls12) => {
+                self.answered = true;
+                self.order_fragments(record);
+                while self.order.write_next(&mut self.passed) {}
+            }
+            Stage::Handshake(Version::Dtls13) => self.stats.stale_handshake += 1,
+            Stage::Hello | Stage::Connected(_) => self.stats.unexpected_message += 1,
+        }
+        Judgement::Drop
+    }
+
+    fn order_fragments(&mut self, record: &Record<'_>) {
+        let mut reader = Reader::new(record.fragment);
+        while let Ok(fragment) = Fragment::parse(&mut reader) {
+            match self.order.insert(&fragment) {
+                Ok(()) => {}
+                Err(Refused::Unexpected) => self.stats.unexpected_message += 1,
+                Err(Refused::Full) => self.stats.held_overflow += 1,
+            }
+        }
     }
 
     /// Checks all fragments of a record, and gives the first; the reader then stands behind it.
@@ -399,7 +412,7 @@ impl Filter {
         let mut all = reader.clone();
         loop {
             let Ok(fragment) = Fragment::parse(&mut all) else {
-                // A fragment longer than its message, or than its record.
+                // Nothing, or a fragment longer than its message, or than its record.
                 self.stats.unexpected_message += 1;
                 return None;
             };
@@ -460,7 +473,8 @@ impl Filter {
             self.stats.stale_hello += 1;
             return Judgement::Drop;
         }
-        let Some(body) = self.assembly.insert(first) else { return Judgement::Drop };
+        self.assembly.insert(first);
+        let Some((_, body)) = self.assembly.take() else { return Judgement::Drop };
         let kind = match first.kind {
             handshake::CLIENT_HELLO => ClientHello::parse(&body).map(HelloKind::Client),
             handshake::SERVER_HELLO => ServerHello::parse(&body).map(HelloKind::Server),

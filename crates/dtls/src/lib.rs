@@ -30,6 +30,8 @@ mod engine;
 mod filter;
 mod fingerprint;
 mod hello;
+mod order;
+mod outgoing;
 mod peer;
 mod record;
 mod session;

@@ -128,25 +128,29 @@ impl<'a> Fragment<'a> {
         Ok(Self { kind, length, message_seq, offset, body })
     }
 
-    /// True when it is the whole message.
-    pub(crate) fn is_whole(&self) -> bool {
-        // Lossless: a usize has 32 bits or more.
-        self.body.len() == self.length as usize
+    /// Writes an unprotected record with this fragment. It is at most 16 KiB long; the sequence number is 0.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let u24 = |number: u32, out: &mut Vec<u8>| {
+            let [_, a, b, c] = number.to_be_bytes();
+            out.extend_from_slice(&[a, b, c]);
+        };
+        out.extend_from_slice(&[content::HANDSHAKE, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let fits = taut_sansio::codec::put_length_u16(out, |out| {
+            out.push(self.kind);
+            u24(self.length, out);
+            out.extend_from_slice(&self.message_seq.to_be_bytes());
+            u24(self.offset, out);
+            u24(u32::try_from(self.body.len()).unwrap_or(0), out);
+            out.extend_from_slice(self.body);
+        });
+        debug_assert!(fits, "a message is at most 16 KiB long");
     }
 }
 
 /// Writes a record with one whole, unprotected handshake message. The message is at most 16 KiB long.
 pub(crate) fn write_message(kind: u8, message_seq: u16, body: &[u8], out: &mut Vec<u8>) {
-    let length = u32::try_from(body.len()).unwrap_or(0).to_be_bytes();
-    let [_, a, b, c] = length;
-    out.extend_from_slice(&[content::HANDSHAKE, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0]);
-    let fits = taut_sansio::codec::put_length_u16(out, |out| {
-        out.extend_from_slice(&[kind, a, b, c]);
-        out.extend_from_slice(&message_seq.to_be_bytes());
-        out.extend_from_slice(&[0, 0, 0, a, b, c]);
-        out.extend_from_slice(body);
-    });
-    debug_assert!(fits, "a message is at most 16 KiB long");
+    let length = u32::try_from(body.len()).unwrap_or(0);
+    Fragment { kind, length, message_seq, offset: 0, body }.write(out);
 }
 
 #[cfg(test)]
@@ -209,7 +213,6 @@ mod tests {
         assert_eq!(record.header, Header::Plain { content_type: 22, epoch: 0 });
         let fragment = Fragment::parse(&mut Reader::new(record.fragment)).unwrap();
         assert_eq!(fragment, Fragment { kind: 1, length: 5, message_seq: 3, offset: 0, body: b"hello" });
-        assert!(fragment.is_whole());
     }
 
     #[test]

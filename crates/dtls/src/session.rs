@@ -13,6 +13,7 @@ use crate::engine::{Engine, Failure, Output, Start};
 use crate::filter::{Filter, Hello, HelloKind, MAX_HELD, Side};
 use crate::fingerprint::Fingerprint;
 use crate::hello::{self, ClientHello, ServerHello};
+use crate::outgoing::Outgoing;
 use crate::peer::{CloseReason, Event, HandshakeFailure, SealError, SessionError, SrtpKeys, VerifiedPeer};
 use crate::record::Record;
 use crate::stats::Stats;
@@ -26,8 +27,6 @@ const UNKNOWN_RTT_TIMEOUT: Duration = Duration::from_millis(400);
 const MAX_RESTARTS: u64 = 1;
 /// ClientHellos that may replace the one being answered.
 const MAX_REPLACED: u32 = 8;
-/// Datagrams made and not yet polled.
-const MAX_OUTGOING: usize = 64;
 /// Records opened and not yet polled.
 const MAX_PLAINTEXT: usize = 1024;
 /// The most octets of plaintext in one record (RFC 6347 section 4.1).
@@ -71,7 +70,7 @@ pub struct Session {
     engine_timeout: Option<Instant>,
     /// What came before `start`.
     early: Vec<BytesMut>,
-    outgoing: VecDeque<Vec<u8>>,
+    outgoing: Outgoing,
     plaintext: VecDeque<Bytes>,
     events: VecDeque<Event>,
     verified: Option<Verified>,
@@ -145,7 +144,7 @@ impl Session {
             engine: None,
             engine_timeout: None,
             early: Vec::new(),
-            outgoing: VecDeque::new(),
+            outgoing: Outgoing::default(),
             plaintext: VecDeque::new(),
             events: VecDeque::new(),
             verified: None,
@@ -179,7 +178,9 @@ impl Session {
         }
         #[cfg(test)]
         if self.unfiltered && role == Role::Server {
-            self.engine = self.make_engine(Start::ServerAuto, now).ok();
+            let only_12 = self.config.max_version == Version::Dtls12;
+            let start = if only_12 { Start::Server(Version::Dtls12) } else { Start::ServerAuto };
+            self.engine = self.make_engine(start, now).ok();
             self.drain(now, &mut BytesMut::new());
         }
         for packet in std::mem::take(&mut self.early) {
@@ -267,6 +268,9 @@ impl Session {
                 self.filter.take_client_hello();
             }
         }
+        if self.engine.is_some() {
+            self.outgoing.handle_timeout(now);
+        }
         if !due(self.engine_timeout) {
             return;
         }
@@ -279,18 +283,11 @@ impl Session {
     }
 
     /// Appends one datagram of the handshake, or the closing alert, of at most `room` octets, and says how long it
-    /// is; `None` when there is none, or its first record has no place in `room`.
+    /// is; `None` when there is none, or its first record cannot be cut to fit in `room`: 300 octets are always enough
+    /// for one of them.
     pub fn poll_transmit(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) -> Option<usize> {
         self.advance(now);
-        let datagram = self.outgoing.front_mut()?;
-        let length = if datagram.len() <= room { datagram.len() } else { whole_records(datagram, room) };
-        if length == 0 {
-            return None;
-        }
-        out.extend(datagram.drain(..length));
-        if datagram.is_empty() {
-            self.outgoing.pop_front();
-        }
+        let length = self.outgoing.poll(room, out)?;
         self.filter.stats.datagrams_sent += 1;
         Some(length)
     }
@@ -310,9 +307,9 @@ impl Session {
         match self.state {
             State::Connecting => {
                 let own = earliest(self.handshake.deadline, self.handshake.auto_deadline);
-                earliest(own, self.engine_timeout)
+                earliest(own, earliest(self.engine_timeout, self.outgoing.timeout()))
             }
-            State::Connected => self.engine_timeout,
+            State::Connected => earliest(self.engine_timeout, self.outgoing.timeout()),
             State::New | State::Closed | State::Failed => None,
         }
     }
@@ -399,13 +396,12 @@ impl Session {
                 return;
             }
             let hello = self.filter.receive(&datagram);
-            if !self.filter.passed().is_empty() {
-                let passed = self.filter.passed().to_vec();
-                self.deliver(now, &passed);
-            }
+            self.deliver_passed(now);
             if let Some(hello) = hello
                 && self.on_hello(now, hello)
             {
+                self.filter.release();
+                self.deliver_passed(now);
                 let held = self.filter.take_held();
                 waiting.extend(held.iter().map(|held| BytesMut::from(held.as_slice())));
             }
@@ -430,6 +426,19 @@ impl Session {
             }
         }
         self.drain(now, &mut packet);
+    }
+
+    /// Gives what the filter let through to the engine, record by record.
+    fn deliver_passed(&mut self, now: Instant) {
+        let passed = self.filter.passed().to_vec();
+        let mut reader = Reader::new(&passed);
+        let restarts = self.filter.stats.restarts;
+        while self.engine.is_some()
+            && self.filter.stats.restarts == restarts
+            && let Ok(record) = Record::parse(&mut reader)
+        {
+            self.deliver(now, record.bytes);
+        }
     }
 
     /// Gives a datagram of the handshake to the engine, and does what it then says.
@@ -572,10 +581,17 @@ impl Session {
                 Output::Packet(length) => {
                     let buffer = if in_spare { &spare[..] } else { &scratch[..] };
                     let packet = buffer.get(..length).unwrap_or_default().to_vec();
-                    self.on_packet(packet);
+                    self.on_packet(now, packet);
                 }
                 Output::Idle(timeout) => {
-                    self.engine_timeout = timeout;
+                    // An engine that waits for nothing has had its answer.
+                    if timeout.is_none() {
+                        self.outgoing.forget_flight();
+                    }
+                    // While something of a flight is missing, dimpl 0.9 in DTLS 1.3 wants to send an ACK at once, and again
+                    // at once when it has: a loop without this pause.
+                    let earliest = now.checked_add(self.handshake.first_timeout / 2);
+                    self.engine_timeout = timeout.max(timeout.and(earliest));
                     break;
                 }
                 other => self.on_output(now, other, &scratch),
@@ -606,12 +622,10 @@ impl Session {
         }
     }
 
-    fn on_packet(&mut self, packet: Vec<u8>) {
+    fn on_packet(&mut self, now: Instant, packet: Vec<u8>) {
         self.filter.observe(&packet);
-        if self.outgoing.len() >= MAX_OUTGOING {
+        if !self.outgoing.push(now, packet) {
             self.filter.stats.transmit_overflow += 1;
-        } else {
-            self.outgoing.push_back(packet);
         }
     }
 
@@ -677,7 +691,9 @@ impl Session {
         let mut buffer = vec![0; SCRATCH];
         loop {
             match engine.poll(&mut buffer) {
-                Output::Packet(length) => self.on_packet(buffer.get(..length).unwrap_or_default().to_vec()),
+                Output::Packet(length) => {
+                    self.on_packet(now, buffer.get(..length).unwrap_or_default().to_vec())
+                }
                 Output::TooSmall(needed) => buffer.resize(needed, 0),
                 Output::Idle(_) => break,
                 _ => {}
@@ -728,20 +744,8 @@ impl Session {
         self.state = state;
         self.engine = None;
         self.engine_timeout = None;
+        self.outgoing.forget_flight();
         self.early = Vec::new();
         self.events.push_back(Event::Closed(reason));
     }
-}
-
-/// The length of as many whole records as have room.
-fn whole_records(datagram: &[u8], room: usize) -> usize {
-    let mut reader = Reader::new(datagram);
-    let mut length: usize = 0;
-    while let Ok(record) = Record::parse(&mut reader) {
-        match length.checked_add(record.bytes.len()) {
-            Some(longer) if longer <= room => length = longer,
-            _ => break,
-        }
-    }
-    length
 }

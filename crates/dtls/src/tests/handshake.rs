@@ -97,7 +97,7 @@ fn profiles_that_are_not_wanted_give_no_keys_but_a_connection() {
 #[test]
 fn handshakes_survive_a_bad_network() {
     for version in BOTH {
-        for (loss, seeds) in [(0.1, 20), (0.3, 30), (0.5, 20)] {
+        for (loss, seeds) in [(0.1, 20), (0.3, 30), (0.5, 60)] {
             let mut slow = 0;
             for seed in 0..seeds {
                 let mut pair = Pair::with(seed, &only(version), &only(version));

@@ -2,4 +2,5 @@
 #![allow(clippy::disallowed_methods, reason = "a starting point for virtual time")]
 
 mod handshake;
+mod hostile;
 mod pair;

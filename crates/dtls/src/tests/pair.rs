@@ -8,8 +8,6 @@ use taut_sansio::rng::Rng;
 use crate::{Certificate, Config, Event, Fingerprint, HashAlgorithm, Role, Session, State, VerifiedPeer};
 
 pub(super) const UNIX: Duration = Duration::from_secs(1_795_000_000);
-/// What a link carries at once.
-const ROOM: usize = 1200;
 /// More polls than this at one instant are a loop.
 const MAX_POLLS: usize = 10_000;
 
@@ -73,6 +71,8 @@ pub(super) struct Pair {
     pub(super) now: Instant,
     pub(super) ends: [End; 2],
     pub(super) link: Link,
+    /// What the link carries at once.
+    pub(super) room: usize,
     pub(super) rng: Rng,
     /// Time, order, the end that gets it, the datagram.
     flying: Vec<(Instant, u64, usize, Vec<u8>)>,
@@ -90,7 +90,15 @@ impl Pair {
     pub(super) fn with(seed: u64, client: &Config, server: &Config) -> Self {
         let now = Instant::now();
         let ends = [End::new(client, now), End::new(server, now)];
-        Self { now, ends, link: Link::default(), rng: Rng::from_u64(seed), flying: Vec::new(), order: 0 }
+        Self {
+            now,
+            ends,
+            link: Link::default(),
+            room: 1200,
+            rng: Rng::from_u64(seed),
+            flying: Vec::new(),
+            order: 0,
+        }
     }
 
     /// Both ends begin now, as client and as server, and know each other's fingerprints.
@@ -117,11 +125,12 @@ impl Pair {
         for polls in 0.. {
             assert!(polls < MAX_POLLS, "poll_transmit does not end");
             let mut datagram = vec![0xaa; 3];
-            let Some(length) = self.ends[end].session.poll_transmit(self.now, ROOM, &mut datagram) else {
+            let Some(length) = self.ends[end].session.poll_transmit(self.now, self.room, &mut datagram)
+            else {
                 break;
             };
             assert_eq!(datagram.len(), length + 3, "the length is what was appended");
-            assert!(length <= ROOM && length > 0);
+            assert!(length <= self.room && length > 0);
             out.push(datagram.split_off(3));
         }
         self.ends[end].collect();
@@ -179,7 +188,12 @@ impl Pair {
                 end.session.handle_timeout(self.now);
                 end.collect();
                 let next = end.session.poll_timeout();
-                assert!(next.is_none_or(|next| next > self.now), "the timeout stays in the past");
+                assert!(
+                    next.is_none_or(|next| next > self.now),
+                    "the timeout stays in the past: {:?} {:#?}",
+                    self.now,
+                    next
+                );
             }
         }
         true
