@@ -163,6 +163,7 @@ impl Shared {
         let mut state = self.lock();
         if !state.ended {
             state.ended = true;
+            state.peer.close(clock::now());
             state.actions.clear();
             state.channels.values().for_each(|entry| entry.core.fire_all());
             state.receivers.values().for_each(|track| track.end());

@@ -188,10 +188,10 @@ pub(crate) struct EventTable {
 impl EventTable {
     /// Adds an event, in its place if it supersedes one that waits.
     pub(crate) fn push(&mut self, event: Pending) {
+        self.pushed += 1;
         if self.closed {
             return;
         }
-        self.pushed += 1;
         let limit = match &event {
             Pending::NegotiationNeeded => {
                 self.queue.retain(|old| *old != Pending::NegotiationNeeded);
@@ -216,7 +216,7 @@ impl EventTable {
         self.queue.push_back(event);
     }
 
-    /// How many events there have been.
+    /// How many events there have been, taken or not: whoever waits for a state looks again when it grows.
     pub(crate) fn pushed(&self) -> u64 {
         self.pushed
     }

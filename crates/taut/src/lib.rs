@@ -99,6 +99,8 @@ pub use rtp_objects::{RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit
 pub use track::{MediaStreamTrack, TrackState};
 pub use transports::{DtlsTransport, IceCandidatePair, IceTransport};
 
+/// Media files, for applications that read or write frames themselves.
+pub use taut_container as container;
 pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
     Certificate, ChannelState as DataChannelState, Codec, ConnectionState, Direction, DtlsVersion, Frame,

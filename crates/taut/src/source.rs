@@ -49,7 +49,7 @@ fn open(kind: Kind, mut frames: Frames) -> (MediaStreamTrack, Feed) {
 async fn pump(mut feeds: Vec<Feed>) {
     let mut begin = Instant::now();
     // All are offered, so that those who can begin do so together.
-    while !feeds.iter().fold(false, |begun, feed| feed.write().is_some_and(|taken| taken > 0) || begun) {
+    while feeds.iter().filter_map(Feed::write).sum::<usize>() == 0 {
         feeds.retain(Feed::is_wanted);
         if feeds.is_empty() {
             return;

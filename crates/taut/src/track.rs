@@ -111,8 +111,6 @@ pub(crate) struct RemoteTrack {
     enabled: AtomicBool,
     muted: AtomicBool,
     ended: AtomicBool,
-    /// True in packet mode.
-    packets: AtomicBool,
     pub(crate) readable: Signal,
     changed: Signal,
 }
@@ -231,7 +229,6 @@ impl RemoteTrack {
             enabled: AtomicBool::new(true),
             muted: AtomicBool::new(true),
             ended: AtomicBool::new(false),
-            packets: AtomicBool::new(false),
             readable: Signal::default(),
             changed: Signal::default(),
         }
@@ -248,23 +245,18 @@ impl RemoteTrack {
         self.changed.fire();
     }
 
-    /// Switches between frames and packets.
-    fn choose(&self, connection: &Handle, mode: Mode) {
-        let packets = mode == Mode::Packets;
-        if self.packets.swap(packets, Ordering::SeqCst) != packets {
-            connection.with(|state, _| state.peer.set_receive_mode(self.transceiver, mode));
-        }
-    }
-
-    /// Waits for what `poll` takes from the peer; `None` once the track has ended and nothing is left.
+    /// Waits for what `poll` takes from the peer in this mode; `None` once the track has ended and nothing is left.
     async fn next<T>(
         &self,
         connection: &Handle,
+        mode: Mode,
         mut poll: impl FnMut(&mut taut_peer::Peer, TransceiverId) -> Option<T>,
     ) -> Option<T> {
         self.readable
             .wait_for(|| {
                 let mut state = connection.lock();
+                // A receiver that a description has just made does not know what was chosen before.
+                state.peer.set_receive_mode(self.transceiver, mode);
                 loop {
                     match poll(&mut state.peer, self.transceiver) {
                         Some(_) if !self.enabled.load(Ordering::SeqCst) => {}
@@ -463,8 +455,7 @@ impl MediaStreamTrack {
     /// after [`recv_rtp`](Self::recv_rtp) switches back.
     pub async fn recv_frame(&self) -> Option<Frame> {
         let Side::Remote { track, connection } = &self.side else { return None };
-        track.choose(connection, Mode::Frames);
-        track.next(connection, taut_peer::Peer::poll_frame).await
+        track.next(connection, Mode::Frames, taut_peer::Peer::poll_frame).await
     }
 
     /// The next packet of a remote track, repaired and in order, or `None` once it has ended, and at once for a local
@@ -474,8 +465,7 @@ impl MediaStreamTrack {
     /// after [`recv_frame`](Self::recv_frame) switches over.
     pub async fn recv_rtp(&self) -> Option<Packet> {
         let Side::Remote { track, connection } = &self.side else { return None };
-        track.choose(connection, Mode::Packets);
-        track.next(connection, taut_peer::Peer::poll_rtp).await
+        track.next(connection, Mode::Packets, taut_peer::Peer::poll_rtp).await
     }
 
     fn require_local(&self, what: &str) -> Result<&Arc<LocalTrack>, Error> {

@@ -15,7 +15,7 @@ fn channel(event: Event) -> Option<DataChannel> {
 
 fn pattern(i: usize) -> Message {
     let octets: Vec<u8> = (0..(i * 7_919) % 60_000).map(|at| (at ^ i) as u8).collect();
-    if i % 2 == 0 { Message::binary(octets) } else { Message::text("ü".repeat(octets.len() / 2)) }
+    if i.is_multiple_of(2) { Message::binary(octets) } else { Message::text("ü".repeat(octets.len() / 2)) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

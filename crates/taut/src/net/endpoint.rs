@@ -295,12 +295,12 @@ impl Inner {
             let datagrams = batch.octets.len().div_ceil(batch.stride);
             if self.kind == Kind::Private {
                 let Some(inbox) = router.all().next() else { continue };
-                if let Err(batch) = inbox.push(batch) {
+                if let Some(batch) = inbox.push(batch) {
                     batches.push_front(batch);
                     return Some(inbox.clone());
                 }
             } else if let Some(inbox) = router.by_path(&batch.meta.path) {
-                if inbox.push(batch).is_err() {
+                if inbox.push(batch).is_some() {
                     count(&self.counters.overflowed, datagrams);
                 }
             } else {
@@ -308,7 +308,7 @@ impl Inner {
                     match router.by_datagram(&octets) {
                         Some(inbox) => {
                             let stride = octets.len().max(1);
-                            if inbox.push(Batch { meta, octets, stride }).is_err() {
+                            if inbox.push(Batch { meta, octets, stride }).is_some() {
                                 count(&self.counters.overflowed, 1);
                             }
                         }

@@ -44,17 +44,18 @@ impl Inbox {
     }
 
     /// Adds a batch, or gives it back when the queue is full.
-    pub(crate) fn push(&self, batch: Batch) -> Result<(), Batch> {
+    #[must_use]
+    pub(crate) fn push(&self, batch: Batch) -> Option<Batch> {
         {
             let mut queue = self.queue();
             if queue.is_full() {
-                return Err(batch);
+                return Some(batch);
             }
             queue.octets += batch.octets.len();
             queue.batches.push_back(batch);
         }
         self.driver.notify_one();
-        Ok(())
+        None
     }
 
     /// Says that the socket with this address is dead.
@@ -117,13 +118,13 @@ pub(crate) mod tests {
     #[test]
     fn the_queue_is_bounded_in_batches_and_octets() {
         let inbox = Inbox::new(Arc::default());
-        let accepted = (0..10_000).filter(|_| inbox.push(batch(path(), b"x")).is_ok()).count();
+        let accepted = (0..10_000).filter(|_| inbox.push(batch(path(), b"x")).is_none()).count();
         assert_eq!(accepted, MAX_BATCHES);
         let (mut batches, mut lost) = (VecDeque::new(), Vec::new());
         inbox.take(&mut batches, &mut lost);
         assert_eq!(batches.len(), MAX_BATCHES);
         let large = vec![0; 60_000];
-        let accepted = (0..10_000).filter(|_| inbox.push(batch(path(), &large)).is_ok()).count();
+        let accepted = (0..10_000).filter(|_| inbox.push(batch(path(), &large)).is_none()).count();
         assert_eq!(accepted, MAX_OCTETS.div_ceil(large.len()));
     }
 
@@ -131,7 +132,7 @@ pub(crate) mod tests {
     async fn a_full_queue_says_when_there_is_room() {
         let inbox = Arc::new(Inbox::new(Arc::default()));
         inbox.room().await;
-        while inbox.push(batch(path(), b"x")).is_ok() {}
+        while inbox.push(batch(path(), b"x")).is_none() {}
         let waiting = tokio::spawn({
             let inbox = inbox.clone();
             async move { inbox.room().await }
