@@ -50,9 +50,6 @@ pub enum ParseError {
     /// The packet is of another kind than asked for.
     #[error("the RTCP packet is of another kind")]
     Kind,
-    /// Octets are left over after the last field.
-    #[error("octets are left over in the RTCP packet")]
-    Leftover,
 }
 
 impl From<taut_sansio::codec::Short> for ParseError {
