@@ -530,9 +530,11 @@ impl Session {
         };
         let engine = self.make_engine(Start::Server(version), now).and_then(|mut engine| {
             engine.handle_packet(now, &hello.record)?;
-            Ok(engine)
+            let flight = packets(&mut engine);
+            Ok((engine, flight))
         });
-        let Ok(engine) = engine else {
+        // An engine that has no answer was not given a hello that it can read.
+        let Some((engine, flight)) = engine.ok().filter(|(_, flight)| !flight.is_empty()) else {
             // Nobody has authenticated it, so it changes nothing.
             self.filter.stats.rejected_hello += 1;
             return;
@@ -548,6 +550,9 @@ impl Session {
         self.handshake.hello_seq = hello.message_seq;
         self.engine = Some(engine);
         self.filter.choose(version);
+        for packet in flight {
+            self.on_packet(now, packet);
+        }
         self.drain(now, &mut BytesMut::new());
     }
 
@@ -688,16 +693,8 @@ impl Session {
         let Some(mut engine) = self.engine.take() else { return };
         let _ = engine.handle_timeout(now);
         let _ = engine.close();
-        let mut buffer = vec![0; SCRATCH];
-        loop {
-            match engine.poll(&mut buffer) {
-                Output::Packet(length) => {
-                    self.on_packet(now, buffer.get(..length).unwrap_or_default().to_vec())
-                }
-                Output::TooSmall(needed) => buffer.resize(needed, 0),
-                Output::Idle(_) => break,
-                _ => {}
-            }
+        for packet in packets(&mut engine) {
+            self.on_packet(now, packet);
         }
     }
 
@@ -747,5 +744,19 @@ impl Session {
         self.outgoing.forget_flight();
         self.early = Vec::new();
         self.events.push_back(Event::Closed(reason));
+    }
+}
+
+/// What an engine has to send; whatever else it says is dropped.
+fn packets(engine: &mut Engine) -> Vec<Vec<u8>> {
+    let mut buffer = vec![0; SCRATCH];
+    let mut packets = Vec::new();
+    loop {
+        match engine.poll(&mut buffer) {
+            Output::Packet(length) => packets.extend(buffer.get(..length).map(<[u8]>::to_vec)),
+            Output::TooSmall(needed) => buffer.resize(needed, 0),
+            Output::Idle(_) => return packets,
+            _ => {}
+        }
     }
 }

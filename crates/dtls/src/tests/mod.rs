@@ -3,4 +3,5 @@
 
 mod handshake;
 mod hostile;
+mod lifecycle;
 mod pair;

@@ -77,6 +77,9 @@ pub(super) struct Pair {
     /// Time, order, the end that gets it, the datagram.
     flying: Vec<(Instant, u64, usize, Vec<u8>)>,
     order: u64,
+    /// The datagrams that get lost, counted from the first one of both.
+    pub(super) lose: Vec<u64>,
+    sent: u64,
 }
 
 pub(super) const CLIENT: usize = 0;
@@ -98,6 +101,8 @@ impl Pair {
             rng: Rng::from_u64(seed),
             flying: Vec::new(),
             order: 0,
+            lose: Vec::new(),
+            sent: 0,
         }
     }
 
@@ -149,7 +154,8 @@ impl Pair {
     }
 
     fn fly(&mut self, from: usize, datagram: Vec<u8>) {
-        if self.rng.unit() < self.link.loss {
+        self.sent += 1;
+        if self.lose.contains(&(self.sent - 1)) || self.rng.unit() < self.link.loss {
             return;
         }
         let copies = if self.rng.unit() < self.link.duplicate { 2 } else { 1 };
