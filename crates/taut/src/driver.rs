@@ -58,6 +58,8 @@ struct Blocked {
 enum Next {
     /// There is more to do at once.
     Turn,
+    /// There is more to do once the multicast socket is open: the first query is about to be sent.
+    OpenMulticast,
     /// Wait for input, a command, a writable socket, or this time.
     Wait(Option<Instant>),
     /// It is over.
@@ -83,10 +85,9 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         loop {
-            let next = self.turn();
-            self.act().await;
-            match next {
+            match self.turn() {
                 Next::Turn => tokio::task::yield_now().await,
+                Next::OpenMulticast => self.registration.open_multicast().await,
                 Next::End => return,
                 Next::Wait(until) => {
                     if let Some(until) = until.map(tokio::time::Instant::from_std)
@@ -111,6 +112,10 @@ impl Driver {
         if !self.inbox.is_empty() || !self.lost.is_empty() {
             self.input();
         }
+        // Before anything is sent on a new route: the answer must find back.
+        if self.act() {
+            return Next::OpenMulticast;
+        }
         let more_output = self.output();
         let now = clock::now();
         let mut state = self.shared.lock();
@@ -120,11 +125,10 @@ impl Driver {
         }
         self.shared.collect(&mut state);
         state.wake_senders();
-        self.actions.append(&mut state.actions);
         if is_over(&state.peer, now, &mut self.deadline, self.blocked.is_empty()) {
             return Next::End;
         }
-        if more_output || due || !self.inbox.is_empty() {
+        if more_output || due || !self.inbox.is_empty() || !state.actions.is_empty() {
             return Next::Turn;
         }
         Next::Wait(taut_sansio::time::earliest(state.peer.poll_timeout(), self.deadline))
@@ -189,17 +193,16 @@ impl Driver {
         }
     }
 
-    /// What needs the endpoint or a task of its own.
-    async fn act(&mut self) {
-        for action in std::mem::take(&mut self.actions) {
+    /// What needs the endpoint or a task of its own; true if the multicast socket is to be opened.
+    fn act(&mut self) -> bool {
+        self.actions.append(&mut self.shared.lock().actions);
+        let mut multicast = false;
+        for action in self.actions.drain(..) {
             match action {
                 Action::AddRoute(path) => self.registration.add_route(path),
                 Action::RemoveRoute(path) => self.registration.remove_route(path),
                 Action::AddUfrag(ufrag) => self.registration.add_ufrag(&ufrag),
-                Action::OpenMulticast => {
-                    self.registration.open_multicast().await;
-                    self.shared.wake.notify_one();
-                }
+                Action::OpenMulticast => multicast = true,
                 Action::Resolve { id, host } => {
                     let shared = Arc::downgrade(&self.shared);
                     tokio::spawn(async move {
@@ -211,6 +214,7 @@ impl Driver {
                 }
             }
         }
+        multicast
     }
 }
 
