@@ -12,6 +12,11 @@ use crate::wire::{self, Kind, RecordType};
 /// How many names may be asked for at the same time. A further query fails at once.
 pub const MAX_QUERIES: usize = 64;
 
+/// The least and the most, in milliseconds, that the first question waits. RFC 6762 section 5.2 wants a random wait of
+/// 20 to 120 ms; this is its lower end, as a person waits for the connection. It also gives the caller time to open the
+/// socket, which it does at the first query.
+const FIRST_MILLIS: std::ops::Range<u32> = 20..50;
+
 /// How long after each asking the next thing happens: asked again, and again, given up. At least one second, and then
 /// at least twice as long each time, except before giving up (RFC 6762 section 5.2).
 const INTERVALS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(2)];
@@ -93,16 +98,17 @@ impl Querier {
     }
 
     /// Asks for the address of `name`, such as `1f4712db-ea17-4bcf-a596-105139dfd8bf.local`. Exactly one event will
-    /// tell the end. A name that is asked for twice is asked twice; one answer ends both.
+    /// tell the end. The first question goes out at the next timeout. A name that is asked for twice is asked twice; one answer ends both.
     pub fn query(&mut self, now: Instant, name: &str) -> QueryId {
         let now = self.advance(now);
         let id = QueryId(self.next_id);
         self.next_id += 1;
         match Name::local(name) {
             Some(name) if self.queries.len() < MAX_QUERIES => {
-                let mut query = Query { name, unsent: &[], asked: 0, next: now };
-                ask(&mut query, now, &mut self.rng);
-                self.queries.insert(id, query);
+                let spread = FIRST_MILLIS.end.saturating_sub(FIRST_MILLIS.start);
+                let wait = FIRST_MILLIS.start.saturating_add(self.rng.below(spread));
+                let next = now + Duration::from_millis(u64::from(wait));
+                self.queries.insert(id, Query { name, unsent: &[], asked: 0, next });
             }
             _ => self.events.push_back(Event::Failed { id }),
         }
@@ -230,8 +236,13 @@ mod tests {
 
     #[test]
     fn one_question_a_message_for_a_and_aaaa() {
-        let (mut querier, now) = querier();
-        querier.query(now, "AB.local");
+        let (mut querier, start) = querier();
+        querier.query(start, "AB.local");
+        assert!(sent(&mut querier, start).is_empty(), "the first question waits");
+        let now = querier.poll_timeout().unwrap();
+        let wait = (now - start).as_millis();
+        assert!((20..50).contains(&wait), "{wait}");
+        querier.handle_timeout(now);
         let question = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x02ab\x05local\0\0";
         let expected = [&[&question[..], &[1, 0, 1]].concat()[..], &[&question[..], &[28, 0, 1]].concat()];
         assert_eq!(sent(&mut querier, now), expected);
@@ -263,7 +274,8 @@ mod tests {
     fn questions_are_repeated_with_growing_intervals_and_then_fail() {
         let (mut querier, start) = querier();
         let id = querier.query(start, NAME);
-        let mut now = start;
+        let mut now = querier.poll_timeout().unwrap();
+        querier.handle_timeout(now);
         let mut times = Vec::new();
         while let Some(next) = querier.poll_timeout() {
             let messages = sent(&mut querier, now);
@@ -276,11 +288,11 @@ mod tests {
             querier.handle_timeout(now);
         }
         assert_eq!(times.len(), 3);
-        assert!(times[1] >= Duration::from_secs(1));
+        assert!(times[1] - times[0] >= Duration::from_secs(1));
         assert!(times[2] - times[1] >= Duration::from_secs(2));
         assert_eq!(querier.poll_event(), Some(Event::Failed { id }));
         let total = now - start;
-        assert!((Duration::from_secs(5)..Duration::from_millis(5_300)).contains(&total), "{total:?}");
+        assert!((Duration::from_secs(5)..Duration::from_millis(5_350)).contains(&total), "{total:?}");
         assert_eq!(sent(&mut querier, now).len(), 0);
     }
 
@@ -288,7 +300,9 @@ mod tests {
     fn an_answer_to_a_repeated_question_counts() {
         let (mut querier, start) = querier();
         let id = querier.query(start, NAME);
-        sent(&mut querier, start);
+        let first = querier.poll_timeout().unwrap();
+        querier.handle_timeout(first);
+        sent(&mut querier, first);
         let later = querier.poll_timeout().unwrap();
         querier.handle_timeout(later);
         assert_eq!(sent(&mut querier, later).len(), 2);
@@ -317,8 +331,10 @@ mod tests {
 
     #[test]
     fn junk_is_counted_and_changes_nothing() {
-        let (mut querier, now) = querier();
-        querier.query(now, NAME);
+        let (mut querier, start) = querier();
+        querier.query(start, NAME);
+        let now = querier.poll_timeout().unwrap();
+        querier.handle_timeout(now);
         let before = querier.poll_timeout();
         let good = response(NAME, address(), 120);
         querier.handle_datagram(now, &good[..20]);
