@@ -4,7 +4,7 @@
 //! an answer needs a request of ours, the addresses of that request, and the password of the other side.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use taut_sansio::net::{Path, Transmit};
 use taut_stun::attribute::{
@@ -476,7 +476,7 @@ impl Agent {
 
     /// Starts a check on a pair; the request itself is written when its transaction says so, which is now.
     fn start_check(&mut self, now: Instant, id: PairId) {
-        let triggered = self.checklist.is_triggered(id);
+        let (triggered, policy) = (self.checklist.is_triggered(id), self.check_policy());
         self.checklist.untrigger(id);
         let Some(priority) = self.check_priority(id) else { return };
         let (role, nominating) = (self.role, self.nominates(id));
@@ -493,11 +493,24 @@ impl Agent {
         let policy = match pair.valid() {
             // Data flows already; what is asked here is settled within 5.5 s.
             Some(_) => self.config.check_retransmission.with_transmissions(4).with_last_wait(4),
-            None => self.config.check_retransmission,
+            None => policy,
         };
         let transaction = Transaction::new(now, transaction, policy);
         pair.counters.requests_sent = pair.counters.requests_sent.saturating_add(1);
         pair.start(Check { transaction, cause, role, priority, started: now });
+    }
+
+    /// How a check is repeated: with few pairs under way more often than configured, as long as all of them
+    /// together keep to the pace (what RFC 8445 section 14.3 is after), and for the same time in all.
+    fn check_policy(&self) -> Retransmission {
+        let policy = self.config.check_retransmission;
+        let hopeful = self.checklist.iter().filter(|(_, pair)| pair.is_hopeful()).count();
+        let paced = self.config.pace.saturating_mul(u32::try_from(hopeful).unwrap_or(u32::MAX));
+        let interval =
+            paced.clamp(policy.rto, policy.max_interval.max(policy.rto)).max(Duration::from_millis(1));
+        let times = policy.span().as_millis().div_ceil(interval.as_millis());
+        let transmissions = u32::try_from(times).unwrap_or(u32::MAX).saturating_add(1);
+        policy.with_max_interval(interval).with_transmissions(transmissions)
     }
 
     /// What PRIORITY says: that of a peer-reflexive candidate with this base (RFC 8445 section 7.1.1).

@@ -1,5 +1,8 @@
 //! Consent freshness (RFC 7675): requests every 4 to 6 s on the pair in use, each sent once; 30 s after the last
 //! answer consent lapses.
+//!
+//! A request that stays unanswered raises a doubt, and the doubt a connectivity check of the pair, which is repeated
+//! as checks are. So a few lost datagrams neither end consent nor make the state flicker.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -93,6 +96,15 @@ impl Agent {
     /// When the state becomes disconnected if the pair does not answer.
     pub(crate) fn disconnects_at(&self, pair: &Pair) -> Option<Instant> {
         pair.valid()?.unanswered_since()?.checked_add(self.config.disconnected_after)
+    }
+
+    /// Checks the pair in use when it does not answer for consent.
+    pub(crate) fn settle_doubts(&mut self, now: Instant) {
+        let Some(id) = self.selected else { return };
+        let Some(pair) = self.checklist.get(id) else { return };
+        if pair.check().is_none() && self.doubted_at(pair).is_some_and(|at| at <= now) {
+            self.checklist.trigger(id);
+        }
     }
 
     /// Ends the pairs whose consent lapsed. A pair on which consent was asked for in vain is not used again; one

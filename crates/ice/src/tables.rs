@@ -259,6 +259,7 @@ impl Agent {
                 self.events.push_back(Event::SelectedPairChanged { path });
             }
         }
+        self.settle_doubts(now);
         self.advance_gathering(now);
         let state = self.compute_state(now);
         self.set_state(state);

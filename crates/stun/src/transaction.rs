@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::message::TransactionId;
 
+/// Beyond so many transmissions a span is not added up any more.
+const MAX_SPAN_STEPS: u32 = 1_000;
+
 /// How a request is repeated (RFC 8489 section 6.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,6 +52,18 @@ impl Retransmission {
     pub fn with_last_wait(mut self, rtos: u32) -> Self {
         self.last_wait = rtos;
         self
+    }
+}
+
+impl Retransmission {
+    /// The time from the first to the last transmission.
+    pub fn span(&self) -> Duration {
+        let (mut span, mut interval) = (Duration::ZERO, self.rto);
+        for _ in 1..self.transmissions.min(MAX_SPAN_STEPS) {
+            span = span.saturating_add(interval);
+            interval = interval.saturating_mul(2).min(self.max_interval);
+        }
+        span
     }
 }
 
@@ -146,6 +161,7 @@ mod tests {
             }
             assert_eq!(transaction.poll(now), Step::Wait);
         };
+        assert_eq!(Retransmission::default().span(), Duration::from_millis(31_500));
         assert_eq!(at, [0, 500, 1500, 3500, 7500, 15_500, 31_500]);
         assert_eq!(failed, 39_500);
         assert_eq!(transaction.poll(start + Duration::from_secs(100)), Step::TimedOut, "and stays so");

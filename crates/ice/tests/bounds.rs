@@ -1,0 +1,250 @@
+//! Bounds: whatever is signalled or sent, tables stay small and the good pair stays.
+
+#![allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use common::{Net, ms, secs};
+use taut_ice::{
+    AddCandidateError, Agent, Candidate, Config, Credentials, Event, MAX_EARLY_CHECKS, MAX_REMOTE_CANDIDATES,
+    Role,
+};
+use taut_netsim::Link;
+use taut_sansio::net::{Path, Received};
+use taut_sansio::rng::Rng;
+use taut_stun::attribute::{IceControlling, Priority, Username};
+use taut_stun::{Algorithm, Builder, Class, Key, Method, TransactionId};
+
+fn host(address: &str, priority: u32) -> Candidate {
+    let address: SocketAddr = address.parse().unwrap();
+    format!("1 1 udp {priority} {} {} typ host", address.ip(), address.port()).parse().unwrap()
+}
+
+fn check(agent: &Agent, remote_ufrag: &str, number: u32) -> Vec<u8> {
+    let ours = agent.local_credentials();
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    let mut out = Vec::new();
+    let _ = Builder::new(&mut out, Class::Request, Method::BINDING, TransactionId(id))
+        .push(&Username::new(&format!("{}:{remote_ufrag}", ours.ufrag)))
+        .push(&Priority(1_000_000 + number))
+        .push(&IceControlling(1))
+        .integrity(&Key::short_term(&ours.pwd), Algorithm::Sha1)
+        .finish();
+    out
+}
+
+#[test]
+fn five_thousand_candidates_do_not_crowd_out_the_pair_in_use() {
+    let mut net = Net::new(1, Link::default().latency(ms(20)), &["192.0.2.1"], &["192.0.2.2"]);
+    net.start();
+    assert!(net.run_until(secs(1), Net::connected));
+    let a = net.a;
+    let path = net.a().agent.selected_path().unwrap();
+    for n in 0..5_000u32 {
+        let candidate = host(&format!("198.51.{}.{}:4000", n / 250, n % 250 + 1), 2_130_706_431 + n);
+        let _ = net.with(a, |agent, now| agent.add_remote_candidate(now, candidate));
+        assert!(net.a().agent.remote_candidates().count() <= MAX_REMOTE_CANDIDATES);
+        assert!(net.a().agent.pair_stats().len() <= 100);
+    }
+    assert_eq!(net.a().agent.selected_path(), Some(path));
+    net.connect(secs(10));
+    assert_eq!(net.a().agent.selected_path(), Some(path));
+}
+
+#[test]
+fn the_best_of_too_many_candidates_are_kept_and_found() {
+    let config = Config::default().with_max_pairs(10);
+    let mut net = Net::with_configs(
+        1,
+        Link::default().latency(ms(20)),
+        (&["192.0.2.1"], config),
+        (&["192.0.2.2"], Config::default()),
+    );
+    let a = net.a;
+    for n in 0..5_000u32 {
+        let candidate = host(&format!("198.51.{}.{}:4000", n / 250, n % 250 + 1), n + 1);
+        net.with(a, |agent, now| agent.add_remote_candidate(now, candidate)).unwrap();
+    }
+    assert_eq!(net.a().agent.remote_candidates().count(), MAX_REMOTE_CANDIDATES);
+    assert!(net.a().agent.remote_candidates().all(|candidate| candidate.priority > 4_900));
+    assert_eq!(net.a().agent.pair_stats().len(), 10);
+    assert_eq!(net.a().agent.stats().dropped_remote_candidates, 4_900);
+    net.start();
+    net.connect(secs(5));
+}
+
+#[test]
+fn checks_from_five_thousand_places_by_the_peer_itself_stay_bounded() {
+    let now = Instant::now();
+    let local: SocketAddr = "192.0.2.1:5000".parse().unwrap();
+    for early in [true, false] {
+        let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+        agent.add_local_address(now, local);
+        agent.set_role(now, Role::Controlled);
+        let theirs = Credentials { ufrag: "them".into(), pwd: "t".repeat(24) };
+        if !early {
+            agent.set_remote_credentials(now, theirs, false);
+        }
+        let (mut bytes_in, mut bytes_out, mut routes) = (0usize, 0usize, 0i64);
+        for n in 0..5_000u32 {
+            let remote = SocketAddr::from(([198, 51, (n / 250) as u8, (n % 250) as u8 + 1], 4_000));
+            let check = check(&agent, "them", n);
+            bytes_in += check.len();
+            let meta = Received { at: now, path: Path::udp(local, remote), ecn: None };
+            agent.handle_datagram(meta, check.as_slice().into());
+            let mut out = Vec::new();
+            while agent.poll_transmit(now, 1, &mut out).is_some() {}
+            bytes_out += out.len();
+            while let Some(event) = agent.poll_event() {
+                routes += match event {
+                    Event::RouteAdded(_) => 1,
+                    Event::RouteRemoved(_) => -1,
+                    _ => 0,
+                };
+            }
+        }
+        assert!(agent.remote_candidates().count() <= MAX_REMOTE_CANDIDATES);
+        assert!(agent.pair_stats().len() <= 100);
+        assert!(routes <= 100 + MAX_EARLY_CHECKS as i64, "{routes}");
+        assert!(bytes_out as f64 <= 1.5 * bytes_in as f64, "{bytes_out} for {bytes_in}");
+        assert_eq!(agent.selected_path(), None, "none of them is validated");
+    }
+}
+
+#[test]
+fn candidates_that_nothing_can_be_sent_to_are_refused() {
+    let now = Instant::now();
+    let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+    agent.add_local_address(now, "192.0.2.1:5000".parse().unwrap());
+    agent.add_local_address(now, "[2001:db8::1]:5000".parse().unwrap());
+    agent.set_role(now, Role::Controlling);
+    let theirs = Credentials { ufrag: "them".into(), pwd: "t".repeat(24) };
+    agent.set_remote_credentials(now, theirs, false);
+    let mut add = |text: &str| agent.add_remote_candidate(now, text.parse().unwrap());
+    for address in
+        ["192.0.2.2 0", "0.0.0.0 9", "224.0.0.251 5353", "255.255.255.255 9", ":: 9", "ff02::fb 5353"]
+    {
+        let result = add(&format!("1 1 udp 1 {address} typ host"));
+        assert_eq!(result, Err(AddCandidateError::Address), "{address}");
+    }
+    assert_eq!(add("1 1 udp 1 ::ffff:224.0.0.1 9 typ host"), Err(AddCandidateError::Address));
+    assert_eq!(add("1 1 tcp 1 192.0.2.2 9 typ host tcptype active"), Err(AddCandidateError::Transport));
+    assert_eq!(add("1 2 udp 1 192.0.2.2 9 typ host"), Err(AddCandidateError::Component));
+    assert_eq!(add("1 1 udp 1 host.example 9 typ host"), Err(AddCandidateError::Name));
+    assert_eq!(add("1 1 udp 1 192.0.2.2 9 typ host ufrag other"), Err(AddCandidateError::Ufrag));
+    // These are kept, but no base of ours reaches them.
+    assert_eq!(add("1 1 udp 1 127.0.0.1 9 typ host"), Ok(()));
+    assert_eq!(add("1 1 udp 1 ::1 9 typ host"), Ok(()));
+    assert_eq!(add("1 1 udp 1 fe80::1 9 typ host"), Ok(()));
+    let mut out = Vec::new();
+    assert!(agent.poll_transmit(now, 1, &mut out).is_none(), "nothing was sent");
+    assert!(agent.pair_stats().is_empty());
+}
+
+#[test]
+fn candidates_of_another_ufrag_go_when_the_credentials_come() {
+    let now = Instant::now();
+    let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+    agent.add_local_address(now, "192.0.2.1:5000".parse().unwrap());
+    for (address, ufrag) in [("192.0.2.2", "them"), ("192.0.2.3", "others")] {
+        let text = format!("1 1 udp 1 {address} 9 typ host ufrag {ufrag}");
+        agent.add_remote_candidate(now, text.parse().unwrap()).unwrap();
+    }
+    let theirs = Credentials { ufrag: "them".into(), pwd: "t".repeat(24) };
+    agent.set_remote_credentials(now, theirs, false);
+    assert_eq!(agent.remote_candidates().count(), 1);
+    assert_eq!(agent.pair_stats().len(), 1);
+}
+
+#[test]
+fn names_stay_bounded_and_are_asked_for_once() {
+    let now = Instant::now();
+    let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+    for n in 0..5_000 {
+        let text = format!("1 1 udp 1 name{n}.local 9 typ host");
+        agent.add_remote_candidate(now, text.parse().unwrap()).unwrap();
+    }
+    assert_eq!(agent.stats().dropped_remote_candidates, 5_000 - taut_ice::MAX_NAMES as u64);
+    let mut wanted = 0;
+    while let Some(event) = agent.poll_event() {
+        wanted += usize::from(event == Event::MulticastWanted);
+    }
+    assert_eq!(wanted, 1);
+    let mut without = Agent::new(Config::default().with_mdns(false), Rng::from_u64(1));
+    let named = "1 1 udp 1 name.local 9 typ host".parse().unwrap();
+    assert_eq!(without.add_remote_candidate(now, named), Err(AddCandidateError::Name));
+    assert_eq!(without.poll_event(), None);
+}
+
+/// Anything in any order: no panic, bounded tables, and timers that come to rest.
+#[test]
+fn random_calls_in_any_order() {
+    for seed in 0..60 {
+        let mut rng = Rng::from_u64(seed);
+        let mut now = Instant::now();
+        let mut agents = [1, 2].map(|n| Agent::new(Config::default(), Rng::from_u64(seed * 2 + n)));
+        let address = |n: u32| SocketAddr::from(([192, 0, 2, (n % 6) as u8], (n % 3 * 1_000) as u16));
+        let mut wire: Vec<(usize, Path, Vec<u8>)> = Vec::new();
+        for _ in 0..1_500 {
+            let (who, n) = (rng.below(2) as usize, rng.u32());
+            let other = agents[1 - who].local_credentials().clone();
+            let agent = &mut agents[who];
+            match rng.below(16) {
+                0 => agent.add_local_address(now, address(n)),
+                1 if n % 8 == 0 => agent.remove_local_address(now, address(n)),
+                2 => agent.gather(now),
+                3 => agent.set_role(now, if n % 2 == 0 { Role::Controlling } else { Role::Controlled }),
+                4 => agent.set_remote_credentials(now, other, n % 16 == 0),
+                5 => drop(agent.add_remote_candidate(now, host(&address(n).to_string(), n))),
+                6 => agent.end_of_remote_candidates(now),
+                7 => agent.handle_writable(Path::udp(address(n), address(n >> 8)), n % 3 > 0),
+                8 if n % 400 == 0 => agent.close(now),
+                9 => now += ms(u64::from(n % 3_000)),
+                10 => agent.handle_timeout(now),
+                11 | 12 => {
+                    if let Some((to, path, mut bytes)) = wire.pop() {
+                        if n % 5 == 0
+                            && let Some(octet) = bytes.get_mut(n as usize % 60)
+                        {
+                            *octet ^= 1;
+                        }
+                        let meta = Received { at: now, path, ecn: None };
+                        agents[to].handle_datagram(meta, bytes.as_slice().into());
+                    }
+                }
+                _ => {
+                    let mut polls = 0;
+                    let mut out = Vec::new();
+                    while let Some(transmit) = agent.poll_transmit(now, 10, &mut out) {
+                        let reverse = Path::udp(transmit.path.remote, transmit.path.local);
+                        wire.push((1 - who, reverse, std::mem::take(&mut out)));
+                        polls += 1;
+                        assert!(polls < 1_000, "seed {seed}");
+                    }
+                    assert!(out.is_empty(), "nothing is appended without a transmit");
+                    if let Some(at) = agent.poll_timeout() {
+                        assert!(at > now, "seed {seed}: all that was due was done");
+                    }
+                }
+            }
+            wire.truncate(500);
+            for agent in &mut agents {
+                assert!(agent.pair_stats().len() <= 100 && agent.remote_candidates().count() <= 100);
+                while agent.poll_event().is_some() {}
+            }
+        }
+    }
+}
+
+#[test]
+fn machines_are_send_sync_and_debug() {
+    fn is<T: Send + Sync + std::fmt::Debug>() {}
+    is::<Agent>();
+    is::<Config>();
+    is::<Event>();
+    let _ = secs(1);
+}
