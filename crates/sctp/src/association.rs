@@ -215,7 +215,8 @@ impl Association {
         self.tx.queue.set_threshold(stream.0, threshold);
     }
 
-    /// Keeps what comes on a stream inside, so that it holds the receive window; other streams go on.
+    /// Keeps what comes on a stream inside, so that it holds the receive window; other streams go on. A message that
+    /// was read in part is handed up to its end first.
     pub fn pause_stream(&mut self, stream: StreamId) {
         self.rx.pause(stream);
     }
@@ -262,7 +263,8 @@ impl Association {
     ///
     /// Pieces of a message follow each other from `begin` to `end`; on one stream an ordered and an unordered message
     /// may be mixed, two of a kind never are. At most one message of the association is handed up before it is
-    /// whole, so messages may be larger than the window and a reader never holds more than one unfinished one.
+    /// whole: messages may be larger than the window, and when this has returned `None` no more than one is
+    /// unfinished.
     pub fn poll_read(&mut self, now: Instant) -> Option<Chunk> {
         let chunk = self.rx.read();
         if chunk.is_none() {

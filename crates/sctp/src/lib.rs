@@ -27,7 +27,7 @@ mod tx;
 mod types;
 
 pub use association::Association;
-pub use config::{CongestionAlgorithm, Config};
+pub use config::{Config, CongestionAlgorithm};
 pub use rx::Chunk;
 pub use stats::Stats;
 pub use types::{

@@ -42,13 +42,8 @@ impl Association {
         }
         let (tag, tsn, ties) = match self.phase {
             Phase::Idle | Phase::CookieWait => (self.local_tag, self.local_tsn, (0, 0)),
-            Phase::CookieEchoed { .. } => {
-                (self.local_tag, self.local_tsn, (self.local_tag, self.remote.tag))
-            }
-            Phase::Established
-            | Phase::ShutdownPending
-            | Phase::ShutdownSent
-            | Phase::ShutdownReceived => {
+            Phase::CookieEchoed { .. } => (self.local_tag, self.local_tsn, (self.local_tag, self.remote.tag)),
+            Phase::Established | Phase::ShutdownPending | Phase::ShutdownSent | Phase::ShutdownReceived => {
                 let tag = self.rng.u32().max(1);
                 (tag, Tsn::new(self.rng.u32()), (self.local_tag, self.remote.tag))
             }

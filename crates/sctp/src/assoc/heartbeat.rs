@@ -43,7 +43,8 @@ impl Association {
 
     /// HEARTBEAT ACK.
     pub(crate) fn on_heartbeat_ack(&mut self, now: Instant, value: &[u8]) {
-        let (Heartbeat::Out { counter, sent_at }, Some(told)) = (self.heartbeat, self.read_info(value)) else {
+        let (Heartbeat::Out { counter, sent_at }, Some(told)) = (self.heartbeat, self.read_info(value))
+        else {
             self.stats.bad_heartbeats += 1;
             return;
         };

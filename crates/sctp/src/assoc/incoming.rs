@@ -45,9 +45,8 @@ impl Association {
     }
 
     fn on_chunks(&mut self, now: Instant, tag: u32, chunks: &[u8], packet: &Bytes) {
-        let mut walker = Walker::new(chunks);
         let mut counted = false;
-        while let Some(item) = walker.next() {
+        for item in Walker::new(chunks) {
             let item = match item {
                 Ok(item) => item,
                 Err(error) => {
@@ -79,7 +78,11 @@ impl Association {
             kind::INIT => tag == 0 && item.whole.len() + 3 >= chunks.len(),
             // Our tag, or theirs reflected (rules B and C).
             kind::ABORT | kind::SHUTDOWN_COMPLETE => {
-                if item.flags() & FLAG_T == 0 { ours } else { self.has_peer() && tag == self.remote.tag }
+                if item.flags() & FLAG_T == 0 {
+                    ours
+                } else {
+                    self.has_peer() && tag == self.remote.tag
+                }
             }
             // The tag is in the cookie (rule D). A SHUTDOWN ACK is looked at in its handler (rule E).
             kind::COOKIE_ECHO | kind::SHUTDOWN_ACK => tag != 0,

@@ -223,5 +223,4 @@ impl Association {
                 | Phase::ShutdownReceived
         )
     }
-
 }

@@ -248,7 +248,8 @@ impl Association {
             self.tx.clear_errors();
             return;
         }
-        let Request::Out { streams, .. } = std::mem::replace(&mut self.reconfig.request, Request::None) else {
+        let Request::Out { streams, .. } = std::mem::replace(&mut self.reconfig.request, Request::None)
+        else {
             return;
         };
         self.reconfig.request_due = false;

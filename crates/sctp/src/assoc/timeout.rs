@@ -58,7 +58,9 @@ impl Association {
             Timer::Shutdown => self.doubled(self.tx.rto(), self.shutdown_attempts),
             // Five times RTO.Max is what RFC 9260 section 9.2 names; data that is still queued may need longer, and
             // has its own limit.
-            Timer::ShutdownGuard => self.config.rto_max * 5 + self.config.rto_max * self.config.max_retransmits,
+            Timer::ShutdownGuard => {
+                self.config.rto_max * 5 + self.config.rto_max * self.config.max_retransmits
+            }
             Timer::Retransmit | Timer::Reconfig => self.tx.rto(),
             Timer::Sack => self.config.sack_delay,
             Timer::Heartbeat => {

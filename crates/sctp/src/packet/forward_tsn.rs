@@ -30,9 +30,11 @@ impl<'a> ForwardTsnView<'a> {
 
     /// The highest skipped sequence number of each ordered stream.
     pub(crate) fn streams(&self) -> impl Iterator<Item = (u16, Ssn)> + 'a {
-        self.streams.as_chunks::<FORWARD_ITEM>().0.iter().map(|&[a, b, c, d]| {
-            (u16::from_be_bytes([a, b]), Ssn::new(u16::from_be_bytes([c, d])))
-        })
+        self.streams
+            .as_chunks::<FORWARD_ITEM>()
+            .0
+            .iter()
+            .map(|&[a, b, c, d]| (u16::from_be_bytes([a, b]), Ssn::new(u16::from_be_bytes([c, d]))))
     }
 }
 

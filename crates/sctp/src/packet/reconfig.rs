@@ -64,7 +64,7 @@ pub(crate) struct StreamList<'a>(&'a [u8]);
 
 impl<'a> StreamList<'a> {
     fn parse(octets: &'a [u8]) -> Result<Self, ParseError> {
-        if octets.len() % 2 == 0 { Ok(Self(octets)) } else { Err(ParseError::Count) }
+        if octets.len().is_multiple_of(2) { Ok(Self(octets)) } else { Err(ParseError::Count) }
     }
 
     /// An empty list means every stream.
@@ -80,11 +80,24 @@ impl<'a> StreamList<'a> {
 /// One parameter of a RE-CONFIG chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reconfig<'a> {
-    OutgoingReset { sequence: u32, response: u32, last_tsn: Tsn, streams: StreamList<'a> },
-    IncomingReset { sequence: u32, streams: StreamList<'a> },
+    OutgoingReset {
+        sequence: u32,
+        response: u32,
+        last_tsn: Tsn,
+        streams: StreamList<'a>,
+    },
+    IncomingReset {
+        sequence: u32,
+        streams: StreamList<'a>,
+    },
     /// A request that is understood and denied: association reset, more streams.
-    Other { sequence: u32 },
-    Response { sequence: u32, result: ReconfigResult },
+    Other {
+        sequence: u32,
+    },
+    Response {
+        sequence: u32,
+        result: ReconfigResult,
+    },
 }
 
 impl<'a> Reconfig<'a> {
@@ -111,10 +124,9 @@ impl<'a> Reconfig<'a> {
             reconfig_kind::TSN_RESET | reconfig_kind::ADD_OUTGOING | reconfig_kind::ADD_INCOMING => {
                 Self::Other { sequence: reader.u32()? }
             }
-            reconfig_kind::RESPONSE => Self::Response {
-                sequence: reader.u32()?,
-                result: ReconfigResult::from_wire(reader.u32()?),
-            },
+            reconfig_kind::RESPONSE => {
+                Self::Response { sequence: reader.u32()?, result: ReconfigResult::from_wire(reader.u32()?) }
+            }
             _ => return Ok(None),
         }))
     }

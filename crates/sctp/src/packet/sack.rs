@@ -32,9 +32,11 @@ impl<'a> SackView<'a> {
 
     /// Gap blocks as offsets from the cumulative TSN, first and last inclusive.
     pub(crate) fn gaps(&self) -> impl Iterator<Item = (u16, u16)> + 'a {
-        self.gaps.as_chunks::<SACK_ITEM>().0.iter().map(|&[a, b, c, d]| {
-            (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
-        })
+        self.gaps
+            .as_chunks::<SACK_ITEM>()
+            .0
+            .iter()
+            .map(|&[a, b, c, d]| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
     }
 }
 

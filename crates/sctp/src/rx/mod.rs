@@ -8,10 +8,10 @@ mod reassembly;
 
 use bytes::Bytes;
 
+use crate::packet::Tsn;
 use crate::packet::data::{DataFlags, DataHeader};
 use crate::packet::forward_tsn::ForwardTsnView;
 use crate::packet::sack::{self, SACK_HEADER, SACK_ITEM};
-use crate::packet::Tsn;
 use crate::stats::Stats;
 use crate::types::StreamId;
 
@@ -133,7 +133,6 @@ impl Receiver {
         if held + cost > limit && !(held == 0 && limit > 0) {
             return self.refuse(stats);
         }
-        self.overruns = 0;
         let tsn = match arrival {
             Arrival::Next(tsn) | Arrival::InGap(tsn) | Arrival::Beyond(tsn) => tsn,
             Arrival::Duplicate | Arrival::TooFar => return Accepted::Dropped,
@@ -142,6 +141,7 @@ impl Receiver {
         if !self.gaps.insert(tsn) {
             return self.refuse(stats);
         }
+        self.overruns = 0;
         let fragment = Fragment {
             stream: header.stream,
             ssn: header.ssn,
@@ -280,4 +280,3 @@ impl Receiver {
         self.reassembly.expect_ssn(stream, ssn);
     }
 }
-

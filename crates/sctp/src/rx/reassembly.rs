@@ -39,7 +39,12 @@ impl Fragment {
     }
 
     fn key(&self) -> MessageKey {
-        MessageKey { stream: self.stream, ssn: self.ssn, ppid: self.ppid, unordered: self.flags.is_unordered() }
+        MessageKey {
+            stream: self.stream,
+            ssn: self.ssn,
+            ppid: self.ppid,
+            unordered: self.flags.is_unordered(),
+        }
     }
 
     fn into_chunk(self) -> Chunk {
@@ -110,11 +115,34 @@ struct InStream {
     /// The stream stands in the order of reading.
     queued: bool,
     paused: bool,
+    /// An ordered, an unordered message was read in part: a pause waits for its end.
+    inside: Inside,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Inside {
+    ordered: bool,
+    unordered: bool,
+}
+
+impl Inside {
+    fn any(self) -> bool {
+        self.ordered || self.unordered
+    }
+
+    fn note(&mut self, chunk: &Chunk) {
+        let place = if chunk.unordered { &mut self.unordered } else { &mut self.ordered };
+        *place = !chunk.end;
+    }
 }
 
 impl InStream {
+    fn is_held(&self) -> bool {
+        self.paused && !self.inside.any()
+    }
+
     fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.waiting.is_empty() && !self.paused && !self.queued
+        self.ready.is_empty() && self.waiting.is_empty() && !self.paused && !self.queued && !self.inside.any()
     }
 }
 
@@ -183,9 +211,10 @@ impl Reassembly {
             self.abandon_open();
         }
         if !fragment.flags.is_begin() {
-            let goes_on = tsn.checked_sub(1).and_then(|before| self.parked.get(&before)).is_some_and(|before| {
-                !before.flags.is_end() && fragment.is_of(&before.key())
-            });
+            let goes_on = tsn
+                .checked_sub(1)
+                .and_then(|before| self.parked.get(&before))
+                .is_some_and(|before| !before.flags.is_end() && fragment.is_of(&before.key()));
             if goes_on {
                 self.park(tsn, fragment);
                 self.try_complete(tsn, (0, tsn));
@@ -332,7 +361,7 @@ impl Reassembly {
         let id = chunk.stream.0;
         let stream = self.streams.entry(id).or_default();
         stream.ready.push_back(chunk);
-        if !stream.queued && !stream.paused {
+        if !stream.queued && !stream.is_held() {
             stream.queued = true;
             self.order.push_back(id);
         }
@@ -406,15 +435,17 @@ impl Reassembly {
                 self.order.pop_front();
                 continue;
             };
-            let chunk = if stream.paused { None } else { stream.ready.pop_front() };
-            let message_goes_on = chunk.as_ref().is_some_and(|chunk| !chunk.end);
-            if stream.paused || stream.ready.is_empty() {
+            let chunk = if stream.is_held() { None } else { stream.ready.pop_front() };
+            if let Some(chunk) = &chunk {
+                stream.inside.note(chunk);
+            }
+            if stream.is_held() || stream.ready.is_empty() {
                 stream.queued = false;
                 self.order.pop_front();
                 if stream.is_idle() && self.streams.len() > IDLE_STREAMS_KEPT {
                     self.streams.remove(&id);
                 }
-            } else if !message_goes_on {
+            } else if !stream.inside.any() {
                 self.order.rotate_left(1);
             }
             if let Some(chunk) = chunk {

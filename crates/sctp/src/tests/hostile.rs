@@ -205,12 +205,16 @@ fn empty_data_and_zero_length_chunks() {
 fn made_up_heartbeat_answers_are_refused() {
     let mut pair = settled(9, config());
     give(&mut pair, End::B, |out| {
-        put_tlv(out, chunk_head(kind::HEARTBEAT_ACK, 0), |o| put_tlv(o, 1, |o| o.extend_from_slice(&[0; 24])));
+        put_tlv(out, chunk_head(kind::HEARTBEAT_ACK, 0), |o| {
+            put_tlv(o, 1, |o| o.extend_from_slice(&[0; 24]))
+        });
     });
     assert_eq!(pair.b.sctp.stats().bad_heartbeats, 1);
     for _ in 0..1_000 {
         give(&mut pair, End::B, |out| {
-            put_tlv(out, chunk_head(kind::HEARTBEAT, 0), |o| put_tlv(o, 1, |o| o.extend_from_slice(&[7; 200])));
+            put_tlv(out, chunk_head(kind::HEARTBEAT, 0), |o| {
+                put_tlv(o, 1, |o| o.extend_from_slice(&[7; 200]))
+            });
         });
     }
     assert!(pair.b.sctp.pending.heartbeat_acks.len() <= 4);
@@ -220,7 +224,8 @@ fn made_up_heartbeat_answers_are_refused() {
 fn random_operations_never_panic_and_always_have_a_timer() {
     for seed in 0..100 {
         let mut rng = Rng::from_u64(seed);
-        let mut pair = Pair::new(seed, Net { loss: 0.1, jitter: 30 * MS, duplicate: 0.1, ..Net::default() }, config());
+        let mut pair =
+            Pair::new(seed, Net { loss: 0.1, jitter: 30 * MS, duplicate: 0.1, ..Net::default() }, config());
         for _ in 0..300 {
             let end = if rng.below(2) == 0 { End::A } else { End::B };
             let now = pair.now;
@@ -236,7 +241,8 @@ fn random_operations_never_panic_and_always_have_a_timer() {
                     };
                     let ordering = if rng.below(2) == 0 { Ordering::Ordered } else { Ordering::Unordered };
                     let options = WriteOptions { reliability, ordering, ..reliable() };
-                    let _ = pair.side(end).sctp.write(now, StreamId(stream), vec![3; length].into(), &options);
+                    let _ =
+                        pair.side(end).sctp.write(now, StreamId(stream), vec![3; length].into(), &options);
                 }
                 16..=17 => {
                     let _ = pair.side(end).sctp.reset_streams(now, &[StreamId(stream)]);

@@ -61,7 +61,9 @@ fn requests_out_of_sequence_change_nothing() {
         pair.b.sctp.handle_packet(pair.now, out.into());
         pair.b.sctp.poll_event()
     };
-    for wrong in [first.get().wrapping_add(1), first.get().wrapping_sub(2), 0x8000_0000u32.wrapping_add(first.get())] {
+    for wrong in
+        [first.get().wrapping_add(1), first.get().wrapping_sub(2), 0x8000_0000u32.wrapping_add(first.get())]
+    {
         assert_eq!(request(&mut pair, wrong), None);
     }
     assert_eq!(request(&mut pair, first.get()), Some(Event::IncomingReset(StreamId(3))));

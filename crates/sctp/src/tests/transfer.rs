@@ -14,8 +14,7 @@ fn number(message: &[u8]) -> u32 {
 }
 
 fn check(messages: &[(StreamId, u32, Vec<u8>)], stream: u16, count: u32, in_order: bool) {
-    let mut numbers: Vec<u32> =
-        messages.iter().filter(|m| m.0.0 == stream).map(|m| number(&m.2)).collect();
+    let mut numbers: Vec<u32> = messages.iter().filter(|m| m.0.0 == stream).map(|m| number(&m.2)).collect();
     for (_, _, message) in messages.iter().filter(|m| m.0.0 == stream) {
         let fill = (number(message) % 251) as u8;
         assert!(message[8..].iter().all(|&octet| octet == fill), "a message is torn");
@@ -48,8 +47,7 @@ fn two_hundred_seeds_every_reliable_message_once_and_in_order() {
             pair.write(End::A, 2, numbered(2, i, length / 2), unordered());
             pair.write(End::B, 1, numbered(1, i, 500), reliable());
         }
-        let through = pair
-            .run_until(300_000 * MS, |p| p.b.messages.len() >= 60 && p.a.messages.len() >= 30);
+        let through = pair.run_until(300_000 * MS, |p| p.b.messages.len() >= 60 && p.a.messages.len() >= 30);
         assert!(through, "seed {seed}: {} {}", pair.b.messages.len(), pair.a.messages.len());
         check(&pair.b.messages, 1, count, true);
         check(&pair.b.messages, 2, count, false);
@@ -153,7 +151,9 @@ fn timeouts_back_off_to_the_maximum_and_end_it() {
     pair.write(End::A, 1, vec![1; 100], reliable());
     pair.record.clear();
     let start = pair.now;
-    assert!(pair.run_until(1_000_000 * MS, |p| p.a.events.contains(&Event::Closed(CloseReason::Unreachable))));
+    assert!(
+        pair.run_until(1_000_000 * MS, |p| p.a.events.contains(&Event::Closed(CloseReason::Unreachable)))
+    );
     let sent = pair.record.iter().filter(|(end, _)| *end == End::A).count();
     assert!((15..=30).contains(&sent), "{sent}");
     assert!(pair.now - start < 250_000 * MS);
@@ -188,7 +188,8 @@ fn the_window_grows_to_fill_a_long_path() {
 
 #[test]
 fn heartbeats_keep_an_idle_association_and_find_a_dead_one() {
-    let mut pair = Pair::connected(8, Net::default(), config().heartbeat_interval(1_000 * MS).max_retransmits(4));
+    let mut pair =
+        Pair::connected(8, Net::default(), config().heartbeat_interval(1_000 * MS).max_retransmits(4));
     pair.run_for(60_000 * MS);
     assert_eq!(pair.a.sctp.state(), State::Established);
     let rtt = pair.a.sctp.stats().rtt.unwrap();

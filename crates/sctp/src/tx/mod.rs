@@ -154,11 +154,10 @@ impl Transmitter {
     }
 
     fn leave_recovery(&mut self) {
-        if let Recovery::Fast { exit } | Recovery::Timeout { exit } = self.recovery {
-            if self.out.cumulative() >= exit {
-                self.recovery = Recovery::Open;
-                self.fast_packet = false;
-            }
+        let (Recovery::Fast { exit } | Recovery::Timeout { exit }) = self.recovery else { return };
+        if self.out.cumulative() >= exit {
+            self.recovery = Recovery::Open;
+            self.fast_packet = false;
         }
     }
 

@@ -92,7 +92,7 @@ pub(crate) struct Outstanding {
     /// Chunks that were lost and must be checked for being given up.
     suspects: VecDeque<u64>,
     abandoned: usize,
-    /// Everything up to here is acknowledged or given up.
+    /// Everything between the cumulative point and this is given up.
     forward: u64,
     skipped: BTreeMap<u16, Ssn>,
 }
@@ -423,18 +423,18 @@ impl Outstanding {
         Some(stream)
     }
 
-    /// Moves the point up to which everything is acknowledged or given up (RFC 3758 section 3.5, rules C1 to C3).
+    /// Moves the point up to which everything is given up (RFC 3758 section 3.5, rules C1 to C3). It stops at a
+    /// chunk that was acknowledged: that may be the start of a message which goes on.
     pub(crate) fn advance_forward_point(&mut self) -> bool {
         let before = self.forward;
         if self.abandoned > 0 {
             while let Some(sent) = self.get(self.forward + 1) {
-                match sent.fate {
-                    Fate::Abandoned if !sent.flags.is_unordered() => {
-                        let (stream, ssn) = (sent.stream, sent.ssn);
-                        self.skipped.insert(stream, ssn);
-                    }
-                    Fate::Abandoned | Fate::Acked => {}
-                    Fate::InFlight | Fate::Lost => break,
+                if sent.fate != Fate::Abandoned {
+                    break;
+                }
+                if !sent.flags.is_unordered() {
+                    let (stream, ssn) = (sent.stream, sent.ssn);
+                    self.skipped.insert(stream, ssn);
                 }
                 self.forward += 1;
             }

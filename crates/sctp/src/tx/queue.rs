@@ -292,10 +292,8 @@ impl SendQueue {
 
     /// The stream begins again: its state is forgotten.
     pub(crate) fn forget(&mut self, stream: u16) {
-        if let Some(out) = self.streams.get(&stream) {
-            if out.messages.is_empty() {
-                self.streams.remove(&stream);
-            }
+        if self.streams.get(&stream).is_some_and(|out| out.messages.is_empty()) {
+            self.streams.remove(&stream);
         }
     }
 

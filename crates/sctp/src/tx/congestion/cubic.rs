@@ -81,8 +81,7 @@ impl Cubic {
 
     fn reduce(&mut self) {
         // Fast convergence (RFC 9438 section 4.7): give way to a newcomer.
-        self.w_max =
-            if self.window < self.w_max { self.window * (1.0 + BETA) / 2.0 } else { self.window };
+        self.w_max = if self.window < self.w_max { self.window * (1.0 + BETA) / 2.0 } else { self.window };
         self.threshold = (self.window * BETA).max(LOSS_PACKETS as f64 * self.packet);
         self.phase = Phase::Fresh;
     }
