@@ -348,4 +348,31 @@ mod tests {
             assert_eq!(Profile::new(value).value(), value);
         }
     }
+
+    #[test]
+    fn random_elements_come_back_through_both_writers() {
+        let mut rng = taut_sansio::rng::Rng::from_u64(1);
+        let mut one_byte = 0;
+        for _ in 0..5_000 {
+            let short = rng.below(2) == 0;
+            let (ids, lengths) = if short { (14, 16) } else { (255, 256) };
+            let elements: Vec<(u8, Vec<u8>)> = (0..1 + rng.below(5))
+                .map(|_| {
+                    let id = 1 + rng.below(ids) as u8;
+                    let length = u32::from(short) + rng.below(lengths);
+                    (id, (0..length).map(|_| rng.below(256) as u8).collect())
+                })
+                .collect();
+            let borrowed: Vec<(u8, &[u8])> = elements.iter().map(|(id, value)| (*id, &value[..])).collect();
+            let extensions = Extensions::from_elements(borrowed.iter().copied()).unwrap();
+            assert_eq!(list(&extensions), elements);
+            one_byte += u32::from(extensions.profile() == Some(Profile::OneByte));
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            extensions.write(&mut one);
+            write_block(borrowed.into_iter(), &mut other).unwrap();
+            assert_eq!(one, other);
+            assert_eq!(one.len(), extensions.encoded_len());
+        }
+        assert!(one_byte > 2_400, "{one_byte}");
+    }
 }
