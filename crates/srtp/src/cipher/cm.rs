@@ -55,7 +55,9 @@ impl Cm {
     }
 
     fn append_tag(mac: Hmac<Sha1>, out: &mut Vec<u8>) {
-        out.extend(mac.finalize().into_bytes().iter().take(TAG));
+        let full: [u8; 20] = mac.finalize().into_bytes().into();
+        let [tag @ .., _, _, _, _, _, _, _, _, _, _] = full;
+        out.extend_from_slice(&tag);
     }
 
     #[inline]
