@@ -77,7 +77,7 @@ pub(crate) enum ServerHello {
     /// HelloRetryRequest of DTLS 1.3: the client is to come again with another share.
     Retry,
     /// The choice.
-    Chosen { version: Version, cipher_suite: u16 },
+    Chosen { version: Version, cipher_suite: u16, random: [u8; 32] },
 }
 
 impl ServerHello {
@@ -110,7 +110,7 @@ impl ServerHello {
         if random == RETRY_RANDOM {
             return if version == Version::Dtls13 { Ok(ServerHello::Retry) } else { Err(Unreadable) };
         }
-        Ok(ServerHello::Chosen { version, cipher_suite })
+        Ok(ServerHello::Chosen { version, cipher_suite, random })
     }
 
     pub(crate) fn parse_verify(body: &[u8]) -> Result<Self, Unreadable> {
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_version_is_where_rfc_8446_puts_it() {
-        let chosen = |version| Ok(ServerHello::Chosen { version, cipher_suite: 0x1301 });
+        let chosen = |version| Ok(ServerHello::Chosen { version, cipher_suite: 0x1301, random: [7; 32] });
         assert_eq!(ServerHello::parse(&server_hello([7; 32], &CHOOSES_13)), chosen(Version::Dtls13));
         assert_eq!(ServerHello::parse(&server_hello([7; 32], &[])), chosen(Version::Dtls12));
         assert_eq!(ServerHello::parse(&server_hello(RETRY_RANDOM, &CHOOSES_13)), Ok(ServerHello::Retry));

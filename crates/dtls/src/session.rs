@@ -1,21 +1,22 @@
 //! One DTLS association: the filter, an engine, the check of the fingerprint, and the time they take.
 
+mod drive;
+mod ending;
+mod handshake;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use taut_sansio::codec::Reader;
 use taut_sansio::time::earliest;
 
 use crate::certificate::Certificate;
 use crate::config::{Config, Role, SrtpProfile, Version};
-use crate::engine::{Engine, Failure, Output, Start};
-use crate::filter::{Filter, Hello, HelloKind, MAX_HELD, Side};
+use crate::engine::{Engine, Output};
+use crate::filter::{Filter, MAX_HELD, Side};
 use crate::fingerprint::Fingerprint;
-use crate::hello::{self, ClientHello, ServerHello};
 use crate::outgoing::Outgoing;
-use crate::peer::{CloseReason, Event, HandshakeFailure, SealError, SessionError, SrtpKeys, VerifiedPeer};
-use crate::record::Record;
+use crate::peer::{CloseReason, Event, HandshakeFailure, SealError, SessionError};
 use crate::stats::Stats;
 
 /// The first retransmission comes no earlier than this.
@@ -23,12 +24,6 @@ const MIN_FIRST_TIMEOUT: Duration = Duration::from_millis(50);
 /// The first timeout when the round-trip time is not known (RFC 9147 section 5.8.2 has 1 s, which would be the
 /// longest wait of the whole set-up; 400 ms is what BoringSSL takes).
 const UNKNOWN_RTT_TIMEOUT: Duration = Duration::from_millis(400);
-/// Handshakes begun anew after one died of something unauthenticated.
-const MAX_RESTARTS: u64 = 1;
-/// ClientHellos that may replace the one being answered.
-const MAX_REPLACED: u32 = 8;
-/// Records opened and not yet polled.
-const MAX_PLAINTEXT: usize = 1024;
 /// The most octets of plaintext in one record (RFC 6347 section 4.1).
 const MAX_RECORD_PLAINTEXT: usize = 1 << 14;
 /// Room that a record needs beyond its plaintext, in every version.
@@ -89,6 +84,9 @@ struct Handshake {
     /// When a session of the role Auto stops waiting for a ClientHello.
     auto_deadline: Option<Instant>,
     client_random: Option<[u8; 32]>,
+    /// Of the ServerHello that a client follows, and of the one whose handshake died: its flight may still come.
+    server_random: Option<[u8; 32]>,
+    refused_random: Option<[u8; 32]>,
     last_hello: Option<Instant>,
     /// The number of the ClientHello that was answered last.
     hello_seq: u16,
@@ -133,6 +131,8 @@ impl Session {
                 deadline: None,
                 auto_deadline: None,
                 client_random: None,
+                server_random: None,
+                refused_random: None,
                 last_hello: None,
                 hello_seq: 0,
                 replaced: 0,
@@ -179,7 +179,11 @@ impl Session {
         #[cfg(test)]
         if self.unfiltered && role == Role::Server {
             let only_12 = self.config.max_version == Version::Dtls12;
-            let start = if only_12 { Start::Server(Version::Dtls12) } else { Start::ServerAuto };
+            let start = if only_12 {
+                crate::engine::Start::Server(Version::Dtls12)
+            } else {
+                crate::engine::Start::ServerAuto
+            };
             self.engine = self.make_engine(start, now).ok();
             self.drain(now, &mut BytesMut::new());
         }
@@ -357,406 +361,5 @@ impl Session {
     fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
-    }
-
-    fn make_engine(&self, start: Start, now: Instant) -> Result<Engine, Failure> {
-        Engine::new(self.config.engine, start, &self.certificate, self.handshake.first_timeout, now)
-    }
-
-    fn become_client(&mut self, now: Instant) {
-        self.handshake.side = Side::Client;
-        self.filter.restart(Side::Client);
-        self.handshake.certificate = None;
-        let (min, max) = (self.config.min_version, self.config.max_version);
-        match self.make_engine(Start::Client { min, max }, now) {
-            Ok(engine) => {
-                self.engine = Some(engine);
-                self.drain(now, &mut BytesMut::new());
-            }
-            Err(failure) => self.on_failure(now, failure),
-        }
-    }
-
-    fn receive(&mut self, now: Instant, mut packet: BytesMut) {
-        #[cfg(test)]
-        if self.unfiltered {
-            self.deliver(now, &packet.clone());
-            return self.drain(now, &mut packet);
-        }
-        if self.state == State::Connected {
-            return self.receive_connected(now, packet);
-        }
-        let mut waiting = VecDeque::from([packet.split()]);
-        while let Some(datagram) = waiting.pop_front() {
-            if self.state == State::Connected {
-                self.receive_connected(now, datagram);
-                continue;
-            }
-            if self.state != State::Connecting {
-                return;
-            }
-            let hello = self.filter.receive(&datagram);
-            self.deliver_passed(now);
-            if let Some(hello) = hello
-                && self.on_hello(now, hello)
-            {
-                self.filter.release();
-                self.deliver_passed(now);
-                let held = self.filter.take_held();
-                waiting.extend(held.iter().map(|held| BytesMut::from(held.as_slice())));
-            }
-        }
-    }
-
-    /// The hot path: each record that is admitted goes to the engine, and its plaintext comes back into the buffer
-    /// of the datagram.
-    fn receive_connected(&mut self, now: Instant, mut packet: BytesMut) {
-        let mut reader = Reader::new(&packet);
-        while !reader.is_empty() {
-            let Ok(record) = Record::parse(&mut reader) else {
-                self.filter.malformed();
-                break;
-            };
-            if !self.filter.admits(&record) {
-                continue;
-            }
-            let Some(engine) = self.engine.as_mut() else { return };
-            if let Err(failure) = engine.handle_packet(now, record.bytes) {
-                return self.on_failure(now, failure);
-            }
-        }
-        self.drain(now, &mut packet);
-    }
-
-    /// Gives what the filter let through to the engine, record by record.
-    fn deliver_passed(&mut self, now: Instant) {
-        let passed = self.filter.passed().to_vec();
-        let mut reader = Reader::new(&passed);
-        let restarts = self.filter.stats.restarts;
-        while self.engine.is_some()
-            && self.filter.stats.restarts == restarts
-            && let Ok(record) = Record::parse(&mut reader)
-        {
-            self.deliver(now, record.bytes);
-        }
-    }
-
-    /// Gives a datagram of the handshake to the engine, and does what it then says.
-    fn deliver(&mut self, now: Instant, datagram: &[u8]) {
-        let Some(engine) = self.engine.as_mut() else { return };
-        match engine.handle_packet(now, datagram) {
-            Ok(()) => self.drain(now, &mut BytesMut::new()),
-            Err(failure) => self.on_failure(now, failure),
-        }
-    }
-
-    /// True when what was held behind the message may follow it.
-    fn on_hello(&mut self, now: Instant, hello: Hello) -> bool {
-        match hello.kind {
-            HelloKind::Server(chosen) => self.on_server_hello(now, chosen, &hello.record),
-            HelloKind::Client(offer) => {
-                self.on_client_hello(now, &offer, &hello);
-                false
-            }
-        }
-    }
-
-    fn on_server_hello(&mut self, now: Instant, chosen: ServerHello, record: &[u8]) -> bool {
-        match chosen {
-            ServerHello::Verify if self.config.min_version == Version::Dtls12 => {
-                self.filter.expect_another_hello()
-            }
-            ServerHello::Retry if self.config.max_version == Version::Dtls13 => {
-                self.filter.expect_another_hello()
-            }
-            ServerHello::Chosen { version, cipher_suite }
-                if (self.config.min_version..=self.config.max_version).contains(&version)
-                    && hello::cipher_suite_name(cipher_suite) != "unknown"
-                    && (cipher_suite >> 8 == 0x13) == (version == Version::Dtls13) =>
-            {
-                self.filter.choose(version);
-                self.filter.set_cipher_suite(cipher_suite);
-            }
-            _ => {
-                self.filter.stats.rejected_hello += 1;
-                return false;
-            }
-        }
-        self.deliver(now, record);
-        matches!(chosen, ServerHello::Chosen { .. })
-    }
-
-    fn on_client_hello(&mut self, now: Instant, offer: &ClientHello, hello: &Hello) {
-        if self.handshake.side == Side::Client {
-            // Both sides found nobody and became clients: the larger random stays one.
-            if self.filter.own_random().is_none_or(|own| own >= offer.random) {
-                self.filter.stats.stale_hello += 1;
-                return;
-            }
-            self.handshake.side = Side::Server;
-            self.engine = None;
-            self.outgoing.clear();
-            self.filter.restart(Side::Server);
-        }
-        let same = self.handshake.client_random == Some(offer.random);
-        if self.engine.is_some() && (same || hello.message_seq > 0) {
-            let wait = self.handshake.last_hello.and_then(|last| last.checked_add(MIN_FIRST_TIMEOUT));
-            let second = hello.message_seq > self.handshake.hello_seq;
-            if !second && wait.is_some_and(|until| now < until) {
-                self.filter.stats.stale_hello += 1;
-                return;
-            }
-            self.handshake.last_hello = Some(now);
-            self.handshake.hello_seq = hello.message_seq;
-            return self.deliver(now, &hello.record);
-        }
-        let replaces = self.engine.is_some();
-        if replaces && (self.filter.answered() || self.handshake.replaced >= MAX_REPLACED) {
-            self.filter.stats.stale_hello += 1;
-            return;
-        }
-        self.accept_client_hello(now, offer, hello, replaces);
-    }
-
-    fn accept_client_hello(&mut self, now: Instant, offer: &ClientHello, hello: &Hello, replaces: bool) {
-        let (min, max) = (self.config.min_version, self.config.max_version);
-        let version = if offer.offers_13 && max == Version::Dtls13 {
-            Version::Dtls13
-        } else if offer.offers_12 && min == Version::Dtls12 {
-            Version::Dtls12
-        } else {
-            self.filter.stats.rejected_hello += 1;
-            return;
-        };
-        let engine = self.make_engine(Start::Server(version), now).and_then(|mut engine| {
-            engine.handle_packet(now, &hello.record)?;
-            let flight = packets(&mut engine);
-            Ok((engine, flight))
-        });
-        // An engine that has no answer was not given a hello that it can read.
-        let Some((engine, flight)) = engine.ok().filter(|(_, flight)| !flight.is_empty()) else {
-            // Nobody has authenticated it, so it changes nothing.
-            self.filter.stats.rejected_hello += 1;
-            return;
-        };
-        if replaces {
-            self.handshake.replaced += 1;
-            self.filter.restart(Side::Server);
-            self.outgoing.clear();
-        }
-        self.handshake.auto_deadline = None;
-        self.handshake.client_random = Some(offer.random);
-        self.handshake.last_hello = Some(now);
-        self.handshake.hello_seq = hello.message_seq;
-        self.engine = Some(engine);
-        self.filter.choose(version);
-        for packet in flight {
-            self.on_packet(now, packet);
-        }
-        self.drain(now, &mut BytesMut::new());
-    }
-
-    /// Does all that the engine says. Plaintext goes into `spare`, the buffer of the datagram that brought it, as long
-    /// as there is room; everything else goes through the scratch buffer.
-    fn drain(&mut self, now: Instant, spare: &mut BytesMut) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        if scratch.len() < SCRATCH {
-            scratch.resize(SCRATCH, 0);
-        }
-        while let Some(engine) = self.engine.as_mut() {
-            let in_spare = self.state == State::Connected && !spare.is_empty();
-            let output = engine.poll(if in_spare { &mut spare[..] } else { &mut scratch[..] });
-            match output {
-                Output::TooSmall(needed) if in_spare => {
-                    // Not for this buffer: the scratch buffer takes it.
-                    spare.clear();
-                    if needed > scratch.len() {
-                        scratch.resize(needed, 0);
-                    }
-                }
-                Output::TooSmall(needed) => scratch.resize(needed, 0),
-                Output::Plaintext(length) if in_spare => {
-                    let plaintext = spare.split_to(length.min(spare.len())).freeze();
-                    self.on_plaintext(plaintext);
-                }
-                Output::Plaintext(length) => {
-                    let plaintext = scratch.get(..length).map(Bytes::copy_from_slice);
-                    self.on_plaintext(plaintext.unwrap_or_default());
-                }
-                Output::Packet(length) => {
-                    let buffer = if in_spare { &spare[..] } else { &scratch[..] };
-                    let packet = buffer.get(..length).unwrap_or_default().to_vec();
-                    self.on_packet(now, packet);
-                }
-                Output::Idle(timeout) => {
-                    // An engine that waits for nothing has had its answer.
-                    if timeout.is_none() {
-                        self.outgoing.forget_flight();
-                    }
-                    // While something of a flight is missing, dimpl 0.9 in DTLS 1.3 wants to send an ACK at once, and again
-                    // at once when it has: a loop without this pause.
-                    let earliest = now.checked_add(self.handshake.first_timeout / 2);
-                    self.engine_timeout = timeout.max(timeout.and(earliest));
-                    break;
-                }
-                other => self.on_output(now, other, &scratch),
-            }
-        }
-        self.scratch = scratch;
-        if self.handshake.done {
-            self.handshake.done = false;
-            self.on_done(now);
-        }
-    }
-
-    fn on_output(&mut self, now: Instant, output: Output, scratch: &[u8]) {
-        match output {
-            Output::Certificate(length) => {
-                self.handshake.certificate = scratch.get(..length).map(Bytes::copy_from_slice);
-            }
-            Output::Connected => self.handshake.done = true,
-            Output::Keys(profile, material) => self.handshake.keys = Some((profile, material)),
-            Output::CloseNotify => {
-                if self.handshake.done {
-                    self.handshake.done = false;
-                    self.on_done(now);
-                }
-                self.on_close_notify(now);
-            }
-            Output::Packet(_) | Output::Plaintext(_) | Output::TooSmall(_) | Output::Idle(_) => {}
-        }
-    }
-
-    fn on_packet(&mut self, now: Instant, packet: Vec<u8>) {
-        self.filter.observe(&packet);
-        if !self.outgoing.push(now, packet) {
-            self.filter.stats.transmit_overflow += 1;
-        }
-    }
-
-    fn on_plaintext(&mut self, plaintext: Bytes) {
-        self.filter.confirm();
-        if self.plaintext.len() >= MAX_PLAINTEXT {
-            self.filter.stats.plaintext_overflow += 1;
-            return;
-        }
-        self.filter.stats.records_opened += 1;
-        self.plaintext.push_back(plaintext);
-    }
-
-    /// The engine has finished: the one place where the fingerprint is checked. The other side has proven by now that
-    /// it owns the key of the certificate it showed, so a certificate that does not match is its own.
-    fn on_done(&mut self, now: Instant) {
-        let certificate = self.handshake.certificate.take();
-        let remote = &self.handshake.remote;
-        let Some(certificate) =
-            certificate.filter(|der| remote.iter().any(|fingerprint| fingerprint.matches(der)))
-        else {
-            self.plaintext.clear();
-            self.say_goodbye(now);
-            self.plaintext.clear();
-            return self.end(State::Failed, CloseReason::FingerprintMismatch);
-        };
-        let Some(version) = self.engine.as_ref().and_then(Engine::version) else { return };
-        let is_client = self.handshake.side == Side::Client;
-        let role = if is_client { Role::Client } else { Role::Server };
-        let suite = self.filter.cipher_suite().unwrap_or_default();
-        let cipher_suite = hello::cipher_suite_name(suite);
-        let srtp = self.handshake.keys.take().and_then(|(profile, material)| {
-            let wanted = self.config.srtp_profiles.contains(&profile);
-            wanted.then(|| SrtpKeys::cut(profile, is_client, &material)).flatten()
-        });
-        let overhead = match version {
-            Version::Dtls12 => 13 + hello::protection_overhead(suite),
-            Version::Dtls13 => 5 + 1 + 16,
-        };
-        self.state = State::Connected;
-        self.verified =
-            Some(Verified { role, version, cipher_suite, certificate: certificate.clone(), overhead });
-        self.filter.connect(version);
-        let peer = VerifiedPeer { srtp, certificate, role, version, cipher_suite };
-        self.events.push_back(Event::Connected(peer));
-        for record in self.filter.take_future() {
-            self.receive_connected(now, BytesMut::from(record.as_slice()));
-        }
-    }
-
-    fn on_close_notify(&mut self, now: Instant) {
-        if self.state == State::Connected {
-            self.say_goodbye(now);
-            self.end(State::Closed, CloseReason::Remote);
-        }
-    }
-
-    /// Makes the engine close, and keeps what it then has to send.
-    fn say_goodbye(&mut self, now: Instant) {
-        let Some(mut engine) = self.engine.take() else { return };
-        let _ = engine.handle_timeout(now);
-        let _ = engine.close();
-        for packet in packets(&mut engine) {
-            self.on_packet(now, packet);
-        }
-    }
-
-    fn on_failure(&mut self, now: Instant, failure: Failure) {
-        let failure = match failure {
-            Failure::Timeout => return self.fail_late(),
-            Failure::Protocol(failure) => failure,
-        };
-        if self.state == State::Connected {
-            let reason = match failure {
-                HandshakeFailure::Alert(alert) => CloseReason::Alert(alert),
-                failure => CloseReason::Protocol(failure),
-            };
-            return self.end(State::Failed, reason);
-        }
-        #[cfg(test)]
-        if self.unfiltered {
-            return self.end(State::Failed, CloseReason::Handshake(failure));
-        }
-        // Until the end of the handshake nothing is authenticated, so whoever can send may have caused this.
-        self.handshake.first_failure.get_or_insert(failure);
-        if self.filter.stats.restarts >= MAX_RESTARTS {
-            return self.end(State::Failed, CloseReason::Handshake(failure));
-        }
-        self.filter.stats.restarts += 1;
-        self.engine = None;
-        self.engine_timeout = None;
-        self.outgoing.clear();
-        self.handshake.client_random = None;
-        self.handshake.certificate = None;
-        match self.handshake.side {
-            Side::Client => self.become_client(now),
-            Side::Server => self.filter.restart(Side::Server),
-        }
-    }
-
-    fn fail_late(&mut self) {
-        let reason = self.handshake.first_failure.map_or(CloseReason::Timeout, CloseReason::Handshake);
-        self.outgoing.clear();
-        self.end(State::Failed, reason);
-    }
-
-    fn end(&mut self, state: State, reason: CloseReason) {
-        self.state = state;
-        self.engine = None;
-        self.engine_timeout = None;
-        self.outgoing.forget_flight();
-        self.early = Vec::new();
-        self.events.push_back(Event::Closed(reason));
-    }
-}
-
-/// What an engine has to send; whatever else it says is dropped.
-fn packets(engine: &mut Engine) -> Vec<Vec<u8>> {
-    let mut buffer = vec![0; SCRATCH];
-    let mut packets = Vec::new();
-    loop {
-        match engine.poll(&mut buffer) {
-            Output::Packet(length) => packets.extend(buffer.get(..length).map(<[u8]>::to_vec)),
-            Output::TooSmall(needed) => buffer.resize(needed, 0),
-            Output::Idle(_) => return packets,
-            _ => {}
-        }
     }
 }

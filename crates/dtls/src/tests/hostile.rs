@@ -73,12 +73,15 @@ impl Attack {
     }
 }
 
+/// A counter of the statistics.
+type Counter = fn(&Stats) -> u64;
+
 /// One kind of forgery.
 struct Forgery {
     name: &'static str,
     datagrams: Vec<Vec<u8>>,
     /// The counter that the filter raises, and by how much.
-    expected: fn(Version, usize, When) -> (fn(&Stats) -> u64, u64),
+    expected: fn(Version, usize, When) -> (Counter, u64),
     /// Where an engine without the filter does not finish the handshake.
     deadly: fn(Version, usize, When) -> bool,
 }
@@ -89,7 +92,7 @@ fn as_first_answer(_: Version, target: usize, when: When) -> bool {
 }
 
 fn alert(name: &'static str, body: [u8; 2], deadly: fn(Version, usize, When) -> bool) -> Forgery {
-    let expected = |_, _, _| -> (fn(&Stats) -> u64, u64) { (|stats| stats.plaintext_alert, 1) };
+    let expected = |_, _, _| -> (Counter, u64) { (|stats| stats.plaintext_alert, 1) };
     Forgery { name, datagrams: vec![record(21, 0, 9, &body)], expected, deadly }
 }
 

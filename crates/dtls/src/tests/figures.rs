@@ -1,0 +1,59 @@
+//! What it costs. Not run by default: `cargo test -p taut-dtls --release -- --ignored --nocapture figures`.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use super::pair::{CLIENT, Pair, SERVER, UNIX};
+use crate::{Certificate, Config, Version};
+
+fn per(count: u32, what: &str, mut run: impl FnMut()) {
+    run();
+    let begin = Instant::now();
+    for _ in 0..count {
+        run();
+    }
+    println!("{what:48} {:>10.0} ns", begin.elapsed().as_nanos() as f64 / f64::from(count));
+}
+
+#[test]
+#[ignore = "measures"]
+fn figures() {
+    per(1000, "certificate generated", || drop(Certificate::generate(UNIX).unwrap()));
+    for version in [Version::Dtls12, Version::Dtls13] {
+        let config = Config::default().versions(version, version);
+        let mut pairs: Vec<Pair> = (0..301).map(|seed| Pair::with(seed, &config, &config)).collect();
+        per(300, &format!("{version:?} handshake, both ends, client knows"), || {
+            let mut pair = pairs.pop().unwrap();
+            pair.start();
+            assert!(pair.run_until(Duration::from_secs(1), Pair::connected));
+        });
+        let mut pairs: Vec<Pair> =
+            (0..301).map(|seed| Pair::with(seed, &Config::default(), &config)).collect();
+        per(300, &format!("{version:?} handshake, both ends, client offers both"), || {
+            let mut pair = pairs.pop().unwrap();
+            pair.start();
+            assert!(pair.run_until(Duration::from_secs(1), Pair::connected));
+        });
+
+        let mut pair = Pair::with(1, &config, &config);
+        pair.connect();
+        let now = pair.now;
+        let plaintext = vec![7; 1200 - pair.ends[CLIENT].session.overhead()];
+        let mut out = Vec::with_capacity(2048);
+        per(100_000, &format!("{version:?} seal a record of 1200 octets"), || {
+            out.clear();
+            pair.ends[CLIENT].session.seal(now, &plaintext, &mut out).unwrap();
+        });
+        per(100_000, &format!("{version:?} seal and open it"), || {
+            out.clear();
+            pair.ends[CLIENT].session.seal(now, &plaintext, &mut out).unwrap();
+            pair.ends[SERVER].session.handle_packet(now, BytesMut::from(&out[..]));
+            assert!(pair.ends[SERVER].session.poll_plaintext().is_some());
+        });
+        per(100_000, &format!("{version:?} drop a forged alert"), || {
+            let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+            pair.ends[SERVER].session.handle_packet(now, BytesMut::from(&alert[..]));
+        });
+    }
+}
