@@ -5,5 +5,6 @@ mod figures;
 mod handshake;
 mod hostile;
 mod lifecycle;
+mod openssl;
 mod pair;
 mod world;
