@@ -58,6 +58,9 @@ fn section(state: &State, shared: &Shared, offer: &Session, index: usize, media:
                 mux_only: false,
             };
             let mut section = shared.media(section);
+            if media.has(&Attribute::ExtmapAllowMixed) {
+                section.attributes.push(Attribute::ExtmapAllowMixed);
+            }
             if !media.has(&Attribute::RtcpRsize) {
                 section.attributes.retain(|attribute| *attribute != Attribute::RtcpRsize);
             }
@@ -81,9 +84,7 @@ fn session_attributes(session: &mut Session, offer: &Session, plan: &Plan) {
     if !bundled.is_empty() {
         session.attributes.push(Attribute::Group(Group::bundle(bundled)));
     }
-    if offer.has(&Attribute::ExtmapAllowMixed)
-        || offer.media.iter().any(|media| media.has(&Attribute::ExtmapAllowMixed))
-    {
+    if offer.has(&Attribute::ExtmapAllowMixed) {
         session.attributes.push(Attribute::ExtmapAllowMixed);
     }
     let offered = |option: &&str| has_ice_option(offer, option);

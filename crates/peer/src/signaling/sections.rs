@@ -70,7 +70,9 @@ impl Shared {
         list.extend(mid.map(Attribute::Mid));
         list.extend(mid_extension.map(|id| Attribute::Extmap(Extmap::new(u16::from(id), MID_URI))));
         list.push(Attribute::Direction(direction));
-        if direction.sends() {
+        // As the transceiver wants, even where the offer keeps it from sending: else it would seem to be left out, and both sides
+        // would make offers for ever (W3C section 4.7.3).
+        if transceiver.direction.sends() {
             list.extend(msids(transceiver).map(Attribute::Msid));
         }
         list.push(Attribute::RtcpMux);

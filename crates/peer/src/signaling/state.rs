@@ -164,9 +164,12 @@ impl State {
     }
 
     /// Removes the transceivers that a remote offer made, that it no longer has and that the application has not
-    /// attached a track to.
+    /// attached a track to. One with a track is from now on as if `addTrack` had made it.
     pub(super) fn drop_unclaimed(&mut self) {
         self.transceivers.retain(|t| t.origin != Origin::RemoteOffer || t.attached || t.negotiated.index.is_some());
+        for transceiver in self.transceivers.iter_mut().filter(|t| t.attached && t.negotiated.index.is_none()) {
+            transceiver.origin = Origin::AddTrack;
+        }
     }
 
     /// Removes what was stopped before a description had it, or has been rejected.
