@@ -1,1 +1,43 @@
-//! The sans-IO WebRTC peer connection: where the protocol crates meet.
+//! The sans-IO WebRTC peer connection: the one place where the protocol crates meet.
+//!
+//! A [`Peer`] is the W3C `RTCPeerConnection` without sockets, clock, tasks or global randomness. Its driver gives it
+//! datagrams and time and asks it for datagrams and events:
+//!
+//! - **commands**: [`Peer::create_offer`], [`Peer::set_remote_description`], [`Peer::add_track`], [`Peer::send`], …
+//! - **in**: [`Peer::handle_datagram`], [`Peer::handle_timeout`], [`Peer::handle_resolved`], [`Peer::handle_writable`]
+//! - **out**: [`Peer::poll_transmit`], [`Peer::poll_event`], [`Peer::poll_timeout`], polled in this order after every
+//!   command and every input, each until it returns `None`
+//!
+//! The contract is that of every machine of taut, see [`taut_sansio`].
+
+mod channels;
+mod config;
+mod connection;
+mod demux;
+mod description;
+mod error;
+mod event;
+mod gate;
+mod negotiate;
+mod peer;
+pub mod signaling;
+pub mod stats;
+mod tracks;
+mod transceiver;
+mod transport;
+
+pub use config::{Certificate, Config, DtlsVersion, Host, IceServer, Loopback, SrtpProfile};
+pub use description::{SdpType, SessionDescription};
+pub use error::{Error, ErrorKind};
+pub use event::{
+    CloseReason, ConnectionState, Event, IceCandidate, IceConnectionState, IceGatheringState, ResolveId,
+};
+pub use peer::Peer;
+pub use signaling::{OfferOptions, SignalingState};
+pub use stats::StatsReport;
+pub use taut_datachannel::{Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind};
+pub use taut_ice::InterfaceAddress;
+pub use taut_media::{Codec, Frame, Kind, Mode};
+pub use taut_rtp as rtp;
+pub use transceiver::{Direction, TrackInfo, Transceiver, TransceiverId, TransceiverInit};
+pub use transport::TransportStats;

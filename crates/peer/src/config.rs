@@ -1,0 +1,267 @@
+//! What a peer connection is made from: the sans-IO half of W3C `RTCConfiguration`.
+
+use std::net::IpAddr;
+
+use crate::error::{Error, ErrorKind};
+
+pub use taut_dtls::{Certificate, SrtpProfile, Version as DtlsVersion};
+pub use taut_ice::Loopback;
+
+/// The default port of a STUN server (RFC 8489 section 18.6).
+const STUN_PORT: u16 = 3478;
+
+/// The largest UDP payload that is sent, in octets. 1,200 passes every path that carries IPv6 with tunnels
+/// around it, and is what browsers use.
+const DEFAULT_MTU: usize = 1_200;
+
+/// The smallest MTU that the protocols below can work with: a DTLS flight or an SCTP INIT must fit.
+const MIN_MTU: usize = 576;
+
+/// The largest MTU: the UDP payload of a jumbo frame.
+const MAX_MTU: usize = 8_948;
+
+/// The configuration of a [`Peer`](crate::Peer) (W3C `RTCConfiguration`, and what a native user wants besides).
+///
+/// ```
+/// use taut_peer::{Config, IceServer, Loopback};
+/// let config = Config::default()
+///     .with_ice_server(IceServer::parse("stun:stun.example.org").unwrap())
+///     .with_loopback(Loopback::Always);
+/// assert_eq!(config.ice_servers.len(), 1);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The servers that tell our public address (W3C `iceServers`). None by default.
+    pub ice_servers: Vec<IceServer>,
+    /// Whether loopback addresses become candidates. By default only when there is no other interface.
+    pub loopback: Loopback,
+    /// The certificate of the DTLS handshake; one is made on the fly when there is none (W3C `certificates`).
+    pub certificate: Option<Certificate>,
+    /// The oldest DTLS version that is accepted. DTLS 1.2 by default.
+    pub dtls_min_version: DtlsVersion,
+    /// The newest DTLS version that is offered. DTLS 1.3 by default.
+    pub dtls_max_version: DtlsVersion,
+    /// SRTP profiles by preference, best first.
+    pub srtp_profiles: Vec<SrtpProfile>,
+    /// The largest data-channel message that is accepted, in octets (`a=max-message-size`). 256 KiB by default.
+    pub max_message_size: usize,
+    /// How many octets of messages may wait in the send buffers of all data channels together. 16 MiB by default.
+    pub data_send_buffer: usize,
+    /// How many octets of messages the data channels take in before the application reads them. 4 MiB by default.
+    pub data_receive_buffer: usize,
+    /// The largest UDP payload that is sent, in octets, 576 to 8,948. 1,200 by default.
+    pub mtu: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ice_servers: Vec::new(),
+            loopback: Loopback::default(),
+            certificate: None,
+            dtls_min_version: DtlsVersion::Dtls12,
+            dtls_max_version: DtlsVersion::Dtls13,
+            srtp_profiles: vec![
+                SrtpProfile::AeadAes128Gcm,
+                SrtpProfile::AeadAes256Gcm,
+                SrtpProfile::Aes128CmSha1_80,
+            ],
+            max_message_size: 256 * 1024,
+            data_send_buffer: 16 * 1024 * 1024,
+            data_receive_buffer: 4 * 1024 * 1024,
+            mtu: DEFAULT_MTU,
+        }
+    }
+}
+
+impl Config {
+    /// Adds a server.
+    #[must_use]
+    pub fn with_ice_server(mut self, server: IceServer) -> Self {
+        self.ice_servers.push(server);
+        self
+    }
+
+    /// Sets whether loopback addresses become candidates.
+    #[must_use]
+    pub fn with_loopback(mut self, loopback: Loopback) -> Self {
+        self.loopback = loopback;
+        self
+    }
+
+    /// Sets the certificate.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// Sets the range of DTLS versions.
+    #[must_use]
+    pub fn with_dtls_versions(mut self, min: DtlsVersion, max: DtlsVersion) -> Self {
+        (self.dtls_min_version, self.dtls_max_version) = (min, max);
+        self
+    }
+
+    /// Sets the SRTP profiles, best first.
+    #[must_use]
+    pub fn with_srtp_profiles(mut self, profiles: Vec<SrtpProfile>) -> Self {
+        self.srtp_profiles = profiles;
+        self
+    }
+
+    /// Sets the largest data-channel message that is accepted, in octets.
+    #[must_use]
+    pub fn with_max_message_size(mut self, octets: usize) -> Self {
+        self.max_message_size = octets;
+        self
+    }
+
+    /// Sets how many octets may wait to be sent on all data channels together.
+    #[must_use]
+    pub fn with_data_send_buffer(mut self, octets: usize) -> Self {
+        self.data_send_buffer = octets;
+        self
+    }
+
+    /// Sets how many octets are taken in before the application reads them.
+    #[must_use]
+    pub fn with_data_receive_buffer(mut self, octets: usize) -> Self {
+        self.data_receive_buffer = octets;
+        self
+    }
+
+    /// Sets the largest UDP payload that is sent, in octets.
+    #[must_use]
+    pub fn with_mtu(mut self, octets: usize) -> Self {
+        self.mtu = octets;
+        self
+    }
+
+    /// Refuses what cannot be honoured.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let bad = |message: &str| Err(Error::new(ErrorKind::Range, message));
+        if !(MIN_MTU..=MAX_MTU).contains(&self.mtu) {
+            return bad("the MTU must be 576 to 8948 octets");
+        }
+        if self.max_message_size == 0 || self.max_message_size > self.data_receive_buffer {
+            return bad("the largest message must be at least one octet and fit the receive buffer");
+        }
+        if self.data_send_buffer == 0 {
+            return bad("the send buffer must hold at least one octet");
+        }
+        if self.dtls_min_version > self.dtls_max_version {
+            return bad("the oldest DTLS version is newer than the newest");
+        }
+        Ok(())
+    }
+}
+
+/// A server that helps ICE (W3C `RTCIceServer`). Only STUN servers for now: a TURN URL is refused when parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IceServer {
+    /// The name or address of the server.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+}
+
+/// A name or an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// A name, to be resolved by the driver.
+    Name(String),
+    /// An address.
+    Ip(IpAddr),
+}
+
+impl IceServer {
+    /// Parses a `stun:` URL (RFC 7064).
+    ///
+    /// # Errors
+    ///
+    /// `Syntax` for what is no URL of a STUN or TURN server, `NotSupported` for `stuns:`, `turn:` and `turns:`.
+    pub fn parse(url: &str) -> Result<Self, Error> {
+        let syntax = || Error::new(ErrorKind::Syntax, format!("{url:?} is not the URL of a STUN server"));
+        let (scheme, rest) = url.split_once(':').ok_or_else(syntax)?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "stun" => {}
+            "stuns" | "turn" | "turns" => {
+                return Err(Error::new(ErrorKind::NotSupported, format!("{scheme}: servers are not supported yet")));
+            }
+            _ => return Err(syntax()),
+        }
+        if rest.is_empty() || rest.contains(['/', '?', '@', ' ']) {
+            return Err(syntax());
+        }
+        let (host, port) = split_port(rest).ok_or_else(syntax)?;
+        let port = match port {
+            Some(text) => text.parse::<u16>().ok().filter(|&port| port != 0).ok_or_else(syntax)?,
+            None => STUN_PORT,
+        };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let host = match bare.parse::<IpAddr>() {
+            Ok(ip) => Host::Ip(ip),
+            Err(_) if host.is_empty() || host.starts_with('[') => return Err(syntax()),
+            Err(_) => Host::Name(host.to_owned()),
+        };
+        Ok(Self { host, port })
+    }
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
+    if text.starts_with('[') {
+        let end = text.find(']')?;
+        let (host, tail) = text.split_at_checked(end + 1)?;
+        return match tail.strip_prefix(':') {
+            Some(port) => Some((host, Some(port))),
+            None if tail.is_empty() => Some((host, None)),
+            None => None,
+        };
+    }
+    match text.split_once(':') {
+        Some((_, port)) if port.contains(':') => None,
+        Some((host, port)) => Some((host, Some(port))),
+        None => Some((text, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stun_urls_with_and_without_ports() {
+        let parse = |url| IceServer::parse(url).map(|s| (s.host, s.port));
+        let name = |n: &str| Host::Name(n.into());
+        assert_eq!(parse("stun:example.org").unwrap(), (name("example.org"), 3478));
+        assert_eq!(parse("STUN:example.org:19302").unwrap(), (name("example.org"), 19302));
+        assert_eq!(parse("stun:192.0.2.1:9").unwrap(), (Host::Ip([192, 0, 2, 1].into()), 9));
+        assert_eq!(parse("stun:[2001:db8::1]:9").unwrap().1, 9);
+        assert_eq!(parse("stun:[2001:db8::1]").unwrap().0, Host::Ip("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn other_urls_are_precise_errors() {
+        for url in ["", "stun", "stun:", "stun:a:0", "stun:a:b", "stun:a:1:2", "stun:[::1", "stun:[x]", "http:a", "stun:a?b", "stun:[::1]x"] {
+            assert_eq!(IceServer::parse(url).unwrap_err().kind, ErrorKind::Syntax, "{url}");
+        }
+        for url in ["turn:a", "turns:a", "stuns:a"] {
+            assert_eq!(IceServer::parse(url).unwrap_err().kind, ErrorKind::NotSupported, "{url}");
+        }
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        assert!(Config::default().check().is_ok());
+        assert!(Config::default().with_mtu(100).check().is_err());
+        assert!(Config::default().with_mtu(65_000).check().is_err());
+        assert!(Config::default().with_max_message_size(0).check().is_err());
+        assert!(Config::default().with_max_message_size(8 << 20).check().is_err());
+        assert!(Config::default().with_data_send_buffer(0).check().is_err());
+        assert!(Config::default().with_dtls_versions(DtlsVersion::Dtls13, DtlsVersion::Dtls12).check().is_err());
+    }
+}

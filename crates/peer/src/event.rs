@@ -1,0 +1,206 @@
+//! What a peer reports: small events that say *that* something happened. Data is pulled.
+
+use std::collections::VecDeque;
+
+use taut_datachannel::ChannelId;
+use taut_sansio::net::Path;
+
+use crate::signaling::SignalingState;
+use crate::transceiver::TransceiverId;
+
+pub use taut_ice::{GatheringState as IceGatheringState, ResolveId, State as IceConnectionState};
+
+/// The state of the whole connection (W3C `RTCPeerConnectionState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ConnectionState {
+    /// Nothing has begun.
+    #[default]
+    New,
+    /// ICE or DTLS is at work.
+    Connecting,
+    /// Media and data flow.
+    Connected,
+    /// The other side has not been heard for some seconds; it may come back.
+    Disconnected,
+    /// ICE or DTLS has failed.
+    Failed,
+    /// [`Peer::close`](crate::Peer::close) was called, or the other side said goodbye.
+    Closed,
+}
+
+/// A local candidate for the other side (W3C `RTCIceCandidate`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IceCandidate {
+    /// The value of the candidate attribute, `candidate:…` (RFC 8839 section 5.1).
+    pub candidate: String,
+    /// The identification of the media section that it belongs to.
+    pub sdp_mid: Option<String>,
+    /// The index of that media section.
+    pub sdp_m_line_index: Option<u16>,
+    /// The ufrag of the ICE generation that it belongs to.
+    pub username_fragment: Option<String>,
+}
+
+impl IceCandidate {
+    /// A candidate as signalling brings it; at least one of `sdp_mid` and `sdp_m_line_index` is to be given.
+    pub fn new(candidate: impl Into<String>, sdp_mid: Option<String>, sdp_m_line_index: Option<u16>) -> Self {
+        Self { candidate: candidate.into(), sdp_mid, sdp_m_line_index, username_fragment: None }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The application closed it.
+    #[error("closed by the application")]
+    Local,
+    /// The other side said goodbye (DTLS close_notify).
+    #[error("closed by the other side")]
+    Remote,
+}
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An offer is needed (W3C `negotiationneeded`).
+    NegotiationNeeded,
+    /// [`Peer::signaling_state`](crate::Peer::signaling_state) changed.
+    SignalingStateChange(SignalingState),
+    /// A local candidate for the other side; `None` after the last one of a generation.
+    IceCandidate(Option<IceCandidate>),
+    /// A server could not be used for gathering (W3C `icecandidateerror`).
+    IceCandidateError {
+        /// The URL of the server.
+        url: String,
+        /// A STUN error code, or 701 for a server that did not answer.
+        code: u16,
+        /// What went wrong.
+        text: String,
+    },
+    /// The gathering state changed.
+    IceGatheringStateChange(IceGatheringState),
+    /// The ICE state changed.
+    IceConnectionStateChange(IceConnectionState),
+    /// The state of the connection changed.
+    ConnectionStateChange(ConnectionState),
+    /// The other side sends a track (W3C `track`).
+    Track {
+        /// The transceiver that receives it.
+        transceiver: TransceiverId,
+        /// The id of the track, as the other side named it.
+        track_id: String,
+        /// The ids of the streams that it belongs to.
+        streams: Vec<String>,
+    },
+    /// The other side has stopped sending on this transceiver for now.
+    TrackMuted(TransceiverId),
+    /// The other side sends again.
+    TrackUnmuted(TransceiverId),
+    /// The transceiver will never receive again.
+    TrackEnded(TransceiverId),
+    /// The other side opened a data channel.
+    DataChannel(ChannelId),
+    /// A data channel is open.
+    ChannelOpen(ChannelId),
+    /// A data channel has messages to poll.
+    ChannelReadable(ChannelId),
+    /// The buffered amount of a data channel fell to its threshold.
+    ChannelBufferedAmountLow(ChannelId),
+    /// A data channel is closing.
+    ChannelClosing(ChannelId),
+    /// A data channel is closed.
+    ChannelClosed(ChannelId),
+    /// A frame can be polled (frame mode).
+    FrameReady(TransceiverId),
+    /// A packet can be polled (packet mode).
+    PacketReady(TransceiverId),
+    /// The other side asks for a key frame.
+    KeyframeRequested(TransceiverId),
+    /// Datagrams of this path belong to this peer.
+    RouteAdded(Path),
+    /// They no longer do.
+    RouteRemoved(Path),
+    /// A name is to be resolved; answer with [`Peer::handle_resolved`](crate::Peer::handle_resolved).
+    Resolve {
+        /// What the answer names.
+        id: ResolveId,
+        /// The name.
+        host: String,
+    },
+    /// The socket of multicast DNS is to be opened: its datagrams travel on the path from `0.0.0.0:5353` to
+    /// `224.0.0.251:5353`.
+    MulticastWanted,
+    /// The end; nothing comes after it.
+    Closed(CloseReason),
+}
+
+/// The events that wait. Bounded by the tables that they come from: "there is something" is said once until polled,
+/// and a newer state replaces an older one.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    queue: VecDeque<Event>,
+}
+
+impl Events {
+    /// Adds an event. One that only says "there is something" is dropped while its twin waits, and a newer state
+    /// takes the place of an older one; what must be seen in order is kept whole.
+    pub(crate) fn push(&mut self, event: Event) {
+        match event {
+            Event::NegotiationNeeded
+            | Event::ChannelReadable(_)
+            | Event::ChannelBufferedAmountLow(_)
+            | Event::FrameReady(_)
+            | Event::PacketReady(_)
+            | Event::KeyframeRequested(_)
+                if self.queue.contains(&event) => {}
+            Event::ConnectionStateChange(_) => {
+                self.queue.retain(|old| !matches!(old, Event::ConnectionStateChange(_)));
+                self.queue.push_back(event);
+            }
+            Event::IceConnectionStateChange(_) => {
+                self.queue.retain(|old| !matches!(old, Event::IceConnectionStateChange(_)));
+                self.queue.push_back(event);
+            }
+            event => self.queue.push_back(event),
+        }
+    }
+
+    /// The oldest event.
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.queue.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_is_said_once_and_states_are_replaced() {
+        let mut events = Events::default();
+        for _ in 0..1000 {
+            events.push(Event::FrameReady(TransceiverId::new(1)));
+            events.push(Event::ConnectionStateChange(ConnectionState::Connecting));
+            events.push(Event::ConnectionStateChange(ConnectionState::Connected));
+        }
+        assert_eq!(events.queue.len(), 2);
+        assert_eq!(events.pop(), Some(Event::FrameReady(TransceiverId::new(1))));
+        assert_eq!(events.pop(), Some(Event::ConnectionStateChange(ConnectionState::Connected)));
+        assert_eq!(events.pop(), None);
+    }
+
+    #[test]
+    fn what_must_be_seen_in_order_is_kept() {
+        let id = TransceiverId::new(1);
+        let mut events = Events::default();
+        for event in [Event::TrackMuted(id), Event::TrackUnmuted(id), Event::TrackMuted(id)] {
+            events.push(event);
+        }
+        assert_eq!(events.pop(), Some(Event::TrackMuted(id)));
+        assert_eq!(events.pop(), Some(Event::TrackUnmuted(id)));
+        assert_eq!(events.pop(), Some(Event::TrackMuted(id)));
+    }
+}

@@ -1,0 +1,197 @@
+//! The peer connection: its state, and its input and output.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use taut_ice::InterfaceAddress;
+use taut_media::Mode;
+use taut_sansio::net::{Path, Received, Transmit};
+use taut_sansio::rng::Rng;
+use taut_sansio::time::WallClock;
+
+use crate::config::{Certificate, Config, Host};
+use crate::connection::Lifecycle;
+use crate::error::{Error, ErrorKind};
+use crate::event::{ConnectionState, Event, Events, IceConnectionState, ResolveId};
+use crate::signaling::{Signaling, SignalingConfig};
+use crate::transceiver::TransceiverId;
+use crate::transport::Transport;
+
+/// What the largest SRTP profile adds to a packet (RFC 7714 section 13.2), in octets.
+const MAX_SRTP_OVERHEAD: usize = 16;
+
+/// A W3C peer connection without I/O. See the [crate documentation](crate) for how it is driven.
+#[derive(Debug)]
+pub struct Peer {
+    pub(crate) ice_config: taut_ice::Config,
+    pub(crate) certificate: Certificate,
+    pub(crate) clock: WallClock,
+    pub(crate) signaling: Signaling,
+    pub(crate) transport: Transport,
+    pub(crate) events: Events,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) connection_state: ConnectionState,
+    pub(crate) ice_state: IceConnectionState,
+    pub(crate) negotiation_needed: bool,
+    /// Frames or packets, where the application chose; kept here because a receiver may come later.
+    pub(crate) receive_modes: BTreeMap<TransceiverId, Mode>,
+    now: Instant,
+}
+
+impl Peer {
+    /// Makes a peer. `clock` anchors its time, `seed` is the source of all its randomness but that of the DTLS
+    /// engine: it must be unpredictable where the network is not trusted.
+    ///
+    /// # Errors
+    ///
+    /// `Range` for a configuration that cannot be honoured, `Operation` if no certificate can be made,
+    /// `InvalidAccess` for a certificate that has expired (W3C `RTCPeerConnection` constructor).
+    pub fn new(config: Config, clock: WallClock, seed: [u8; 32]) -> Result<Self, Error> {
+        config.check()?;
+        let now = clock.instant;
+        let operation = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Operation, error.to_string());
+        let certificate = match &config.certificate {
+            Some(certificate) if certificate.expires() <= clock.unix => {
+                return Err(Error::new(ErrorKind::InvalidAccess, "the certificate has expired"));
+            }
+            Some(certificate) => certificate.clone(),
+            None => Certificate::generate(clock.unix).map_err(|error| operation(&error))?,
+        };
+        let mut rng = Rng::from_seed(seed);
+        let ice_config = ice_config(&config);
+        let dtls_config = taut_dtls::Config::default()
+            .versions(config.dtls_min_version, config.dtls_max_version)
+            .srtp_profiles(config.srtp_profiles.iter().copied());
+        let dtls = taut_dtls::Session::new(&dtls_config, &certificate, now).map_err(|error| operation(&error))?;
+        let ice = taut_ice::Agent::new(ice_config.clone(), rng.child());
+        let media_config = taut_media::Config::default()
+            .with_cname(rng.ice_chars(16))
+            .with_max_packet_size(config.mtu.saturating_sub(MAX_SRTP_OVERHEAD));
+        let signaling_config = SignalingConfig::default()
+            .with_max_message_size(config.max_message_size)
+            .with_cname(media_config.cname.clone());
+        let media = taut_media::Session::new(media_config, clock, rng.child());
+        let data_config = taut_datachannel::Config::default()
+            .with_max_message_size(config.max_message_size)
+            .with_send_buffer(config.data_send_buffer)
+            .with_receive_buffer(config.data_receive_buffer);
+        let data = taut_datachannel::Session::new(data_config, rng.child());
+        let transport = Transport::new(ice, dtls, media, data, config.mtu);
+        let signaling = Signaling::new(signaling_config, rng.child());
+        Ok(Self {
+            ice_config,
+            certificate,
+            clock,
+            signaling,
+            transport,
+            events: Events::default(),
+            lifecycle: Lifecycle::Open,
+            connection_state: ConnectionState::New,
+            ice_state: IceConnectionState::New,
+            negotiation_needed: false,
+            receive_modes: BTreeMap::new(),
+            now,
+        })
+    }
+
+    // ---- local addresses
+
+    /// Which of the machine's addresses the driver should bind UDP sockets on.
+    pub fn select_addresses(&self, interfaces: &[InterfaceAddress]) -> Vec<IpAddr> {
+        taut_ice::select_addresses(interfaces, &self.ice_config)
+    }
+
+    /// A UDP socket is bound to `address`; it may become a host candidate. At any time.
+    pub fn add_local_address(&mut self, now: Instant, address: SocketAddr) {
+        let now = self.advance(now);
+        self.transport.ice.add_local_address(now, address);
+        self.collect(now);
+    }
+
+    /// The socket bound to `address` is gone.
+    pub fn remove_local_address(&mut self, now: Instant, address: SocketAddr) {
+        let now = self.advance(now);
+        self.transport.ice.remove_local_address(now, address);
+        self.collect(now);
+    }
+
+    // ---- input
+
+    /// A datagram came in. Whatever it holds, nothing worse than a counter happens until it is authenticated.
+    pub fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(meta.at);
+        self.transport.handle_datagram(now, meta, datagram);
+        self.collect(now);
+    }
+
+    /// Time has come to [`poll_timeout`](Self::poll_timeout), or may be early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.handle_timeout(now);
+        self.collect(now);
+    }
+
+    /// The answer to [`Event::Resolve`].
+    pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: Result<Vec<IpAddr>, ()>) {
+        let now = self.advance(now);
+        self.transport.ice.handle_resolved(now, id, addresses);
+        self.collect(now);
+    }
+
+    /// The socket of `path` takes packets again, or does not. Other paths are not held up.
+    pub fn handle_writable(&mut self, path: Path, writable: bool) {
+        self.transport.handle_writable(path, writable);
+    }
+
+    // ---- output
+
+    /// Makes the next batch of at most `max_segments` datagrams of equal length (the last may be shorter) and appends
+    /// it to `out`. Called until it returns `None`.
+    pub fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
+        if matches!(self.lifecycle, Lifecycle::Closed(_)) {
+            return None;
+        }
+        let now = self.advance(now);
+        let transmit = self.transport.poll_transmit(now, max_segments, out);
+        match transmit {
+            Some(_) => transmit,
+            None => self.poll_goodbye(now, max_segments, out),
+        }
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.collect(self.now);
+        self.events.pop()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` means not before the next input.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.lifecycle.is_open() { self.transport.poll_timeout() } else { None }
+    }
+
+    /// Time never goes back: an older value counts as the newest one seen.
+    pub(crate) fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+}
+
+fn ice_config(config: &Config) -> taut_ice::Config {
+    let servers = config.ice_servers.iter().map(|server| {
+        let host = match &server.host {
+            Host::Name(name) => taut_ice::Host::Name(name.clone()),
+            Host::Ip(ip) => taut_ice::Host::Ip(*ip),
+        };
+        taut_ice::StunServer { host, port: server.port }
+    });
+    taut_ice::Config::default().with_stun_servers(servers.collect()).with_loopback(config.loopback)
+}

@@ -1,0 +1,261 @@
+//! Tracks, transceivers and what travels on them: the commands.
+
+use std::time::Instant;
+
+use taut_media::{CodecConfig, Frame, Kind, Mode, ReceiverConfig, SenderConfig};
+use taut_rtp as rtp;
+
+use crate::error::{Error, ErrorKind};
+use crate::peer::Peer;
+use crate::signaling::{NegotiatedCodec, ReceiveParameters, SendParameters};
+use crate::transceiver::{Direction, TrackInfo, Transceiver, TransceiverId, TransceiverInit};
+
+impl Peer {
+    /// Adds a track to be sent, on a transceiver that is free or a new one (W3C `addTrack`).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidAccess` when the track is being sent already, `InvalidState` on a closed connection.
+    pub fn add_track(
+        &mut self,
+        now: Instant,
+        track: TrackInfo,
+        streams: Vec<String>,
+    ) -> Result<TransceiverId, Error> {
+        self.check_open()?;
+        self.advance(now);
+        let id = self.signaling.add_track(track, streams)?;
+        self.update_negotiation_needed();
+        Ok(id)
+    }
+
+    /// Stops sending the track of a transceiver (W3C `removeTrack`). The transceiver goes on receiving.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidAccess` for an unknown transceiver, `InvalidState` on a closed connection.
+    pub fn remove_track(&mut self, now: Instant, id: TransceiverId) -> Result<(), Error> {
+        self.check_open()?;
+        self.advance(now);
+        self.signaling.remove_track(id)?;
+        self.update_negotiation_needed();
+        Ok(())
+    }
+
+    /// Adds a transceiver (W3C `addTransceiver`).
+    ///
+    /// # Errors
+    ///
+    /// `Type` for an initial direction that cannot be, `InvalidState` on a closed connection.
+    pub fn add_transceiver(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        init: TransceiverInit,
+    ) -> Result<TransceiverId, Error> {
+        self.check_open()?;
+        self.advance(now);
+        let id = self.signaling.add_transceiver(kind, init)?;
+        self.update_negotiation_needed();
+        Ok(id)
+    }
+
+    /// Sets the direction that the next description offers (W3C `direction`).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidState` for a stopped transceiver, `Type` for the direction `stopped`.
+    pub fn set_direction(&mut self, now: Instant, id: TransceiverId, direction: Direction) -> Result<(), Error> {
+        self.check_open()?;
+        self.advance(now);
+        self.signaling.set_direction(id, direction)?;
+        self.update_negotiation_needed();
+        Ok(())
+    }
+
+    /// Stops a transceiver for good, as soon as the other side agrees (W3C `stop`).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidAccess` for an unknown transceiver, `InvalidState` on a closed connection.
+    pub fn stop_transceiver(&mut self, now: Instant, id: TransceiverId) -> Result<(), Error> {
+        self.check_open()?;
+        let now = self.advance(now);
+        let effects = self.signaling.stop(id)?;
+        for effect in effects {
+            self.apply_one(now, effect);
+        }
+        self.update_negotiation_needed();
+        self.collect(now);
+        Ok(())
+    }
+
+    /// Replaces the track that a transceiver sends, without negotiation (W3C `replaceTrack`).
+    ///
+    /// # Errors
+    ///
+    /// `Type` for a track of the other kind, `InvalidState` for a stopped transceiver.
+    pub fn replace_track(&mut self, now: Instant, id: TransceiverId, track: Option<TrackInfo>) -> Result<(), Error> {
+        self.check_open()?;
+        self.advance(now);
+        self.signaling.replace_track(id, track)
+    }
+
+    /// The transceivers, in the order of their creation (W3C `getTransceivers`).
+    pub fn transceivers(&self) -> impl Iterator<Item = &Transceiver> {
+        self.signaling.transceivers()
+    }
+
+    /// One transceiver.
+    pub fn transceiver(&self, id: TransceiverId) -> Option<&Transceiver> {
+        self.signaling.transceiver(id)
+    }
+
+    // ---- media
+
+    /// Sends an encoded frame.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidState` while the connection is not up or the transceiver was not negotiated to send, `NotSupported`
+    /// for a codec that was not negotiated, `Operation` when the send queue is full. The frame is dropped then.
+    pub fn send_frame(&mut self, now: Instant, id: TransceiverId, frame: Frame) -> Result<(), Error> {
+        self.check_media()?;
+        let now = self.advance(now);
+        self.transport.media.send_frame(now, id.into(), frame).map_err(send_error)
+    }
+
+    /// Sends an RTP packet, as a forwarder does: its SSRC, sequence number and payload type are rewritten, gaps are kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_frame`](Self::send_frame).
+    pub fn send_rtp(&mut self, now: Instant, id: TransceiverId, packet: rtp::Packet) -> Result<(), Error> {
+        self.check_media()?;
+        let now = self.advance(now);
+        self.transport.media.send_packet(now, id.into(), packet).map_err(send_error)
+    }
+
+    /// The next whole frame that came in on a transceiver (frame mode).
+    pub fn poll_frame(&mut self, id: TransceiverId) -> Option<Frame> {
+        self.transport.media.poll_frame(id.into())
+    }
+
+    /// The next packet that came in on a transceiver, after repair and in order (packet mode).
+    pub fn poll_rtp(&mut self, id: TransceiverId) -> Option<rtp::Packet> {
+        self.transport.media.poll_packet(id.into())
+    }
+
+    /// Chooses between frames and packets on the receiving side of a transceiver; frames by default.
+    pub fn set_receive_mode(&mut self, id: TransceiverId, mode: Mode) {
+        self.receive_modes.insert(id, mode);
+        self.transport.media.set_mode(id.into(), mode);
+    }
+
+    /// Asks the other side for a key frame (RFC 4585 section 6.3.1). Requests in quick succession are merged.
+    pub fn request_keyframe(&mut self, now: Instant, id: TransceiverId) {
+        let now = self.advance(now);
+        self.transport.media.request_keyframe(now, id.into());
+    }
+
+    fn check_media(&self) -> Result<(), Error> {
+        self.check_open()?;
+        if self.transport.has_srtp() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::InvalidState, "media cannot be sent before the connection is up"))
+        }
+    }
+
+    // ---- what descriptions mean for media
+
+    fn kind_of(&self, id: TransceiverId) -> Kind {
+        self.transceiver(id).map_or(Kind::Audio, Transceiver::kind)
+    }
+
+    pub(crate) fn apply_send(&mut self, now: Instant, id: TransceiverId, parameters: Option<SendParameters>) {
+        match parameters {
+            Some(parameters) => {
+                let config = sender_config(self.kind_of(id), parameters);
+                self.transport.media.set_sender(now, id.into(), config);
+            }
+            None => self.transport.media.remove_sender(now, id.into()),
+        }
+    }
+
+    pub(crate) fn apply_receive(&mut self, now: Instant, id: TransceiverId, parameters: Option<ReceiveParameters>) {
+        match parameters {
+            Some(parameters) => {
+                self.transport.demux.set(
+                    id,
+                    &parameters.mid,
+                    parameters.payload_types().collect(),
+                    parameters.mid_extension,
+                    parameters.ssrcs.iter().flat_map(|&(ssrc, rtx)| std::iter::once(ssrc).chain(rtx)),
+                );
+                let mode = self.receive_modes.get(&id).copied().unwrap_or_default();
+                let config = receiver_config(self.kind_of(id), parameters).with_mode(mode);
+                self.transport.media.set_receiver(now, id.into(), config);
+            }
+            None => {
+                self.transport.demux.remove(id);
+                self.transport.media.remove_receiver(now, id.into());
+            }
+        }
+    }
+}
+
+fn sender_config(kind: Kind, parameters: SendParameters) -> SenderConfig {
+    let mut config = SenderConfig::new(kind, parameters.ssrc);
+    config.rtx_ssrc = parameters.rtx_ssrc;
+    config.codecs = parameters.codecs.iter().map(codec_config).collect();
+    config.mid = parameters.mid_extension.map(|id| (id, parameters.mid));
+    config
+}
+
+fn receiver_config(kind: Kind, parameters: ReceiveParameters) -> ReceiverConfig {
+    let codecs = parameters.codecs.iter().map(codec_config).collect();
+    ReceiverConfig::new(kind).with_codecs(codecs).with_ssrcs(parameters.ssrcs)
+}
+
+fn codec_config(codec: &NegotiatedCodec) -> CodecConfig {
+    let mut config = CodecConfig::new(codec.codec, codec.payload_type)
+        .with_nack(codec.nack)
+        .with_pli(codec.pli)
+        .with_fir(codec.fir);
+    config.rtx = codec.rtx;
+    config
+}
+
+fn send_error(error: taut_media::SendError) -> Error {
+    let kind = match error {
+        taut_media::SendError::UnknownSender => ErrorKind::InvalidState,
+        taut_media::SendError::Codec => ErrorKind::NotSupported,
+        _ => ErrorKind::Operation,
+    };
+    Error::new(kind, error.to_string())
+}
+
+impl From<TransceiverId> for taut_media::SenderId {
+    fn from(id: TransceiverId) -> Self {
+        Self(id.get())
+    }
+}
+
+impl From<TransceiverId> for taut_media::ReceiverId {
+    fn from(id: TransceiverId) -> Self {
+        Self(id.get())
+    }
+}
+
+impl From<taut_media::SenderId> for TransceiverId {
+    fn from(id: taut_media::SenderId) -> Self {
+        Self::new(id.0)
+    }
+}
+
+impl From<taut_media::ReceiverId> for TransceiverId {
+    fn from(id: taut_media::ReceiverId) -> Self {
+        Self::new(id.0)
+    }
+}

@@ -1,0 +1,440 @@
+//! One transport: a path, its keys, and the media and data that travel under them. All media sections of a
+//! connection are bundled onto one (RFC 9143), so a [`Peer`](crate::Peer) has one transport.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use taut_dtls as dtls;
+use taut_rtp::HeaderView;
+use taut_sansio::net::{Path, Received, Transmit};
+use taut_sansio::time::earliest;
+
+use crate::demux::{Demux, Protocol};
+use crate::gate::{Gate, Verdict};
+use crate::signaling::{DataParameters, TransportParameters};
+
+/// The port that tells multicast DNS from the rest (RFC 6762 section 3).
+const MDNS_PORT: u16 = 5353;
+
+/// How many blocked paths are remembered. More than a peer has candidate pairs; beyond, a path counts as writable
+/// and the driver's own buffer takes the packet.
+const MAX_BLOCKED_PATHS: usize = 128;
+
+/// Octets of plain SCTP that the smallest useful data packet needs: room below it in a batch ends the batch.
+const MIN_DATA_ROOM: usize = 256;
+
+/// Why datagrams were dropped, and what was sent and received on the path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransportStats {
+    /// Octets sent in datagrams of DTLS, SRTP and SRTCP.
+    pub bytes_sent: u64,
+    /// Such datagrams sent.
+    pub packets_sent: u64,
+    /// Octets received in such datagrams.
+    pub bytes_received: u64,
+    /// Such datagrams received.
+    pub packets_received: u64,
+    /// Datagrams whose first octet belongs to no protocol.
+    pub dropped_unknown: u64,
+    /// DTLS, RTP and RTCP from addresses that ICE has not validated.
+    pub dropped_gate: u64,
+    /// RTP and RTCP before there were keys.
+    pub dropped_no_keys: u64,
+    /// RTP and RTCP that were replayed or not authentic.
+    pub dropped_srtp: u64,
+    /// RTP that was authentic but malformed or for no transceiver.
+    pub dropped_unrouted: u64,
+    /// How often the selected pair changed.
+    pub selected_pair_changes: u64,
+}
+
+/// How far the keys are.
+#[derive(Debug)]
+enum Security {
+    /// The descriptions are not complete.
+    Idle,
+    /// The handshake begins as soon as there is a path.
+    Negotiated(TransportParameters),
+    /// DTLS is at work.
+    Handshake,
+    /// DTLS is up; there are SRTP keys if a profile was agreed.
+    Established(Option<Box<Srtp>>),
+    /// DTLS has ended.
+    Ended,
+}
+
+/// The keyed contexts of both directions.
+#[derive(Debug)]
+struct Srtp {
+    profile: taut_srtp::Profile,
+    inbound: taut_srtp::Inbound,
+    outbound: taut_srtp::Outbound,
+}
+
+/// How far data channels are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Data {
+    /// There is no data section, or it is not answered.
+    Idle,
+    /// The association begins as soon as DTLS is up.
+    Negotiated(DataParameters),
+    /// The association was started.
+    Started,
+}
+
+/// What a batch is made of; a batch never mixes kinds, because the sizes of one kind say nothing about another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Handshake,
+    Rtcp,
+    Rtp,
+    Data,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) ice: taut_ice::Agent,
+    pub(crate) dtls: dtls::Session,
+    pub(crate) media: taut_media::Session,
+    pub(crate) data: taut_datachannel::Session,
+    pub(crate) demux: Demux,
+    pub(crate) stats: TransportStats,
+    security: Security,
+    data_state: Data,
+    gate: Gate,
+    dtls_role: Option<dtls::Role>,
+    blocked: BTreeSet<Path>,
+    plaintext: Vec<u8>,
+    mtu: usize,
+}
+
+impl Transport {
+    pub(crate) fn new(
+        ice: taut_ice::Agent,
+        dtls: dtls::Session,
+        media: taut_media::Session,
+        data: taut_datachannel::Session,
+        mtu: usize,
+    ) -> Self {
+        Self {
+            ice,
+            dtls,
+            media,
+            data,
+            demux: Demux::default(),
+            stats: TransportStats::default(),
+            security: Security::Idle,
+            data_state: Data::Idle,
+            gate: Gate::default(),
+            dtls_role: None,
+            blocked: BTreeSet::new(),
+            plaintext: Vec::new(),
+            mtu,
+        }
+    }
+
+    // ---- negotiation
+
+    /// Both descriptions are known: the handshake may begin. Later calls change nothing, because a new DTLS
+    /// association comes only with an ICE restart.
+    pub(crate) fn set_parameters(&mut self, now: Instant, parameters: TransportParameters) {
+        if matches!(self.security, Security::Idle) {
+            self.dtls_role = Some(parameters.dtls_role);
+            self.security = Security::Negotiated(parameters);
+            self.start_handshake(now);
+        }
+    }
+
+    /// The data section is agreed.
+    pub(crate) fn set_data(&mut self, now: Instant, parameters: DataParameters) {
+        if self.data_state == Data::Idle {
+            self.data_state = Data::Negotiated(parameters);
+            self.start_data(now);
+        }
+    }
+
+    /// Starts DTLS once both descriptions and a path are there.
+    pub(crate) fn start_handshake(&mut self, now: Instant) {
+        if self.ice.selected_path().is_none() {
+            return;
+        }
+        if let Security::Negotiated(parameters) = &self.security {
+            self.dtls.start(now, parameters.dtls_role, parameters.fingerprints.clone(), self.ice.rtt());
+            self.security = Security::Handshake;
+        }
+    }
+
+    /// DTLS is up and the fingerprint held: keys come out, data begins.
+    ///
+    /// # Errors
+    ///
+    /// When the keys do not fit the profile, which only a fault of the engine can cause.
+    pub(crate) fn on_dtls_connected(
+        &mut self,
+        now: Instant,
+        verified: &dtls::VerifiedPeer,
+    ) -> Result<(), taut_srtp::KeyError> {
+        let srtp = match verified.srtp() {
+            Some(keys) => Some(Box::new(Srtp::new(keys)?)),
+            None => None,
+        };
+        self.security = Security::Established(srtp);
+        if let Some(rtt) = self.ice.rtt() {
+            self.media.set_path_rtt(rtt);
+        }
+        self.start_data(now);
+        Ok(())
+    }
+
+    /// DTLS has ended.
+    pub(crate) fn on_dtls_closed(&mut self) {
+        self.security = Security::Ended;
+    }
+
+    fn start_data(&mut self, now: Instant) {
+        let (Data::Negotiated(parameters), Security::Established(_)) = (self.data_state, &self.security) else {
+            return;
+        };
+        let role = match self.dtls_role {
+            Some(dtls::Role::Client) => taut_datachannel::Role::Client,
+            _ => taut_datachannel::Role::Server,
+        };
+        let remote = taut_datachannel::RemoteParameters {
+            max_message_size: parameters.max_message_size,
+            port: parameters.port,
+        };
+        self.data.start(now, role, remote);
+        self.data_state = Data::Started;
+    }
+
+    // ---- receiving
+
+    /// Takes in one datagram: the whole way from the socket to the machine that it is for.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, meta: Received, datagram: BytesMut) {
+        if meta.path.local.port() == MDNS_PORT {
+            return self.ice.handle_datagram(meta, datagram);
+        }
+        match Protocol::of(&datagram) {
+            Protocol::Stun => {
+                self.ice.handle_datagram(meta, datagram);
+                self.release_held(now);
+            }
+            Protocol::Dtls => match self.gate.check_dtls(meta, datagram, self.ice.validation(&meta.path)) {
+                Verdict::Pass(datagram) => self.handle_dtls(now, datagram),
+                Verdict::Held => {}
+                Verdict::Dropped => self.stats.dropped_gate += 1,
+            },
+            protocol @ (Protocol::Rtp | Protocol::Rtcp) => {
+                if self.ice.validation(&meta.path) != taut_ice::Validation::Validated {
+                    self.stats.dropped_gate += 1;
+                } else if protocol == Protocol::Rtp {
+                    self.handle_srtp(now, datagram);
+                } else {
+                    self.handle_srtcp(now, datagram);
+                }
+            }
+            Protocol::Unknown => {
+                self.stats.dropped_unknown += 1;
+                tracing::trace!(len = datagram.len(), "datagram of no protocol");
+            }
+        }
+    }
+
+    /// Hands on what waited for a path that is now validated.
+    fn release_held(&mut self, now: Instant) {
+        while !self.gate.is_empty() {
+            let ice = &self.ice;
+            let Some((_, datagram)) = self.gate.release(|path| ice.validation(path)) else { return };
+            self.handle_dtls(now, datagram);
+        }
+    }
+
+    fn handle_dtls(&mut self, now: Instant, datagram: BytesMut) {
+        self.count_received(datagram.len());
+        self.dtls.handle_packet(now, datagram);
+        while let Some(plaintext) = self.dtls.poll_plaintext() {
+            self.data.handle_packet(now, plaintext);
+        }
+    }
+
+    fn handle_srtp(&mut self, now: Instant, mut datagram: BytesMut) {
+        let len = datagram.len();
+        let Security::Established(Some(srtp)) = &mut self.security else {
+            self.stats.dropped_no_keys += 1;
+            return;
+        };
+        if srtp.inbound.unprotect_rtp(&mut datagram).is_err() {
+            self.stats.dropped_srtp += 1;
+            return;
+        }
+        self.count_received(len);
+        let routed = HeaderView::parse(&datagram).ok().and_then(|header| self.demux.route(&header));
+        let packet = taut_rtp::Packet::parse(datagram.freeze());
+        match (routed, packet) {
+            (Some(transceiver), Ok(packet)) => self.media.handle_rtp(now, transceiver.into(), packet),
+            _ => self.stats.dropped_unrouted += 1,
+        }
+    }
+
+    fn handle_srtcp(&mut self, now: Instant, mut datagram: BytesMut) {
+        let len = datagram.len();
+        let Security::Established(Some(srtp)) = &mut self.security else {
+            self.stats.dropped_no_keys += 1;
+            return;
+        };
+        if srtp.inbound.unprotect_rtcp(&mut datagram).is_err() {
+            self.stats.dropped_srtp += 1;
+            return;
+        }
+        self.count_received(len);
+        self.media.handle_rtcp(now, Bytes::from(datagram));
+    }
+
+    fn count_received(&mut self, len: usize) {
+        self.stats.packets_received += 1;
+        self.stats.bytes_received += len as u64;
+    }
+
+    // ---- time
+
+    /// Passes time to every machine.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.ice.handle_timeout(now);
+        self.dtls.handle_timeout(now);
+        self.media.handle_timeout(now);
+        self.data.handle_timeout(now);
+    }
+
+    /// When a machine wants to be woken. Machines that cannot act yet do not count.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let mut next = self.ice.poll_timeout();
+        if matches!(self.security, Security::Handshake | Security::Established(_)) {
+            next = earliest(next, self.dtls.poll_timeout());
+        }
+        if let Security::Established(srtp) = &self.security {
+            next = earliest(next, self.data.poll_timeout());
+            if srtp.is_some() {
+                next = earliest(next, self.media.poll_timeout());
+            }
+        }
+        next
+    }
+
+    // ---- sending
+
+    /// Says whether a path takes packets. A path that does not is skipped, the others are not held up.
+    pub(crate) fn handle_writable(&mut self, path: Path, writable: bool) {
+        self.ice.handle_writable(path, writable);
+        if writable {
+            self.blocked.remove(&path);
+        } else if self.blocked.len() < MAX_BLOCKED_PATHS {
+            self.blocked.insert(path);
+        }
+    }
+
+    /// Makes the next batch: checks and consent first, then on the selected path what its sources have.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some(transmit) = self.ice.poll_transmit(now, max_segments, out) {
+            return Some(transmit);
+        }
+        let path = self.ice.selected_path().filter(|path| !self.blocked.contains(path))?;
+        let start = out.len();
+        let (source, segment) = self.append_first(now, out)?;
+        let mut segments = 1;
+        while segments < max_segments && !matches!(source, Source::Handshake | Source::Rtcp) {
+            match self.append(now, source, segment, out) {
+                Some(len) => {
+                    segments += 1;
+                    if len < segment {
+                        break;
+                    }
+                }
+                None => break,
+            }
+        }
+        let len = out.len().saturating_sub(start);
+        self.stats.packets_sent += segments as u64;
+        self.stats.bytes_sent += len as u64;
+        let segment_size = (segments > 1).then_some(segment);
+        Some(Transmit { segment_size, ..Transmit::single(path, len) })
+    }
+
+    /// The first packet of a batch decides the source and the size of the others.
+    fn append_first(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Source, usize)> {
+        let sources = [Source::Handshake, Source::Rtcp, Source::Rtp, Source::Data];
+        sources.into_iter().find_map(|source| Some((source, self.append(now, source, self.mtu, out)?)))
+    }
+
+    /// Appends one packet of a source, at most `room` octets of UDP payload.
+    fn append(&mut self, now: Instant, source: Source, room: usize, out: &mut Vec<u8>) -> Option<usize> {
+        let start = out.len();
+        match (source, &mut self.security) {
+            (Source::Handshake, Security::Handshake | Security::Established(_) | Security::Ended) => {
+                self.dtls.poll_transmit(now, room, out)?;
+            }
+            (Source::Rtcp, Security::Established(Some(srtp))) => {
+                let room = room.checked_sub(srtp.profile.rtcp_overhead())?;
+                self.media.poll_rtcp(now, room, out)?;
+                if srtp.outbound.protect_rtcp(out, start).is_err() {
+                    out.truncate(start);
+                }
+            }
+            (Source::Rtp, Security::Established(Some(srtp))) => {
+                let room = room.checked_sub(srtp.profile.rtp_overhead())?;
+                self.media.poll_rtp(now, room, out)?;
+                if srtp.outbound.protect_rtp(out, start).is_err() {
+                    out.truncate(start);
+                }
+            }
+            (Source::Data, Security::Established(_)) => {
+                let room = room.checked_sub(self.dtls.overhead()).filter(|&room| room >= MIN_DATA_ROOM)?;
+                self.plaintext.clear();
+                self.data.poll_transmit(now, room, &mut self.plaintext)?;
+                if self.dtls.seal(now, &self.plaintext, out).is_err() {
+                    out.truncate(start);
+                }
+            }
+            _ => return None,
+        }
+        Some(out.len().saturating_sub(start)).filter(|&len| len > 0)
+    }
+
+    // ---- getters
+
+    /// True once media can be sent.
+    pub(crate) fn has_srtp(&self) -> bool {
+        matches!(self.security, Security::Established(Some(_)))
+    }
+
+    /// The agreed SRTP profile.
+    pub(crate) fn srtp_profile(&self) -> Option<taut_srtp::Profile> {
+        match &self.security {
+            Security::Established(Some(srtp)) => Some(srtp.profile),
+            _ => None,
+        }
+    }
+
+    /// The DTLS role, once both descriptions are known.
+    pub(crate) fn dtls_role(&self) -> Option<dtls::Role> {
+        self.dtls_role
+    }
+
+}
+
+impl Srtp {
+    fn new(keys: &dtls::SrtpKeys) -> Result<Self, taut_srtp::KeyError> {
+        let profile = match keys.profile {
+            dtls::SrtpProfile::AeadAes128Gcm => taut_srtp::Profile::AeadAes128Gcm,
+            dtls::SrtpProfile::AeadAes256Gcm => taut_srtp::Profile::AeadAes256Gcm,
+            _ => taut_srtp::Profile::Aes128CmSha1_80,
+        };
+        Ok(Self {
+            profile,
+            inbound: taut_srtp::Inbound::new(profile, &keys.remote_key, &keys.remote_salt)?,
+            outbound: taut_srtp::Outbound::new(profile, &keys.local_key, &keys.local_salt)?,
+        })
+    }
+}
