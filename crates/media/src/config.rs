@@ -110,7 +110,7 @@ impl Config {
 }
 
 /// A codec as it was negotiated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CodecConfig {
     /// The codec.

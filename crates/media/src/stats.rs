@@ -68,6 +68,8 @@ pub struct ReceiverStats {
     pub key_frames_received: u64,
     /// Frames that were not given to the application: broken, or not decodable for lack of an earlier one.
     pub frames_dropped: u64,
+    /// Width and height of the last keyframe in pixels, where its codec tells.
+    pub frame_size: Option<(u16, u16)>,
     /// Frames of more than one packet.
     pub frames_assembled_from_multiple_packets: u64,
     /// The time from the first to the last packet of those, all together.
@@ -106,6 +108,7 @@ impl ReceiverStats {
             frames_received: 0,
             key_frames_received: 0,
             frames_dropped: 0,
+            frame_size: None,
             frames_assembled_from_multiple_packets: 0,
             total_assembly_time: Duration::ZERO,
             jitter_buffer_delay: Duration::ZERO,
@@ -156,6 +159,10 @@ pub struct SenderStats {
     pub frames_sent: u64,
     /// Those of them that were keyframes.
     pub key_frames_sent: u64,
+    /// Those of them that were at least 2.5 times as large as the mean before them.
+    pub huge_frames_sent: u64,
+    /// Width and height of the last keyframe in pixels, where its codec tells.
+    pub frame_size: Option<(u16, u16)>,
     /// The time that packets waited to be polled, all together.
     pub total_packet_send_delay: Duration,
     /// NACK packets received.
@@ -180,6 +187,8 @@ impl SenderStats {
             retransmitted_bytes_sent: 0,
             frames_sent: 0,
             key_frames_sent: 0,
+            huge_frames_sent: 0,
+            frame_size: None,
             total_packet_send_delay: Duration::ZERO,
             nack_count: 0,
             pli_count: 0,
@@ -195,6 +204,8 @@ impl SenderStats {
 pub struct RemoteInbound {
     /// When the last report came.
     pub at: Instant,
+    /// Packets received since the beginning: those sent up to the highest that arrived, less those lost.
+    pub packets_received: u64,
     /// Packets lost since the beginning.
     pub packets_lost: i64,
     /// The fraction of packets lost between the last two reports, 0.0 to 1.0.

@@ -25,6 +25,16 @@ pub(crate) struct Assembled {
     pub(crate) contiguous: bool,
 }
 
+impl Assembled {
+    /// Width and height of a picture, if it tells.
+    pub(crate) fn size(&self) -> Option<(u16, u16)> {
+        match self.codec {
+            Codec::Vp8 => vp8::keyframe_size(&self.data),
+            Codec::Opus => None,
+        }
+    }
+}
+
 /// How decoding goes on after something is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recovery {

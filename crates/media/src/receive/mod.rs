@@ -19,7 +19,7 @@ use taut_sansio::time::earliest;
 
 use crate::config::{Mode, ReceiverConfig};
 use crate::limits::MAX_STREAMS;
-use crate::stats::{ReceiverStats, Stats};
+use crate::stats::Stats;
 pub(crate) use ready::Ready;
 pub(crate) use sequence::{Arrival, Sequence};
 pub(crate) use stream::{Context, KeyframeRequest, Stream};
@@ -62,23 +62,25 @@ impl Receiver {
         Context { now, rtt, mode: self.config.mode }
     }
 
-    /// Takes a packet of any of its sources.
-    pub(crate) fn handle_rtp(&mut self, cx: Context, packet: Packet, stats: &mut Stats) {
+    /// Takes a packet of any of its sources; true if the source has something to ask for now.
+    pub(crate) fn handle_rtp(&mut self, cx: Context, packet: Packet, stats: &mut Stats) -> bool {
         let payload_type = packet.payload_type.get();
         if self.config.codec(payload_type).is_some() {
-            self.handle_direct(cx, packet, stats);
-        } else if self.config.codec_of_rtx(payload_type).is_some() {
-            if !self.handle_repair(cx, packet) {
-                stats.rtx_unmatched += 1;
-            }
-        } else {
-            tracing::trace!(payload_type, "a payload type that was not negotiated");
-            stats.rtp_unknown_payload += 1;
+            return self.handle_direct(cx, packet, stats);
         }
+        if self.config.codec_of_rtx(payload_type).is_some() {
+            let repaired = self.handle_repair(cx, packet);
+            stats.rtx_unmatched += u64::from(!repaired);
+            // What is given on after a repair may show that a keyframe is needed.
+            return repaired;
+        }
+        tracing::trace!(payload_type, "a payload type that was not negotiated");
+        stats.rtp_unknown_payload += 1;
+        false
     }
 
-    fn handle_direct(&mut self, cx: Context, packet: Packet, stats: &mut Stats) {
-        let Some(codec) = self.config.codec(packet.payload_type.get()) else { return };
+    fn handle_direct(&mut self, cx: Context, packet: Packet, stats: &mut Stats) -> bool {
+        let Some(codec) = self.config.codec(packet.payload_type.get()) else { return false };
         let ssrc = packet.ssrc.get();
         self.active = Some(ssrc);
         let place = match self.streams.iter().position(|stream| stream.ssrc() == ssrc) {
@@ -92,9 +94,9 @@ impl Receiver {
                 self.streams.len() - 1 // one was pushed
             }
         };
-        if let Some(stream) = self.streams.get_mut(place) {
-            stream.receive(cx, packet, codec, &mut self.ready);
-        }
+        let Some(stream) = self.streams.get_mut(place) else { return false };
+        stream.receive(cx, packet, codec, &mut self.ready);
+        stream.wants_feedback()
     }
 
     /// False if it repairs nothing.
@@ -171,11 +173,6 @@ impl Receiver {
 
     pub(crate) fn streams_mut(&mut self) -> &mut [Stream] {
         &mut self.streams
-    }
-
-    /// The source of the newest packet.
-    pub(crate) fn active_stats(&self) -> Option<ReceiverStats> {
-        self.streams.iter().find(|stream| Some(stream.ssrc()) == self.active).map(Stream::stats)
     }
 }
 

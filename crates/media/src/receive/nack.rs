@@ -24,6 +24,8 @@ struct Missing {
 #[derive(Debug, Default)]
 pub(crate) struct NackList {
     missing: VecDeque<Missing>,
+    /// How many of them are wanted.
+    wanted: usize,
     next: Option<Instant>,
     /// How late packets come that were overtaken; the first request waits so long.
     reordering: Duration,
@@ -36,7 +38,7 @@ impl NackList {
         let first = first.max(end.saturating_sub(MAX_MISSING as u64));
         for index in first..end {
             if self.missing.len() >= MAX_MISSING {
-                self.missing.pop_front();
+                self.pop_front();
             }
             self.missing.push_back(Missing { index, since: now, due, tries: 0, wanted: false });
         }
@@ -65,14 +67,14 @@ impl NackList {
     /// Nothing before `index` is waited for any more.
     pub(crate) fn forget_before(&mut self, index: u64) {
         while self.missing.front().is_some_and(|missing| missing.index < index) {
-            self.missing.pop_front();
+            self.pop_front();
         }
         self.update_next();
     }
 
     pub(crate) fn clear(&mut self) {
         self.missing.clear();
-        self.next = None;
+        (self.wanted, self.next) = (0, None);
     }
 
     /// True while there is hope for `index`.
@@ -98,6 +100,7 @@ impl NackList {
             missing.due = now + interval;
             true
         });
+        self.wanted = self.missing.iter().filter(|missing| missing.wanted).count();
         self.update_next();
     }
 
@@ -106,18 +109,18 @@ impl NackList {
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
-        self.missing.iter().any(|missing| missing.wanted)
+        self.wanted > 0
     }
 
     /// What to ask for now, in order; what does not fit stays for the next packet.
     pub(crate) fn take_wanted(&mut self, limit: usize) -> Vec<u64> {
-        let wanted = self.missing.iter_mut().filter(|missing| missing.wanted).take(limit);
-        wanted
-            .map(|missing| {
-                missing.wanted = false;
-                missing.index
-            })
-            .collect()
+        let mut taken = Vec::with_capacity(self.wanted.min(limit));
+        for missing in self.missing.iter_mut().filter(|missing| missing.wanted).take(limit) {
+            missing.wanted = false;
+            taken.push(missing.index);
+        }
+        self.wanted = self.wanted.saturating_sub(taken.len());
+        taken
     }
 
     /// How long a packet that overtaken ones wait for may be late.
@@ -131,8 +134,15 @@ impl NackList {
 
     fn remove(&mut self, index: u64) -> Option<Missing> {
         let missing = self.missing.remove(self.position(index)?)?;
+        self.wanted = self.wanted.saturating_sub(usize::from(missing.wanted));
         self.update_next();
         Some(missing)
+    }
+
+    fn pop_front(&mut self) {
+        if let Some(missing) = self.missing.pop_front() {
+            self.wanted = self.wanted.saturating_sub(usize::from(missing.wanted));
+        }
     }
 
     fn update_next(&mut self) {
@@ -203,6 +213,22 @@ mod tests {
         list.advance(start + 205 * MS, RTT);
         list.on_late(start + 250 * MS, 3, RTT);
         assert_eq!(list.reordering(), 5 * MS);
+    }
+
+    #[test]
+    fn what_is_wanted_is_counted() {
+        let now = Instant::now();
+        let mut list = NackList::default();
+        list.on_gap(now, 0, 20);
+        list.advance(now, RTT);
+        list.on_repaired(3);
+        list.forget_before(2);
+        assert_eq!(list.take_wanted(5), [2, 4, 5, 6, 7]);
+        assert_eq!(list.wanted, list.missing.iter().filter(|missing| missing.wanted).count());
+        list.on_late(now, 19, RTT);
+        list.on_gap(now, 20, 5_000);
+        list.advance(now, RTT);
+        assert_eq!((list.take_wanted(usize::MAX).len(), list.is_wanted()), (MAX_MISSING, false));
     }
 
     #[test]

@@ -355,6 +355,7 @@ impl Stream {
         }
         if assembled.keyframe {
             self.stats.key_frames_received += 1;
+            self.stats.frame_size = assembled.size().or(self.stats.frame_size);
             self.keyframe.satisfy();
         }
         Frame {

@@ -53,6 +53,7 @@ pub(crate) fn round_trip(now: u32, last_sender_report: u32, delay: u32) -> Optio
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RoundTrip {
     smoothed: Option<Duration>,
+    hint: Option<Duration>,
 }
 
 impl RoundTrip {
@@ -63,13 +64,13 @@ impl RoundTrip {
         });
     }
 
-    /// Something else measured it; used until a report does.
+    /// Something else measured it; used until reports do.
     pub(crate) fn set_hint(&mut self, hint: Duration) {
-        self.smoothed.get_or_insert(hint);
+        self.hint = Some(hint);
     }
 
     pub(crate) fn get(&self) -> Option<Duration> {
-        self.smoothed
+        self.smoothed.or(self.hint)
     }
 }
 
@@ -100,10 +101,12 @@ mod tests {
     fn a_measured_round_trip_beats_a_hint() {
         let mut rtt = RoundTrip::default();
         rtt.set_hint(Duration::from_millis(80));
-        assert_eq!(rtt.get(), Some(Duration::from_millis(80)));
+        rtt.set_hint(Duration::from_millis(70));
+        assert_eq!(rtt.get(), Some(Duration::from_millis(70)));
         rtt.on_sample(Duration::from_millis(160));
-        assert_eq!(rtt.get(), Some(Duration::from_millis(90)));
+        assert_eq!(rtt.get(), Some(Duration::from_millis(160)));
         rtt.set_hint(Duration::from_millis(1));
-        assert_eq!(rtt.get(), Some(Duration::from_millis(90)));
+        rtt.on_sample(Duration::from_millis(80));
+        assert_eq!(rtt.get(), Some(Duration::from_millis(150)));
     }
 }

@@ -66,8 +66,9 @@ struct MediaClock {
 #[derive(Debug)]
 pub(crate) struct Sender {
     config: SenderConfig,
-    /// The extended sequence number that comes next.
+    /// The extended sequence number that comes next, and that of the first packet.
     next: u64,
+    first: u64,
     rtx_sequence: SequenceNumber,
     timestamp_offset: u32,
     vp8: vp8::Packetizer,
@@ -84,16 +85,20 @@ pub(crate) struct Sender {
     /// Packets and octets for sender reports.
     reported_packets: u32,
     reported_octets: u32,
+    /// The octets of all frames.
+    frame_octets: u64,
     stats: SenderStats,
 }
 
 impl Sender {
     pub(crate) fn new(config: SenderConfig, rng: &mut Rng) -> Self {
         let stats = SenderStats::new(config.ssrc, config.rtx_ssrc);
+        // In the lower half, so that the first packets are not near a wrap: a receiver that misses them could not
+        // tell the turn (RFC 3711 section 3.3.1).
+        let first = (1 << 16) + u64::from(rng.u16() >> 1);
         Self {
-            // In the lower half, so that the first packets are not near a wrap: a receiver that misses them could
-            // not tell the turn (RFC 3711 section 3.3.1).
-            next: (1 << 16) + u64::from(rng.u16() >> 1),
+            next: first,
+            first,
             rtx_sequence: SequenceNumber::new(rng.u16() >> 1),
             timestamp_offset: rng.u32(),
             vp8: vp8::Packetizer::new(rng.u16()),
@@ -109,6 +114,7 @@ impl Sender {
             reports_left: 0,
             reported_packets: 0,
             reported_octets: 0,
+            frame_octets: 0,
             stats,
         }
     }
@@ -117,6 +123,7 @@ impl Sender {
     #[cfg(test)]
     pub(crate) fn start_at(&mut self, sequence: u16, timestamp: u32) {
         self.next = (1 << 16) + u64::from(sequence);
+        self.first = self.next;
         self.timestamp_offset = timestamp;
         self.rtx_sequence = SequenceNumber::new(sequence);
     }
@@ -129,6 +136,8 @@ impl Sender {
     pub(crate) fn set_config(&mut self, config: SenderConfig) {
         if config.mid != self.config.mid {
             self.acquaintance = Acquaintance::Unknown;
+        }
+        if (&config.mid, &config.codecs) != (&self.config.mid, &self.config.codecs) {
             // What was sent cannot be sent again as it was.
             self.history = History::default();
         }
@@ -146,7 +155,7 @@ impl Sender {
         max_packet: usize,
     ) -> Result<usize, SendError> {
         let found = self.config.codecs.iter().find(|codec| codec.codec == frame.codec);
-        let codec = found.ok_or(SendError::Codec)?.clone();
+        let codec = *found.ok_or(SendError::Codec)?;
         if frame.data.is_empty() {
             return Err(SendError::Empty);
         }
@@ -160,13 +169,23 @@ impl Sender {
             Codec::Vp8 => self.queue_vp8(now, &codec, timestamp, &frame.data, room)?,
         };
         self.clock = Some(MediaClock { at: now, timestamp, rate: codec.clock_rate });
-        self.stats.frames_sent += 1;
-        let keyframe = match frame.codec {
-            Codec::Opus => true,
-            Codec::Vp8 => vp8::is_keyframe(&frame.data),
-        };
-        self.stats.key_frames_sent += u64::from(keyframe);
+        self.count_frame(frame);
         Ok(packets)
+    }
+
+    fn count_frame(&mut self, frame: &Frame) {
+        let (keyframe, size) = match frame.codec {
+            Codec::Opus => (true, None),
+            Codec::Vp8 => (vp8::is_keyframe(&frame.data), vp8::keyframe_size(&frame.data)),
+        };
+        let octets = frame.data.len() as u64;
+        // 2.5 times the mean: `octets / (sum / count) >= 5 / 2`.
+        let huge = self.frame_octets > 0 && octets * self.stats.frames_sent * 2 >= self.frame_octets * 5;
+        self.frame_octets += octets;
+        self.stats.frames_sent += 1;
+        self.stats.key_frames_sent += u64::from(keyframe);
+        self.stats.huge_frames_sent += u64::from(huge);
+        self.stats.frame_size = size.or(self.stats.frame_size);
     }
 
     fn queue_whole(
@@ -457,9 +476,13 @@ impl Sender {
         };
         let rate = self.clock.map_or(1, |clock| clock.rate.max(1));
         let jitter = u64::from(block.jitter) * 1_000_000_000 / u64::from(rate);
+        let highest = self.index_of(SequenceNumber::new((block.highest_sequence & 0xffff) as u16));
+        let expected = i64::try_from(highest.saturating_sub(self.first) + 1).unwrap_or(i64::MAX);
+        let received = expected.saturating_sub(i64::from(block.cumulative_lost));
         let before = self.stats.remote;
         self.stats.remote = Some(RemoteInbound {
             at: now,
+            packets_received: u64::try_from(received).unwrap_or(0),
             packets_lost: i64::from(block.cumulative_lost),
             fraction_lost: f64::from(block.fraction_lost) / 256.0,
             jitter: Duration::from_nanos(jitter),

@@ -30,6 +30,7 @@ impl Session {
     /// Takes an RTCP compound in the clear, full or of reduced size.
     pub fn handle_rtcp(&mut self, now: Instant, datagram: Bytes) {
         let now = self.tick(now);
+        self.news = Due::Yes;
         for packet in rtcp::compound(&datagram) {
             match packet {
                 Ok(packet) => self.on_rtcp(now, packet),
@@ -210,8 +211,14 @@ impl Session {
         self.senders.values().next().map_or(self.reporter, |sender| sender.config().ssrc)
     }
 
-    fn wants_feedback(&self) -> bool {
-        self.receivers.values().any(|receiver| receiver.streams().iter().any(Stream::wants_feedback))
+    fn wants_feedback(&mut self) -> bool {
+        if self.feedback == Due::No {
+            return false;
+        }
+        let wanted =
+            self.receivers.values().any(|receiver| receiver.streams().iter().any(Stream::wants_feedback));
+        self.feedback = if wanted { Due::Yes } else { Due::No };
+        wanted
     }
 
     fn write_feedback(&mut self, compound: &mut Compound<'_>) {

@@ -69,6 +69,10 @@ pub struct Session {
     lanes: Lanes,
     schedule: Schedule,
     due: DueReports,
+    /// A source may have something to ask for.
+    feedback: Due,
+    /// There may be events.
+    news: Due,
     goodbyes: Vec<u32>,
     rtt: RoundTrip,
     stats: Stats,
@@ -88,6 +92,8 @@ impl Session {
             lanes: Lanes::default(),
             schedule: Schedule::default(),
             due: DueReports::default(),
+            feedback: Due::No,
+            news: Due::No,
             goodbyes: Vec::new(),
             rtt: RoundTrip::default(),
             stats: Stats::default(),
@@ -186,6 +192,7 @@ impl Session {
         if let Some(receiver) = self.receivers.get_mut(&id) {
             let cx = receiver.context(now, self.rtt.get());
             receiver.request_keyframe(cx);
+            self.feedback = Due::Yes;
         }
     }
 
@@ -201,12 +208,16 @@ impl Session {
         };
         self.schedule.start(now, &mut self.rng);
         let cx = receiver.context(now, self.rtt.get());
-        receiver.handle_rtp(cx, packet, &mut self.stats);
+        if receiver.handle_rtp(cx, packet, &mut self.stats) {
+            self.feedback = Due::Yes;
+        }
+        self.news = Due::Yes;
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
+        (self.feedback, self.news) = (Due::Yes, Due::Yes);
         let rtt = self.rtt.get();
         for receiver in self.receivers.values_mut() {
             let cx = receiver.context(now, rtt);
@@ -234,6 +245,9 @@ impl Session {
 
     /// What happened. Events are computed from state, so none is lost; several of the same kind are one.
     pub fn poll_event(&mut self) -> Option<Event> {
+        if self.news == Due::No {
+            return None;
+        }
         for (id, receiver) in &mut self.receivers {
             if receiver.ready.take_frame_news() {
                 return Some(Event::FrameReady(*id));
@@ -245,9 +259,13 @@ impl Session {
                 return Some(Event::Bye(*id, ssrc));
             }
         }
-        let mut senders = self.senders.iter_mut();
-        senders
-            .find_map(|(id, sender)| sender.take_keyframe_request().then_some(Event::KeyframeRequested(*id)))
+        for (id, sender) in &mut self.senders {
+            if sender.take_keyframe_request() {
+                return Some(Event::KeyframeRequested(*id));
+            }
+        }
+        self.news = Due::No;
+        None
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
@@ -260,20 +278,15 @@ impl Session {
 
     // ---- getters
 
-    /// The source of a receiver that sent last; `None` before its first packet.
-    pub fn receiver_stats(&self, id: ReceiverId) -> Option<ReceiverStats> {
-        self.receivers.get(&id)?.active_stats()
-    }
-
-    /// All sources of a receiver, at most 16.
-    pub fn receiver_streams(&self, id: ReceiverId) -> impl Iterator<Item = ReceiverStats> + '_ {
+    /// The sources of a receiver, at most 16; none before its first packet.
+    pub fn receiver_stats(&self, id: ReceiverId) -> Vec<ReceiverStats> {
         let streams = self.receivers.get(&id).map(Receiver::streams).unwrap_or_default();
-        streams.iter().map(|stream| stream.stats())
+        streams.iter().map(|stream| stream.stats()).collect()
     }
 
     /// The source of a sender.
-    pub fn sender_stats(&self, id: SenderId) -> Option<&SenderStats> {
-        self.senders.get(&id).map(Sender::stats)
+    pub fn sender_stats(&self, id: SenderId) -> Option<SenderStats> {
+        self.senders.get(&id).map(|sender| sender.stats().clone())
     }
 
     /// What was dropped.

@@ -98,7 +98,7 @@ fn sources_are_bounded() {
             session.handle_rtp(now, ReceiverId(VIDEO), packet);
         }
     }
-    assert_eq!(session.receiver_streams(ReceiverId(VIDEO)).count(), 16);
+    assert_eq!(session.receiver_stats(ReceiverId(VIDEO)).len(), 16);
     assert_eq!(session.stats().streams_evicted, 10_000 - 16);
     let frames = std::iter::from_fn(|| session.poll_frame(ReceiverId(VIDEO))).count();
     assert!(frames <= 512, "{frames}");
@@ -172,7 +172,56 @@ fn random_rtp_is_bounded_and_never_panics() {
         }
     }
     let session = &mut pair.world.node_mut(pair.b).session;
-    let nacks: u64 = session.receiver_streams(ReceiverId(VIDEO)).map(|stats| stats.nack_count).sum();
+    let nacks: u64 = session.receiver_stats(ReceiverId(VIDEO)).iter().map(|stats| stats.nack_count).sum();
     assert!(nacks > 0);
     assert!(session.stats().rtx_unmatched > 0 && session.stats().rtp_unknown_payload > 0);
+}
+
+#[test]
+fn goodbyes_that_nobody_polls_are_bounded() {
+    let mut pair = Pair::new(1, ALL, Link::default());
+    let now = pair.world.now();
+    let session = &mut pair.world.node_mut(pair.a).session;
+    let opus = vec![CodecConfig::new(Codec::Opus, 111)];
+    let mut out = vec![];
+    for ssrc in 0..200 {
+        session.set_sender(now, SenderId(9), SenderConfig::new(Kind::Audio, ssrc).with_codecs(opus.clone()));
+        session.send_frame(now, SenderId(9), Frame::new(Codec::Opus, vec![0xfc, 1], Duration::ZERO)).unwrap();
+        assert!(session.poll_rtp(now, 1_200, &mut out).is_some());
+    }
+    let mut said = 0;
+    out.clear();
+    while session.poll_rtcp(now, 1_200, &mut out).is_some() {
+        for packet in rtcp::compound(&out) {
+            if let Ok(rtcp::Packet::Goodbye(goodbye)) = packet {
+                said += goodbye.ssrcs.len();
+            }
+        }
+        out.clear();
+    }
+    assert_eq!(said, 64);
+}
+
+#[test]
+fn too_little_room_ends_polling() {
+    let mut pair = Pair::new(1, ALL, Link::default());
+    let now = pair.world.now();
+    let picture = pair.picture(3_000, false);
+    pair.send(picture);
+    pair.world.run_for(MS);
+    for room in 0..600 {
+        for node in [pair.a, pair.b] {
+            let session = &mut pair.world.node_mut(node).session;
+            session.request_keyframe(now, ReceiverId(VIDEO));
+            let mut out = vec![7];
+            let polled = std::iter::from_fn(|| {
+                out.truncate(1);
+                let len = session.poll_rtcp(now + SECOND, room, &mut out)?;
+                assert_eq!(len, out.len() - 1);
+                assert!(len <= room);
+                Some(len)
+            });
+            assert!(polled.take(100).count() < 10, "{room}");
+        }
+    }
 }

@@ -103,6 +103,7 @@ fn numbers_are_exact() {
     pair.world.run_for(3 * SECOND);
     let remote = pair.sender_stats().remote.unwrap();
     assert_eq!((remote.packets_lost, remote.reports_received), (2, 1), "one report had news");
+    assert_eq!(remote.packets_received, 8);
     assert!((remote.fraction_lost - 51.0 / 256.0).abs() < 1e-9, "{remote:?}");
     let remote = pair.stats().remote.unwrap();
     assert_eq!((remote.packets_sent, remote.bytes_sent), (10, 1_040), "retransmissions are another source");
