@@ -154,6 +154,8 @@ pub struct Agent {
     /// When the agent may fail for want of a valid pair (RFC 8863); set when checks begin.
     pub(crate) patience: Option<Instant>,
     pub(crate) state: State,
+    /// Something changed while polling, and [`reconcile`](Self::reconcile) has not seen it.
+    pub(crate) unsettled: bool,
     pub(crate) routes: BTreeSet<Path>,
     pub(crate) blocked: BTreeSet<Path>,
     pub(crate) events: VecDeque<Event>,
@@ -187,6 +189,7 @@ impl Agent {
             remote_done: false,
             patience: None,
             state: State::New,
+            unsettled: false,
             routes: BTreeSet::new(),
             blocked: BTreeSet::new(),
             events: VecDeque::new(),
@@ -365,16 +368,18 @@ impl Agent {
         if self.state == State::Closed {
             return None;
         }
-        let transmit = self
-            .poll_answer(out)
-            .or_else(|| self.poll_check(now, out))
-            .or_else(|| self.poll_gathering(now, out))
-            .or_else(|| self.poll_naming(now, out));
-        if transmit.is_none() {
-            // Transactions may have run out while looking for something to send.
+        loop {
+            let transmit = self
+                .poll_answer(out)
+                .or_else(|| self.poll_check(now, out))
+                .or_else(|| self.poll_gathering(now, out))
+                .or_else(|| self.poll_naming(now, out));
+            // A check that ran out of repetitions may lead to another one.
+            if transmit.is_some() || !std::mem::take(&mut self.unsettled) {
+                return transmit;
+            }
             self.reconcile(now);
         }
-        transmit
     }
 
     /// What happened.
@@ -392,7 +397,7 @@ impl Agent {
             return next;
         }
         if self.selected.is_none() {
-            next = earliest(next, self.patience);
+            next = earliest(next, self.to_come(self.patience));
         }
         if let Nomination::Patient(until) = self.nomination {
             next = earliest(next, Some(until));
@@ -413,12 +418,15 @@ impl Agent {
         if self.selected == Some(id) {
             let consent = pair.valid().filter(|_| !blocked).map(|valid| valid.consent.next());
             next = earliest(next, consent);
-            // Of these only the ones to come matter: the others have had their effect.
-            let doubts = [self.disconnects_at(pair), self.doubted_at(pair)];
-            let to_come = doubts.into_iter().flatten().filter(|at| self.newest.is_some_and(|now| *at > now));
-            next = to_come.fold(next, |next, at| earliest(next, Some(at)));
+            next = earliest(next, self.to_come(self.disconnects_at(pair)));
+            next = earliest(next, self.to_come(self.doubted_at(pair)));
         }
         next
+    }
+
+    /// A time that has an effect once: when it is past, it has had it.
+    fn to_come(&self, at: Option<Instant>) -> Option<Instant> {
+        at.filter(|at| self.newest.is_none_or(|now| *at > now))
     }
 
     /// What to signal to the other side.

