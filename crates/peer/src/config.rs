@@ -189,7 +189,10 @@ impl IceServer {
         match scheme.to_ascii_lowercase().as_str() {
             "stun" => {}
             "stuns" | "turn" | "turns" => {
-                return Err(Error::new(ErrorKind::NotSupported, format!("{scheme}: servers are not supported yet")));
+                return Err(Error::new(
+                    ErrorKind::NotSupported,
+                    format!("{scheme}: servers are not supported yet"),
+                ));
             }
             _ => return Err(syntax()),
         }
@@ -246,7 +249,19 @@ mod tests {
 
     #[test]
     fn other_urls_are_precise_errors() {
-        for url in ["", "stun", "stun:", "stun:a:0", "stun:a:b", "stun:a:1:2", "stun:[::1", "stun:[x]", "http:a", "stun:a?b", "stun:[::1]x"] {
+        for url in [
+            "",
+            "stun",
+            "stun:",
+            "stun:a:0",
+            "stun:a:b",
+            "stun:a:1:2",
+            "stun:[::1",
+            "stun:[x]",
+            "http:a",
+            "stun:a?b",
+            "stun:[::1]x",
+        ] {
             assert_eq!(IceServer::parse(url).unwrap_err().kind, ErrorKind::Syntax, "{url}");
         }
         for url in ["turn:a", "turns:a", "stuns:a"] {
@@ -262,6 +277,8 @@ mod tests {
         assert!(Config::default().with_max_message_size(0).check().is_err());
         assert!(Config::default().with_max_message_size(8 << 20).check().is_err());
         assert!(Config::default().with_data_send_buffer(0).check().is_err());
-        assert!(Config::default().with_dtls_versions(DtlsVersion::Dtls13, DtlsVersion::Dtls12).check().is_err());
+        assert!(
+            Config::default().with_dtls_versions(DtlsVersion::Dtls13, DtlsVersion::Dtls12).check().is_err()
+        );
     }
 }

@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use taut_sansio::net::Transmit;
 
-use crate::event::{CloseReason, ConnectionState, Event, IceCandidate, IceConnectionState, IceGatheringState};
+use crate::event::{
+    CloseReason, ConnectionState, Event, IceCandidate, IceConnectionState, IceGatheringState,
+};
 use crate::peer::Peer;
 
 /// How far the end is.
@@ -74,7 +76,12 @@ impl Peer {
     }
 
     /// What remains to be said once media and data have nothing more: DTLS's goodbye, then ICE ends.
-    pub(crate) fn poll_goodbye(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
+    pub(crate) fn poll_goodbye(
+        &mut self,
+        now: Instant,
+        max_segments: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
         if let Lifecycle::Leaving(reason) = self.lifecycle {
             self.lifecycle = Lifecycle::SayingGoodbye(reason);
             self.transport.dtls.close(now);
@@ -181,7 +188,8 @@ impl Peer {
 
     /// Computes the W3C states from those of the layers and says what changed.
     fn update_states(&mut self) {
-        let ice = if self.lifecycle.is_open() { self.transport.ice.state() } else { IceConnectionState::Closed };
+        let ice =
+            if self.lifecycle.is_open() { self.transport.ice.state() } else { IceConnectionState::Closed };
         let connection = self.compute_connection_state(ice);
         if ice != self.ice_state {
             self.ice_state = ice;

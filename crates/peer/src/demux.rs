@@ -95,7 +95,8 @@ impl Demux {
             return Some(transceiver);
         }
         let payload_type = header.payload_type().get();
-        let mut matching = self.sections.iter().filter(|section| section.payload_types.contains(&payload_type));
+        let mut matching =
+            self.sections.iter().filter(|section| section.payload_types.contains(&payload_type));
         let transceiver = matching.next()?.transceiver;
         if matching.next().is_some() {
             return None;

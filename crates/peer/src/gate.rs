@@ -35,7 +35,12 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Decides about a DTLS datagram.
-    pub(crate) fn check_dtls(&mut self, meta: Received, datagram: BytesMut, validation: Validation) -> Verdict {
+    pub(crate) fn check_dtls(
+        &mut self,
+        meta: Received,
+        datagram: BytesMut,
+        validation: Validation,
+    ) -> Verdict {
         match validation {
             Validation::Validated => Verdict::Pass(datagram),
             Validation::Authenticated
@@ -56,7 +61,10 @@ impl Gate {
     }
 
     /// The next held datagram whose path `validation` now says is validated.
-    pub(crate) fn release(&mut self, validation: impl Fn(&Path) -> Validation) -> Option<(Received, BytesMut)> {
+    pub(crate) fn release(
+        &mut self,
+        validation: impl Fn(&Path) -> Validation,
+    ) -> Option<(Received, BytesMut)> {
         let place = self.held.iter().position(|(meta, _)| validation(&meta.path) == Validation::Validated)?;
         let (meta, datagram) = self.held.remove(place)?;
         self.octets -= datagram.len();

@@ -35,7 +35,7 @@ pub use event::{
 pub use peer::Peer;
 pub use signaling::{OfferOptions, SignalingState};
 pub use stats::StatsReport;
-pub use taut_datachannel::{Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind};
+pub use taut_datachannel::{Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind, SendError};
 pub use taut_ice::InterfaceAddress;
 pub use taut_media::{Codec, Frame, Kind, Mode};
 pub use taut_rtp as rtp;

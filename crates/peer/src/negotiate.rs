@@ -58,7 +58,11 @@ impl Peer {
     /// # Errors
     ///
     /// As W3C: `InvalidState`, `InvalidAccess`, `Syntax`, `Operation`; after an error nothing has changed.
-    pub fn set_remote_description(&mut self, now: Instant, description: SessionDescription) -> Result<(), Error> {
+    pub fn set_remote_description(
+        &mut self,
+        now: Instant,
+        description: SessionDescription,
+    ) -> Result<(), Error> {
         self.check_open()?;
         let now = self.advance(now);
         let effects = self.signaling.set_remote(description)?;
@@ -172,7 +176,8 @@ impl Peer {
             }
             Effect::RemoteCandidates(candidates) => {
                 for text in candidates {
-                    let added = text.parse().map(|candidate| self.transport.ice.add_remote_candidate(now, candidate));
+                    let added =
+                        text.parse().map(|candidate| self.transport.ice.add_remote_candidate(now, candidate));
                     if !matches!(added, Ok(Ok(()))) {
                         tracing::debug!(text, "a candidate of the remote description is not used");
                     }

@@ -64,7 +64,8 @@ impl Peer {
         let dtls_config = taut_dtls::Config::default()
             .versions(config.dtls_min_version, config.dtls_max_version)
             .srtp_profiles(config.srtp_profiles.iter().copied());
-        let dtls = taut_dtls::Session::new(&dtls_config, &certificate, now).map_err(|error| operation(&error))?;
+        let dtls =
+            taut_dtls::Session::new(&dtls_config, &certificate, now).map_err(|error| operation(&error))?;
         let ice = taut_ice::Agent::new(ice_config.clone(), rng.child());
         let media_config = taut_media::Config::default()
             .with_cname(rng.ice_chars(16))
@@ -155,7 +156,12 @@ impl Peer {
 
     /// Makes the next batch of at most `max_segments` datagrams of equal length (the last may be shorter) and appends
     /// it to `out`. Called until it returns `None`.
-    pub fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max_segments: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
         if matches!(self.lifecycle, Lifecycle::Closed(_)) {
             return None;
         }

@@ -65,7 +65,12 @@ impl Peer {
     /// # Errors
     ///
     /// `InvalidState` for a stopped transceiver, `Type` for the direction `stopped`.
-    pub fn set_direction(&mut self, now: Instant, id: TransceiverId, direction: Direction) -> Result<(), Error> {
+    pub fn set_direction(
+        &mut self,
+        now: Instant,
+        id: TransceiverId,
+        direction: Direction,
+    ) -> Result<(), Error> {
         self.check_open()?;
         self.advance(now);
         self.signaling.set_direction(id, direction)?;
@@ -95,7 +100,12 @@ impl Peer {
     /// # Errors
     ///
     /// `Type` for a track of the other kind, `InvalidState` for a stopped transceiver.
-    pub fn replace_track(&mut self, now: Instant, id: TransceiverId, track: Option<TrackInfo>) -> Result<(), Error> {
+    pub fn replace_track(
+        &mut self,
+        now: Instant,
+        id: TransceiverId,
+        track: Option<TrackInfo>,
+    ) -> Result<(), Error> {
         self.check_open()?;
         self.advance(now);
         self.signaling.replace_track(id, track)
@@ -183,7 +193,12 @@ impl Peer {
         }
     }
 
-    pub(crate) fn apply_receive(&mut self, now: Instant, id: TransceiverId, parameters: Option<ReceiveParameters>) {
+    pub(crate) fn apply_receive(
+        &mut self,
+        now: Instant,
+        id: TransceiverId,
+        parameters: Option<ReceiveParameters>,
+    ) {
         match parameters {
             Some(parameters) => {
                 self.transport.demux.set(

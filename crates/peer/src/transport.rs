@@ -195,7 +195,8 @@ impl Transport {
     }
 
     fn start_data(&mut self, now: Instant) {
-        let (Data::Negotiated(parameters), Security::Established(_)) = (self.data_state, &self.security) else {
+        let (Data::Negotiated(parameters), Security::Established(_)) = (self.data_state, &self.security)
+        else {
             return;
         };
         let role = match self.dtls_role {
@@ -336,7 +337,12 @@ impl Transport {
     }
 
     /// Makes the next batch: checks and consent first, then on the selected path what its sources have.
-    pub(crate) fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
+    pub(crate) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max_segments: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
         if let Some(transmit) = self.ice.poll_transmit(now, max_segments, out) {
             return Some(transmit);
         }
@@ -421,7 +427,6 @@ impl Transport {
     pub(crate) fn dtls_role(&self) -> Option<dtls::Role> {
         self.dtls_role
     }
-
 }
 
 impl Srtp {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use common::{Call, body};
 use taut_netsim::{Link, Loss};
 use taut_peer::{
-    ChannelInit, ChannelState, Codec, ConnectionState, Direction, Event, Frame, IceConnectionState, Kind, Message,
-    MessageKind, OfferOptions, SignalingState, TrackInfo, TransceiverId,
+    ChannelInit, ChannelState, Codec, ConnectionState, Direction, Event, Frame, IceConnectionState, Kind,
+    Message, MessageKind, OfferOptions, SignalingState, TrackInfo, TransceiverId,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -177,16 +177,24 @@ fn either_side_renegotiates_while_data_flows() {
     call.negotiate(a);
     assert!(call.connect(5 * SECOND));
     let now = call.now();
-    let theirs = call.peer(b).add_track(now, TrackInfo::new("from-b", Kind::Video), vec!["s".into()]).unwrap();
+    let theirs =
+        call.peer(b).add_track(now, TrackInfo::new("from-b", Kind::Video), vec!["s".into()]).unwrap();
     call.run_for(MS);
     assert!(call.side(b).saw(&Event::NegotiationNeeded));
     call.negotiate(b);
     call.run_for(100 * MS);
-    assert!(call.side(a).events.iter().any(|e| matches!(e, Event::Track { track_id, .. } if track_id == "from-b")));
+    assert!(
+        call.side(a)
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::Track { track_id, .. } if track_id == "from-b"))
+    );
     let now = call.now();
     call.peer(b).send_frame(now, theirs, video_frame(0)).unwrap();
     call.peer(a).send(now, id, text("still here")).unwrap();
-    assert!(call.run_until(5 * SECOND, |w, a, b| !w.node(a).frames.is_empty() && w.node(b).message_count() == 1));
+    assert!(
+        call.run_until(5 * SECOND, |w, a, b| !w.node(a).frames.is_empty() && w.node(b).message_count() == 1)
+    );
 
     // The first side answers by sending on the same transceiver, and removes it again.
     let now = call.now();
@@ -308,7 +316,8 @@ fn life(seed: u64) {
     let now = call.now();
     call.peer(a).close(now);
     call.peer(b).close(now);
-    let ended = call.run_until(5 * SECOND, |w, a, b| w.node(a).peer.is_closed() && w.node(b).peer.is_closed());
+    let ended =
+        call.run_until(5 * SECOND, |w, a, b| w.node(a).peer.is_closed() && w.node(b).peer.is_closed());
     assert!(ended, "seed {seed}: the connection does not close");
 }
 

@@ -174,7 +174,11 @@ fn stun_without_integrity_has_no_effect() {
     let (mut call, id) = pair(6);
     let b = call.b;
     let routes = |call: &mut Call| {
-        call.side(b).events.iter().filter(|e| matches!(e, Event::RouteAdded(_) | Event::RouteRemoved(_))).count()
+        call.side(b)
+            .events
+            .iter()
+            .filter(|e| matches!(e, Event::RouteAdded(_) | Event::RouteRemoved(_)))
+            .count()
     };
     let before = routes(&mut call);
     for number in 0..1_000 {

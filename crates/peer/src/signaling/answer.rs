@@ -16,9 +16,14 @@ use crate::error::{Error, ErrorKind};
 ///
 /// # Errors
 /// `InvalidState` if there is no remote offer to answer.
-pub(super) fn create(state: &mut State, config: &SignalingConfig, local: &LocalTransport) -> Result<Draft, Error> {
+pub(super) fn create(
+    state: &mut State,
+    config: &SignalingConfig,
+    local: &LocalTransport,
+) -> Result<Draft, Error> {
     let offer = state.pending_remote.as_ref().map(|description| Arc::clone(&description.session));
-    let answerable = matches!(state.signaling, SignalingState::HaveRemoteOffer | SignalingState::HaveLocalPranswer);
+    let answerable =
+        matches!(state.signaling, SignalingState::HaveRemoteOffer | SignalingState::HaveLocalPranswer);
     let Some(offer) = offer.filter(|_| answerable) else {
         let message = format!("there is no remote offer to answer in the state {:?}", state.signaling);
         return Err(Error::new(ErrorKind::InvalidState, message));

@@ -47,7 +47,9 @@ pub(super) fn set_local(
     local: &LocalTransport,
 ) -> Result<(), Error> {
     let implicit = match state.signaling {
-        SignalingState::Stable | SignalingState::HaveLocalOffer | SignalingState::HaveRemotePranswer => SdpType::Offer,
+        SignalingState::Stable | SignalingState::HaveLocalOffer | SignalingState::HaveRemotePranswer => {
+            SdpType::Offer
+        }
         _ => SdpType::Answer,
     };
     let kind = description.as_ref().map_or(implicit, |description| description.kind);
@@ -61,7 +63,10 @@ pub(super) fn set_local(
             };
             apply_local_offer(state, &draft)
         }
-        (SdpType::Answer | SdpType::PrAnswer, SignalingState::HaveRemoteOffer | SignalingState::HaveLocalPranswer) => {
+        (
+            SdpType::Answer | SdpType::PrAnswer,
+            SignalingState::HaveRemoteOffer | SignalingState::HaveLocalPranswer,
+        ) => {
             let draft = match given {
                 Some(sdp) => unmodified(state.last_answer.as_ref(), &sdp)?,
                 None => answer::create(state, config, local)?,
@@ -74,7 +79,8 @@ pub(super) fn set_local(
 
 /// The draft that `sdp` is, candidates aside (RFC 8829 section 5.4).
 fn unmodified(draft: Option<&Draft>, sdp: &str) -> Result<Draft, Error> {
-    let modified = || Error::new(ErrorKind::InvalidModification, "the description is not the one that was made last");
+    let modified =
+        || Error::new(ErrorKind::InvalidModification, "the description is not the one that was made last");
     let given = Session::parse(sdp).map_err(syntax)?;
     draft.filter(|draft| *draft.session == without_candidates(given)).cloned().ok_or_else(modified)
 }
@@ -101,6 +107,7 @@ fn apply_local_offer(state: &mut State, draft: &Draft) -> Result<(), Error> {
         // Media may come before the answer does.
         if negotiated.receive.is_none() && session.direction(media).receives() && !transceiver.is_stopped() {
             transceiver.negotiated.receive = Some(ReceiveParameters {
+                kind: transceiver.kind,
                 mid: media.mid().unwrap_or_default().to_owned(),
                 codecs: codecs_of(media, transceiver.kind),
                 ssrcs: Vec::new(),
@@ -115,7 +122,11 @@ fn apply_local_offer(state: &mut State, draft: &Draft) -> Result<(), Error> {
 }
 
 /// Sets a remote description.
-pub(super) fn set_remote(state: &mut State, rng: &mut Rng, description: &SessionDescription) -> Result<(), Error> {
+pub(super) fn set_remote(
+    state: &mut State,
+    rng: &mut Rng,
+    description: &SessionDescription,
+) -> Result<(), Error> {
     let kind = description.kind;
     if kind == SdpType::Rollback {
         return state.roll_back();
@@ -138,7 +149,8 @@ pub(super) fn set_remote(state: &mut State, rng: &mut Rng, description: &Session
 fn apply_remote_offer(state: &mut State, rng: &mut Rng, session: Arc<Session>) -> Result<(), Error> {
     let mut replaced = Vec::new();
     if state.signaling == SignalingState::HaveRemoteOffer {
-        let associated = |t: &Transceiver| t.negotiated.index.map(|index| (index, t.id, t.negotiated.clone()));
+        let associated =
+            |t: &Transceiver| t.negotiated.index.map(|index| (index, t.id, t.negotiated.clone()));
         replaced = state.transceivers.iter().filter_map(associated).collect();
         state.restore_negotiated();
     } else {
@@ -162,7 +174,13 @@ fn apply_remote_offer(state: &mut State, rng: &mut Rng, session: Arc<Session>) -
 }
 
 /// Gives each section that is taken its transceiver (RFC 8829 section 5.10).
-fn associate(state: &mut State, rng: &mut Rng, session: &Session, plan: &Plan, replaced: &[(usize, TransceiverId, Negotiated)]) {
+fn associate(
+    state: &mut State,
+    rng: &mut Rng,
+    session: &Session,
+    plan: &Plan,
+    replaced: &[(usize, TransceiverId, Negotiated)],
+) {
     let mut names = Names::new(state);
     for (index, media) in session.media.iter().enumerate().filter(|(index, _)| plan.takes(*index)) {
         let Some(Purpose::Media(kind)) = purpose(media) else { continue };
@@ -172,7 +190,9 @@ fn associate(state: &mut State, rng: &mut Rng, session: &Session, plan: &Plan, r
         }
         let mid = media.mid().map_or_else(|| names.next(), str::to_owned);
         let before = replaced.iter().find(|(at, id, negotiated)| {
-            *at == index && negotiated.mid.as_ref() == Some(&mid) && state.transceiver(*id).filter(fits).is_some()
+            *at == index
+                && negotiated.mid.as_ref() == Some(&mid)
+                && state.transceiver(*id).filter(fits).is_some()
         });
         let direction = session.direction(media);
         let found = match before {
@@ -210,9 +230,10 @@ fn update_remote_track(state: &mut State, index: usize, media: &Media, flows: bo
 
 /// The streams that a section names, once each; some old senders name them by their SSRC.
 fn streams(media: &Media) -> Vec<String> {
-    let by_source = media.sources().filter(|source| source.name == "msid").filter_map(|source| {
-        source.value.as_deref().and_then(|value| value.split(' ').next())
-    });
+    let by_source = media
+        .sources()
+        .filter(|source| source.name == "msid")
+        .filter_map(|source| source.value.as_deref().and_then(|value| value.split(' ').next()));
     let mut streams: Vec<String> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     let named = media.msids().map(|msid| msid.stream.as_str());
@@ -226,7 +247,13 @@ fn streams(media: &Media) -> Vec<String> {
 }
 
 /// Applies an answer of either side.
-fn apply_answer(state: &mut State, rng: &mut Rng, side: Side, kind: SdpType, answer: Arc<Session>) -> Result<(), Error> {
+fn apply_answer(
+    state: &mut State,
+    rng: &mut Rng,
+    side: Side,
+    kind: SdpType,
+    answer: Arc<Session>,
+) -> Result<(), Error> {
     let offer = match side {
         Side::Local => state.pending_remote.as_ref(),
         Side::Remote => state.pending_local.as_ref(),
@@ -282,7 +309,13 @@ fn put(state: &mut State, side: Side, kind: SdpType, session: Arc<Session>) {
 }
 
 /// Fixes the parameters of the transport with the first answer; a later one has been checked to agree.
-fn establish(state: &mut State, side: Side, local: &Session, remote: &Session, index: usize) -> Result<(), Error> {
+fn establish(
+    state: &mut State,
+    side: Side,
+    local: &Session,
+    remote: &Session,
+    index: usize,
+) -> Result<(), Error> {
     if state.transport.is_some() {
         return Ok(());
     }
@@ -309,7 +342,8 @@ fn establish(state: &mut State, side: Side, local: &Session, remote: &Session, i
 }
 
 fn data(before: DataState, answer: &Session, remote: &Session) -> DataState {
-    let mut sections = answer.media.iter().zip(&remote.media).filter(|(media, _)| purpose(media) == Some(Purpose::Data));
+    let mut sections =
+        answer.media.iter().zip(&remote.media).filter(|(media, _)| purpose(media) == Some(Purpose::Data));
     let mut any = sections.clone();
     match sections.find(|(answered, _)| answered.port != 0) {
         Some((_, theirs)) => DataState::Agreed(DataParameters {
@@ -336,7 +370,8 @@ impl Section<'_> {
     fn agree(&self, state: &mut State, rng: &mut Rng) {
         let Some(id) = state.at_index(self.index).map(|transceiver| transceiver.id) else { return };
         let Some(transceiver) = state.transceiver_mut(id) else { return };
-        let direction = self.local.direction(self.ours).intersection(self.remote.direction(self.theirs).reversed());
+        let direction =
+            self.local.direction(self.ours).intersection(self.remote.direction(self.theirs).reversed());
         let stopped = transceiver.is_stopped();
         let (kind, preferences) = (transceiver.kind, transceiver.preferences.clone());
         let (ours, theirs) = (codecs_of(self.ours, kind), codecs_of(self.theirs, kind));
@@ -348,6 +383,7 @@ impl Section<'_> {
         let receives = direction.receives() && !stopped;
         let send_codecs = common(theirs.clone(), &ours, &preferences);
         let send = sends.then(|| SendParameters {
+            kind,
             mid: mid.clone(),
             ssrc: transceiver.ssrc,
             rtx_ssrc: send_codecs.iter().any(|codec| codec.rtx.is_some()).then_some(transceiver.rtx_ssrc),
@@ -355,6 +391,7 @@ impl Section<'_> {
             mid_extension: extension(their_mid, our_mid),
         });
         let receive = receives.then(|| ReceiveParameters {
+            kind,
             mid,
             codecs: common(ours, &theirs, &[]),
             ssrcs: ssrcs(self.theirs),

@@ -32,9 +32,11 @@ pub(super) fn add(state: &mut State, candidate: Option<&IceCandidate>) -> Result
     let Some(remote) = state.remote() else {
         return Err(Error::new(ErrorKind::InvalidState, "there is no remote description yet"));
     };
-    let index = candidate.filter(|_| named).map(|candidate| section(&remote.session, candidate)).transpose()?;
+    let index =
+        candidate.filter(|_| named).map(|candidate| section(&remote.session, candidate)).transpose()?;
     let parsed = check(text)?;
-    let generation = candidate.and_then(|candidate| candidate.username_fragment.as_deref()).or(parsed.as_deref());
+    let generation =
+        candidate.and_then(|candidate| candidate.username_fragment.as_deref()).or(parsed.as_deref());
     let session = Arc::clone(&remote.session);
     if let Some(ufrag) = generation {
         if !sections(&session, index).any(|media| ufrag_of(&session, media) == Some(ufrag)) {
@@ -56,6 +58,9 @@ pub(super) fn add(state: &mut State, candidate: Option<&IceCandidate>) -> Result
 fn check(text: &str) -> Result<Option<String>, Error> {
     if text.is_empty() {
         return Ok(None);
+    }
+    if text.contains(char::is_control) {
+        return Err(Error::new(ErrorKind::Operation, "a candidate is one line"));
     }
     let parsed = format!("candidate:{text}").parse::<taut_ice::Candidate>();
     let candidate = parsed.map_err(|error| Error::new(ErrorKind::Operation, error.to_string()))?;
@@ -84,7 +89,12 @@ fn ufrag_of<'a>(session: &'a Session, media: &'a Media) -> Option<&'a str> {
     media.ice_ufrag().or_else(|| session.ice_ufrag()).or_else(of_the_transport)
 }
 
-fn insert(session: &mut Session, index: Option<usize>, generation: Option<&str>, attribute: &Attribute) -> Result<(), Error> {
+fn insert(
+    session: &mut Session,
+    index: Option<usize>,
+    generation: Option<&str>,
+    attribute: &Attribute,
+) -> Result<(), Error> {
     for at in 0..session.media.len() {
         let chosen = index.is_none_or(|index| index == at);
         let fits = |media: &Media| generation.is_none_or(|ufrag| ufrag_of(session, media) == Some(ufrag));
@@ -111,13 +121,18 @@ pub(super) fn hand_out(state: &mut State) {
     let session = Arc::clone(&remote.session);
     let index = match remote.kind {
         // The section that speaks for the transport is the one that the answer puts first.
-        SdpType::Offer => state.local().filter(|local| local.kind != SdpType::Offer).and_then(|l| transport_section(&l.session)),
+        SdpType::Offer => state
+            .local()
+            .filter(|local| local.kind != SdpType::Offer)
+            .and_then(|l| transport_section(&l.session)),
         _ => None,
     };
     let index = index.or_else(|| offered(state, &session)).or_else(|| transport_section(&session));
     let Some(media) = index.and_then(|index| session.media.get(index)) else { return };
     for text in media.candidates() {
-        if state.given_candidates.len() < MAX_GIVEN && !state.given_candidates.iter().any(|given| given == text) {
+        if state.given_candidates.len() < MAX_GIVEN
+            && !state.given_candidates.iter().any(|given| given == text)
+        {
             state.given_candidates.push(text.to_owned());
         }
     }

@@ -22,8 +22,8 @@ pub struct NegotiatedCodec {
     pub payload_type: u8,
     /// Of RTP timestamps, in Hz.
     pub clock_rate: u32,
-    /// Audio channels; 1 for video.
-    pub channels: u32,
+    /// The channels that descriptions tell; 0 for video.
+    pub channels: u8,
     /// The number of its retransmissions (RFC 4588), if they are used.
     pub rtx: Option<u8>,
     /// Whether generic NACK is used (RFC 4585).
@@ -40,10 +40,6 @@ pub struct NegotiatedCodec {
 #[derive(Debug)]
 struct Known {
     codec: Codec,
-    kind: Kind,
-    name: &'static str,
-    clock_rate: u32,
-    channels: u32,
     parameters: &'static str,
     repaired: Repair,
     /// The numbers of our offers, those that Chromium uses.
@@ -64,37 +60,26 @@ enum Repair {
 const KNOWN: [Known; 2] = [
     Known {
         codec: Codec::Opus,
-        kind: Kind::Audio,
-        name: "opus",
-        clock_rate: 48_000,
-        channels: 2,
         parameters: "minptime=10;useinbandfec=1",
         repaired: Repair::None,
         payload_type: 111,
         rtx: 0,
     },
-    Known {
-        codec: Codec::Vp8,
-        kind: Kind::Video,
-        name: "VP8",
-        clock_rate: 90_000,
-        channels: 1,
-        parameters: "",
-        repaired: Repair::Feedback,
-        payload_type: 96,
-        rtx: 97,
-    },
+    Known { codec: Codec::Vp8, parameters: "", repaired: Repair::Feedback, payload_type: 96, rtx: 97 },
 ];
 
 impl Known {
     fn matches(&self, map: &RtpMap) -> bool {
-        map.is(self.name) && map.clock_rate == self.clock_rate && map.channels.unwrap_or(1) == self.channels
+        let channels = u32::from(self.codec.channels()).max(1);
+        map.is(self.codec.name())
+            && map.clock_rate == self.codec.clock_rate()
+            && map.channels.unwrap_or(1) == channels
     }
 }
 
 /// The codecs of a kind, in our order of preference.
 fn known(kind: Kind) -> impl Iterator<Item = &'static Known> {
-    KNOWN.iter().filter(move |known| known.kind == kind)
+    KNOWN.iter().filter(move |known| known.codec.kind() == kind)
 }
 
 /// Whether a codec is known and of that kind.
@@ -128,7 +113,9 @@ pub(super) fn codecs_of(media: &Media, kind: Kind) -> Vec<NegotiatedCodec> {
     let mut codecs: Vec<NegotiatedCodec> = Vec::new();
     for payload_type in media.payload_types() {
         let found = entry(payload_type);
-        let Some(known) = found.map.and_then(|map| known(kind).find(|known| known.matches(map))) else { continue };
+        let Some(known) = found.map.and_then(|map| known(kind).find(|known| known.matches(map))) else {
+            continue;
+        };
         if codecs.iter().any(|codec| codec.codec == known.codec) {
             continue;
         }
@@ -136,8 +123,8 @@ pub(super) fn codecs_of(media: &Media, kind: Kind) -> Vec<NegotiatedCodec> {
         codecs.push(NegotiatedCodec {
             codec: known.codec,
             payload_type,
-            clock_rate: known.clock_rate,
-            channels: known.channels,
+            clock_rate: known.codec.clock_rate(),
+            channels: known.codec.channels(),
             rtx: found.rtx.filter(|_| repaired && found.nack),
             nack: repaired && found.nack,
             pli: repaired && found.pli,
@@ -178,7 +165,9 @@ fn table(media: &Media) -> Vec<Entry<'_>> {
     }
     for payload_type in media.payload_types() {
         let Some(found) = table.get(usize::from(payload_type)) else { continue };
-        let (Some(map), Some(fmtp)) = (found.map.filter(|map| map.is("rtx")), found.parameters) else { continue };
+        let (Some(map), Some(fmtp)) = (found.map.filter(|map| map.is("rtx")), found.parameters) else {
+            continue;
+        };
         let Some(primary) = fmtp.get("apt").and_then(|apt| apt.parse::<u8>().ok()) else { continue };
         let clock_rate = map.clock_rate;
         if let Some(entry) = table.get_mut(usize::from(primary)) {
@@ -191,7 +180,11 @@ fn table(media: &Media) -> Vec<Entry<'_>> {
 }
 
 /// Keeps of `codecs` those that `other` has too and the application allows, and of their repair what both have.
-pub(super) fn common(codecs: Vec<NegotiatedCodec>, other: &[NegotiatedCodec], preferences: &[Codec]) -> Vec<NegotiatedCodec> {
+pub(super) fn common(
+    codecs: Vec<NegotiatedCodec>,
+    other: &[NegotiatedCodec],
+    preferences: &[Codec],
+) -> Vec<NegotiatedCodec> {
     let mut kept: Vec<NegotiatedCodec> = codecs
         .into_iter()
         .filter(|codec| preferences.is_empty() || preferences.contains(&codec.codec))
@@ -258,7 +251,12 @@ impl Numbers {
     }
 
     /// The codecs of a section that we offer. `own` are those that the section has already.
-    pub(super) fn offered(&mut self, kind: Kind, preferences: &[Codec], own: &[NegotiatedCodec]) -> Vec<NegotiatedCodec> {
+    pub(super) fn offered(
+        &mut self,
+        kind: Kind,
+        preferences: &[Codec],
+        own: &[NegotiatedCodec],
+    ) -> Vec<NegotiatedCodec> {
         preferred(kind, preferences).into_iter().filter_map(|known| self.codec(known, own)).collect()
     }
 
@@ -277,8 +275,8 @@ impl Numbers {
         let codec = NegotiatedCodec {
             codec: known.codec,
             payload_type,
-            clock_rate: known.clock_rate,
-            channels: known.channels,
+            clock_rate: known.codec.clock_rate(),
+            channels: known.codec.channels(),
             rtx,
             nack: repaired,
             pli: repaired,
@@ -292,7 +290,10 @@ impl Numbers {
 
     /// A free number: this one, else a dynamic one, else one below those that RTCP could be taken for (RFC 5761 section 4).
     fn payload_type(&mut self, wanted: u8) -> Option<u8> {
-        let free = std::iter::once(wanted).chain(96..=127).chain(35..=63).find(|number| !self.taken.contains(number))?;
+        let free = std::iter::once(wanted)
+            .chain(96..=127)
+            .chain(35..=63)
+            .find(|number| !self.taken.contains(number))?;
         self.taken.insert(free);
         Some(free)
     }
@@ -312,8 +313,10 @@ pub(super) fn mid_extension(session: &Session, media: &Media) -> Option<u8> {
         Attribute::Extmap(extmap) => Some(extmap),
         _ => None,
     });
-    let both_ways = |extmap: &&Extmap| extmap.direction.is_none_or(|direction| direction.sends() && direction.receives());
-    let found = media.extmaps().chain(session_level).filter(both_ways).find(|extmap| extmap.uri == MID_URI)?;
+    let both_ways =
+        |extmap: &&Extmap| extmap.direction.is_none_or(|direction| direction.sends() && direction.receives());
+    let found =
+        media.extmaps().chain(session_level).filter(both_ways).find(|extmap| extmap.uri == MID_URI)?;
     u8::try_from(found.id).ok().filter(|id| EXTENSION_IDS.contains(id))
 }
 
@@ -321,24 +324,19 @@ pub(super) fn mid_extension(session: &Session, media: &Media) -> Option<u8> {
 pub(super) fn attributes(codecs: &[NegotiatedCodec]) -> impl Iterator<Item = Attribute> {
     codecs.iter().flat_map(|codec| {
         let pt = codec.payload_type;
-        let known = KNOWN.iter().find(|known| known.codec == codec.codec);
-        let map = known.map(|known| {
-            let map = RtpMap::new(pt, known.name, known.clock_rate);
-            Attribute::RtpMap(if known.channels > 1 { map.with_channels(known.channels) } else { map })
-        });
-        let feedback = [
-            (codec.fir, Feedback::CcmFir),
-            (codec.nack, Feedback::Nack),
-            (codec.pli, Feedback::NackPli),
-        ];
+        let map = RtpMap::new(pt, codec.codec.name(), codec.clock_rate);
+        let map = if codec.channels > 1 { map.with_channels(u32::from(codec.channels)) } else { map };
+        let feedback =
+            [(codec.fir, Feedback::CcmFir), (codec.nack, Feedback::Nack), (codec.pli, Feedback::NackPli)];
         let feedback = feedback.into_iter().filter(|(used, _)| *used);
-        let feedback = feedback.map(move |(_, feedback)| Attribute::RtcpFeedback(RtcpFeedback::new(pt, feedback)));
+        let feedback =
+            feedback.map(move |(_, feedback)| Attribute::RtcpFeedback(RtcpFeedback::new(pt, feedback)));
         let parameters = (!codec.parameters.is_empty())
             .then(|| Attribute::Fmtp(Fmtp { payload_type: pt, parameters: codec.parameters.clone() }));
         let rtx = codec.rtx.into_iter().flat_map(move |rtx| {
             let parameters = Fmtp { payload_type: rtx, parameters: format!("apt={pt}") };
             [Attribute::RtpMap(RtpMap::new(rtx, "rtx", codec.clock_rate)), Attribute::Fmtp(parameters)]
         });
-        map.into_iter().chain(feedback).chain(parameters).chain(rtx)
+        std::iter::once(Attribute::RtpMap(map)).chain(feedback).chain(parameters).chain(rtx)
     })
 }

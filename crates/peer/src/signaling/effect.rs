@@ -3,6 +3,7 @@
 
 use taut_dtls as dtls;
 use taut_ice as ice;
+use taut_media::Kind;
 
 use super::codecs::NegotiatedCodec;
 use super::config::SignalingState;
@@ -76,6 +77,8 @@ pub struct TransportParameters {
 /// How a transceiver sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendParameters {
+    /// Audio or video.
+    pub kind: Kind,
     /// The section's identification.
     pub mid: String,
     /// The codecs that the other side takes, with its numbers; the first is the one to use.
@@ -91,6 +94,8 @@ pub struct SendParameters {
 /// How a transceiver receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiveParameters {
+    /// Audio or video.
+    pub kind: Kind,
     /// The section's identification.
     pub mid: String,
     /// The codecs that may come, with our numbers.
@@ -126,8 +131,11 @@ pub(super) fn difference(old: &State, new: &State) -> Vec<Effect> {
     if let Some(established) = new.transport.as_ref().filter(|_| old.transport.is_none()) {
         effects.push(Effect::Transport(established.parameters.clone()));
     }
-    if let Some(fresh) = new.given_candidates.get(old.given_candidates.len()..).filter(|fresh| !fresh.is_empty()) {
-        effects.push(Effect::RemoteCandidates(fresh.iter().map(|text| format!("candidate:{text}")).collect()));
+    if let Some(fresh) =
+        new.given_candidates.get(old.given_candidates.len()..).filter(|fresh| !fresh.is_empty())
+    {
+        effects
+            .push(Effect::RemoteCandidates(fresh.iter().map(|text| format!("candidate:{text}")).collect()));
     }
     if new.given_end && !old.given_end {
         effects.push(Effect::EndOfRemoteCandidates);
@@ -175,7 +183,8 @@ fn media(old: &State, new: &State, effects: &mut Vec<Effect>) {
 
 fn tracks(old: &State, new: &State, effects: &mut Vec<Effect>) {
     let changed = new.transceivers.iter().filter_map(|transceiver| {
-        let before = old.transceiver(transceiver.id).map(|before| before.negotiated.remote_track).unwrap_or_default();
+        let before =
+            old.transceiver(transceiver.id).map(|before| before.negotiated.remote_track).unwrap_or_default();
         (before != transceiver.negotiated.remote_track).then_some((before, transceiver))
     });
     let changed: Vec<_> = changed.filter(|(_, transceiver)| !transceiver.is_stopped()).collect();

@@ -16,6 +16,7 @@ mod candidates;
 mod codecs;
 mod config;
 mod effect;
+mod media_config;
 mod needed;
 mod offer;
 mod plan;
@@ -61,7 +62,11 @@ impl Signaling {
     ///
     /// # Errors
     /// `InvalidState` if the state does not allow an offer.
-    pub fn create_offer(&mut self, local: &LocalTransport, _options: OfferOptions) -> Result<SessionDescription, Error> {
+    pub fn create_offer(
+        &mut self,
+        local: &LocalTransport,
+        _options: OfferOptions,
+    ) -> Result<SessionDescription, Error> {
         self.check_open()?;
         let mut next = self.state.clone();
         let draft = offer::create(&mut next, &self.config, local)?;
@@ -86,7 +91,11 @@ impl Signaling {
     /// # Errors
     /// `InvalidState` for a type that the state does not allow, `InvalidModification` for a text that is not the one made
     /// last, candidates aside, `Syntax` for one that cannot be read.
-    pub fn set_local(&mut self, description: Option<SessionDescription>, local: &LocalTransport) -> Result<Vec<Effect>, Error> {
+    pub fn set_local(
+        &mut self,
+        description: Option<SessionDescription>,
+        local: &LocalTransport,
+    ) -> Result<Vec<Effect>, Error> {
         self.check_open()?;
         self.step(|state, config, rng| apply::set_local(state, config, rng, description, local))
     }

@@ -31,7 +31,11 @@ enum Slot {
 ///
 /// # Errors
 /// `InvalidState` if the state does not allow an offer.
-pub(super) fn create(state: &mut State, config: &SignalingConfig, local: &LocalTransport) -> Result<Draft, Error> {
+pub(super) fn create(
+    state: &mut State,
+    config: &SignalingConfig,
+    local: &LocalTransport,
+) -> Result<Draft, Error> {
     if !matches!(state.signaling, SignalingState::Stable | SignalingState::HaveLocalOffer) {
         let message = format!("no offer can be made in the state {:?}", state.signaling);
         return Err(Error::new(ErrorKind::InvalidState, message));
@@ -46,20 +50,23 @@ pub(super) fn create(state: &mut State, config: &SignalingConfig, local: &LocalT
     let mut mids = Vec::new();
     let shared = Shared::new(config, local, Setup::ActPass)?;
     let descriptions = [state.local(), state.remote()];
-    let mut numbers = Numbers::of(descriptions.into_iter().flatten().map(|description| &*description.session));
+    let mut numbers =
+        Numbers::of(descriptions.into_iter().flatten().map(|description| &*description.session));
     for (index, slot) in slots.into_iter().enumerate() {
         let before = base.get(index);
         let media = match slot {
             Slot::Media(id) => {
                 let Some(transceiver) = state.transceiver(id) else { continue };
                 let known = transceiver.negotiated.index == Some(index);
-                let mid = transceiver.negotiated.mid.clone().filter(|_| known).unwrap_or_else(|| names.next());
+                let mid =
+                    transceiver.negotiated.mid.clone().filter(|_| known).unwrap_or_else(|| names.next());
                 sections.push((index, id));
                 mids.push(mid.clone());
                 shared.media(media_section(transceiver, mid, before.filter(|_| known), &mut numbers))
             }
             Slot::Data => {
-                let kept = before.filter(|media| !state.is_rejected(index) && purpose(media) == Some(Purpose::Data));
+                let kept =
+                    before.filter(|media| !state.is_rejected(index) && purpose(media) == Some(Purpose::Data));
                 let mid = kept.and_then(Media::mid).map(str::to_owned).unwrap_or_else(|| names.next());
                 mids.push(mid.clone());
                 shared.data(Protocol::UdpDtlsSctp, Some(mid))
@@ -101,7 +108,8 @@ fn media_section<'a>(
 
 /// What each place of the offer is used for: those that exist first, then new sections in free places, then more.
 fn slots(state: &State, base: &[Media]) -> Vec<Slot> {
-    let mut slots: Vec<Slot> = base.iter().enumerate().map(|(index, media)| existing(state, index, media)).collect();
+    let mut slots: Vec<Slot> =
+        base.iter().enumerate().map(|(index, media)| existing(state, index, media)).collect();
     let mut add = |slot: Slot| match slots.iter_mut().find(|place| **place == Slot::Free) {
         Some(place) => *place = slot,
         None => slots.push(slot),

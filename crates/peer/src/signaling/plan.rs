@@ -40,7 +40,10 @@ pub(super) fn purpose(media: &Media) -> Option<Purpose> {
 
 fn is_data(media: &Media) -> bool {
     media.kind == MediaKind::Application
-        && media.formats.iter().any(|format| matches!(format, Format::Name(name) if name == "webrtc-datachannel"))
+        && media
+            .formats
+            .iter()
+            .any(|format| matches!(format, Format::Name(name) if name == "webrtc-datachannel"))
 }
 
 /// What is taken of an offer.
@@ -77,7 +80,8 @@ pub(super) fn bundles(session: &Session) -> Result<Vec<Vec<usize>>, Error> {
     let mut seen = std::collections::BTreeSet::new();
     let mut bundles = Vec::new();
     for group in session.groups().filter(|group| group.is_bundle()) {
-        let members: Vec<usize> = group.mids.iter().filter_map(|mid| mids.get(mid.as_str()).copied()).collect();
+        let members: Vec<usize> =
+            group.mids.iter().filter_map(|mid| mids.get(mid.as_str()).copied()).collect();
         if let Some(twice) = members.iter().find(|member| !seen.insert(**member)) {
             return Err(invalid(format!("section {twice} is in a BUNDLE group twice")));
         }
@@ -123,7 +127,11 @@ pub(super) fn plan(state: &State, offer: &Session) -> Result<Plan, Error> {
     let has_address = |index: &usize| offer.media.get(*index).is_some_and(|media| media.port != 0);
     let transport = members.iter().copied().find(has_address).unwrap_or(first);
     let rest = members.into_iter().filter(|index| *index != transport);
-    Ok(Plan { transport: Some(transport), order: std::iter::once(transport).chain(rest).collect(), bundled: true })
+    Ok(Plan {
+        transport: Some(transport),
+        order: std::iter::once(transport).chain(rest).collect(),
+        bundled: true,
+    })
 }
 
 /// Whether an offered section is not rejected. Port 0 rejects, unless the section is in a BUNDLE group and says `a=bundle-only`; some

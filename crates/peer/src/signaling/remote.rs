@@ -36,8 +36,12 @@ impl RemoteTransport {
     /// # Errors
     /// `InvalidAccess` if the ICE credentials or the fingerprint are missing or unfit.
     pub(super) fn read(session: &Session, media: &Media) -> Result<Self, Error> {
-        let ufrag = media.ice_ufrag().or_else(|| session.ice_ufrag()).ok_or_else(|| invalid("a=ice-ufrag is missing"))?;
-        let pwd = media.ice_pwd().or_else(|| session.ice_pwd()).ok_or_else(|| invalid("a=ice-pwd is missing"))?;
+        let ufrag = media
+            .ice_ufrag()
+            .or_else(|| session.ice_ufrag())
+            .ok_or_else(|| invalid("a=ice-ufrag is missing"))?;
+        let pwd =
+            media.ice_pwd().or_else(|| session.ice_pwd()).ok_or_else(|| invalid("a=ice-pwd is missing"))?;
         check_credential("a=ice-ufrag", ufrag, UFRAG)?;
         check_credential("a=ice-pwd", pwd, PWD)?;
         let own = fingerprints(media.fingerprints());
@@ -48,7 +52,11 @@ impl RemoteTransport {
             ufrag: ufrag.to_owned(),
             pwd: pwd.to_owned(),
             lite: session.is_ice_lite(),
-            fingerprints: if media.fingerprints().next().is_some() { own } else { fingerprints(session.fingerprints()) },
+            fingerprints: if media.fingerprints().next().is_some() {
+                own
+            } else {
+                fingerprints(session.fingerprints())
+            },
             setup: media.setup().or_else(|| session.setup()),
             tls_id: tls_id(&media.attributes).or_else(|| tls_id(&session.attributes)),
         };
@@ -75,9 +83,15 @@ fn fingerprints<'a>(all: impl Iterator<Item = &'a taut_sdp::Fingerprint>) -> Vec
 
 /// Lengths are strict; besides `ice-char` the characters that older agents use are taken.
 fn check_credential(name: &str, value: &str, length: std::ops::RangeInclusive<usize>) -> Result<(), Error> {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'=' | b'#' | b'_');
+    let known =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'=' | b'#' | b'_');
     if !length.contains(&value.len()) {
-        return Err(invalid(format!("{name} has {} characters, not {} to {}", value.len(), length.start(), length.end())));
+        return Err(invalid(format!(
+            "{name} has {} characters, not {} to {}",
+            value.len(),
+            length.start(),
+            length.end()
+        )));
     }
     if !value.bytes().all(known) {
         return Err(invalid(format!("{name} holds a character that is no ice-char")));
@@ -110,7 +124,8 @@ pub(super) fn check_offer(state: &State, offer: &Session) -> Result<Plan, Error>
 /// The sections of the last exchange keep their place, name and kind (RFC 3264 section 8).
 fn check_continuity(state: &State, offer: &Session) -> Result<(), Error> {
     if offer.media.len() < state.current_len() {
-        let message = format!("the offer has {} sections, the session has {}", offer.media.len(), state.current_len());
+        let message =
+            format!("the offer has {} sections, the session has {}", offer.media.len(), state.current_len());
         return Err(invalid(message));
     }
     let Some(current) = state.current_remote.as_ref() else { return Ok(()) };
@@ -171,7 +186,11 @@ fn check_role(state: &State, setup: Option<Setup>) -> Result<(), Error> {
         Some(Setup::Passive) => established.parameters.dtls_role == dtls::Role::Client,
         _ => true,
     };
-    if fits { Ok(()) } else { Err(Error::new(ErrorKind::Operation, "the DTLS role changed without an ICE restart")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Operation, "the DTLS role changed without an ICE restart"))
+    }
 }
 
 /// Checks an answer to our offer.
@@ -180,11 +199,18 @@ fn check_role(state: &State, setup: Option<Setup>) -> Result<(), Error> {
 /// As [`check_offer`].
 pub(super) fn check_answer(state: &State, offer: &Session, answer: &Session) -> Result<(), Error> {
     if offer.media.len() != answer.media.len() {
-        return Err(invalid(format!("the answer has {} sections, the offer {}", answer.media.len(), offer.media.len())));
+        return Err(invalid(format!(
+            "the answer has {} sections, the offer {}",
+            answer.media.len(),
+            offer.media.len()
+        )));
     }
     for (index, (ours, theirs)) in offer.media.iter().zip(&answer.media).enumerate() {
         if ours.kind != theirs.kind || ours.protocol != theirs.protocol {
-            return Err(invalid(format!("section {index} of the answer is {} over {}", theirs.kind, theirs.protocol)));
+            return Err(invalid(format!(
+                "section {index} of the answer is {} over {}",
+                theirs.kind, theirs.protocol
+            )));
         }
         if theirs.mid().is_some_and(|mid| ours.mid() != Some(mid)) {
             return Err(invalid(format!("section {index} of the answer has another mid")));
@@ -199,7 +225,9 @@ pub(super) fn check_answer(state: &State, offer: &Session, answer: &Session) -> 
         check_codecs(index, ours, theirs)?;
     }
     check_bundle(offer, answer)?;
-    let Some(media) = transport_section(answer).and_then(|index| answer.media.get(index)) else { return Ok(()) };
+    let Some(media) = transport_section(answer).and_then(|index| answer.media.get(index)) else {
+        return Ok(());
+    };
     let transport = RemoteTransport::read(answer, media)?;
     check_mux(media)?;
     check_unchanged(state, &transport)?;
@@ -244,7 +272,8 @@ fn is_live(session: &Session, index: usize) -> bool {
 pub(super) fn transport_section(session: &Session) -> Option<usize> {
     let bundled = session.groups().find(|group| group.is_bundle()).and_then(|group| {
         let sections = session.media.iter().enumerate().filter(|(_, media)| media.port != 0);
-        let live: BTreeMap<&str, usize> = sections.filter_map(|(at, media)| Some((media.mid()?, at))).collect();
+        let live: BTreeMap<&str, usize> =
+            sections.filter_map(|(at, media)| Some((media.mid()?, at))).collect();
         group.mids.iter().find_map(|mid| live.get(mid.as_str()).copied())
     });
     bundled.or_else(|| (0..session.media.len()).find(|&index| is_live(session, index)))
@@ -254,6 +283,9 @@ pub(super) fn transport_section(session: &Session) -> Option<usize> {
 pub(super) fn check_answerable(state: &State) -> Result<(), Error> {
     match state.signaling {
         SignalingState::HaveLocalOffer | SignalingState::HaveRemotePranswer => Ok(()),
-        other => Err(Error::new(ErrorKind::InvalidState, format!("there is no local offer to answer in the state {other:?}"))),
+        other => Err(Error::new(
+            ErrorKind::InvalidState,
+            format!("there is no local offer to answer in the state {other:?}"),
+        )),
     }
 }

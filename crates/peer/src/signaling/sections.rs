@@ -6,8 +6,8 @@
 use taut_dtls as dtls;
 use taut_media::Kind;
 use taut_sdp::{
-    Attribute, Connection, Direction, Extmap, Format, Media, MediaKind, Msid, Protocol, Rtcp, Session, Setup, SourceAttribute,
-    SourceGroup,
+    Attribute, Connection, Direction, Extmap, Format, Media, MediaKind, Msid, Protocol, Rtcp, Session, Setup,
+    SourceAttribute, SourceGroup,
 };
 
 use super::codecs::{self, MID_URI, NegotiatedCodec};
@@ -160,7 +160,9 @@ pub(super) fn without_candidates(mut session: Session) -> Session {
 /// A description of ours with the candidates gathered so far, and the best of them as the default one (RFC 8839
 /// section 4.2.1.2).
 pub(super) fn with_candidates(mut session: Session, local: &LocalTransport) -> Session {
-    let Some(media) = transport_section(&session).and_then(|index| session.media.get_mut(index)) else { return session };
+    let Some(media) = transport_section(&session).and_then(|index| session.media.get_mut(index)) else {
+        return session;
+    };
     let values = local.candidates.iter().map(|text| candidate_value(text).to_owned());
     let mut added: Vec<Attribute> = values.map(Attribute::Candidate).collect();
     if local.end_of_candidates {
@@ -191,11 +193,19 @@ fn default_address(candidates: &[String]) -> Option<(u16, Connection)> {
         let (_, kind) = (fields.next()?, fields.next()?);
         let address: std::net::IpAddr = address.parse().ok()?;
         let rank = ["relay", "srflx", "host"].iter().position(|known| *known == kind)?;
-        (component == "1" && transport.eq_ignore_ascii_case("udp")).then_some((rank, address.is_ipv6(), port, address))
+        (component == "1" && transport.eq_ignore_ascii_case("udp")).then_some((
+            rank,
+            address.is_ipv6(),
+            port,
+            address,
+        ))
     });
     let (_, v6, port, address) = usable.min_by_key(|(rank, v6, ..)| (*rank, *v6))?;
     let address_type = if v6 { "IP6" } else { "IP4" };
-    let connection =
-        Connection { network: "IN".into(), address_type: address_type.into(), address: address.to_string().into() };
+    let connection = Connection {
+        network: "IN".into(),
+        address_type: address_type.into(),
+        address: address.to_string().into(),
+    };
     Some((port, connection))
 }

@@ -101,7 +101,10 @@ impl State {
 
     pub(super) fn transceiver(&self, id: TransceiverId) -> Option<&Transceiver> {
         // Ids grow in the order of creation, so the list is sorted.
-        self.transceivers.binary_search_by_key(&id, |transceiver| transceiver.id).ok().and_then(|at| self.transceivers.get(at))
+        self.transceivers
+            .binary_search_by_key(&id, |transceiver| transceiver.id)
+            .ok()
+            .and_then(|at| self.transceivers.get(at))
     }
 
     pub(super) fn transceiver_mut(&mut self, id: TransceiverId) -> Option<&mut Transceiver> {
@@ -139,7 +142,8 @@ impl State {
     pub(super) fn restore_negotiated(&mut self) {
         let kept = std::mem::take(&mut self.kept);
         for transceiver in &mut self.transceivers {
-            let before = kept.binary_search_by_key(&transceiver.id, |(id, _)| *id).ok().and_then(|at| kept.get(at));
+            let before =
+                kept.binary_search_by_key(&transceiver.id, |(id, _)| *id).ok().and_then(|at| kept.get(at));
             transceiver.negotiated = before.map(|(_, negotiated)| negotiated.clone()).unwrap_or_default();
         }
         self.kept = kept;
@@ -166,8 +170,10 @@ impl State {
     /// Removes the transceivers that a remote offer made, that it no longer has and that the application has not
     /// attached a track to. One with a track is from now on as if `addTrack` had made it.
     pub(super) fn drop_unclaimed(&mut self) {
-        self.transceivers.retain(|t| t.origin != Origin::RemoteOffer || t.attached || t.negotiated.index.is_some());
-        for transceiver in self.transceivers.iter_mut().filter(|t| t.attached && t.negotiated.index.is_none()) {
+        self.transceivers
+            .retain(|t| t.origin != Origin::RemoteOffer || t.attached || t.negotiated.index.is_some());
+        for transceiver in self.transceivers.iter_mut().filter(|t| t.attached && t.negotiated.index.is_none())
+        {
             transceiver.origin = Origin::AddTrack;
         }
     }

@@ -7,16 +7,24 @@ use taut_sdp as sdp;
 use super::codecs::is_supported;
 use super::state::State;
 use crate::error::{Error, ErrorKind};
-use crate::transceiver::{Direction, Negotiated, Origin, TrackInfo, Transceiver, TransceiverId, TransceiverInit};
+use crate::transceiver::{
+    Direction, Negotiated, Origin, TrackInfo, Transceiver, TransceiverId, TransceiverInit,
+};
 
 /// The longest id of a stream or track, in characters (RFC 8830 section 2).
 const MAX_ID: usize = 64;
 
 /// An id goes into a description as it is, so it must be a token (RFC 8866 section 9).
 fn check_id(id: &str) -> Result<(), Error> {
-    let token = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'(' | b')' | b',' | b'/' | b':'..=b'@' | b'['..=b']');
+    let token = |byte: u8| {
+        byte.is_ascii_graphic()
+            && !matches!(byte, b'"' | b'(' | b')' | b',' | b'/' | b':'..=b'@' | b'['..=b']')
+    };
     if id.is_empty() || id.len() > MAX_ID || !id.bytes().all(token) {
-        return Err(Error::new(ErrorKind::Type, format!("{id:?} is not a token of 1 to {MAX_ID} characters")));
+        return Err(Error::new(
+            ErrorKind::Type,
+            format!("{id:?} is not a token of 1 to {MAX_ID} characters"),
+        ));
     }
     Ok(())
 }
@@ -50,13 +58,22 @@ fn get_live(state: &mut State, id: TransceiverId) -> Result<&mut Transceiver, Er
 }
 
 /// W3C `addTrack`.
-pub(super) fn add_track(state: &mut State, rng: &mut Rng, track: TrackInfo, streams: Vec<String>) -> Result<TransceiverId, Error> {
+pub(super) fn add_track(
+    state: &mut State,
+    rng: &mut Rng,
+    track: TrackInfo,
+    streams: Vec<String>,
+) -> Result<TransceiverId, Error> {
     check_ids(Some(&track), &streams)?;
     let streams = distinct(streams);
     if state.transceivers.iter().any(|t| !t.is_stopped() && t.track.as_ref() == Some(&track)) {
-        return Err(Error::new(ErrorKind::InvalidAccess, format!("the track {:?} is being sent already", track.id)));
+        return Err(Error::new(
+            ErrorKind::InvalidAccess,
+            format!("the track {:?} is being sent already", track.id),
+        ));
     }
-    let free = |t: &&mut Transceiver| t.kind == track.kind && t.track.is_none() && !t.is_stopped() && !t.has_sent;
+    let free =
+        |t: &&mut Transceiver| t.kind == track.kind && t.track.is_none() && !t.is_stopped() && !t.has_sent;
     if let Some(transceiver) = state.transceivers.iter_mut().find(free) {
         transceiver.direction = sdp::Direction::new(true, transceiver.direction.receives());
         transceiver.attached = true;
@@ -85,7 +102,12 @@ pub(super) fn remove_track(state: &mut State, id: TransceiverId) -> Result<(), E
 }
 
 /// W3C `addTransceiver`.
-pub(super) fn add_transceiver(state: &mut State, rng: &mut Rng, kind: Kind, init: TransceiverInit) -> Result<TransceiverId, Error> {
+pub(super) fn add_transceiver(
+    state: &mut State,
+    rng: &mut Rng,
+    kind: Kind,
+    init: TransceiverInit,
+) -> Result<TransceiverId, Error> {
     check_ids(init.track.as_ref(), &init.streams)?;
     let Some(direction) = init.direction.to_sdp() else {
         return Err(Error::new(ErrorKind::Type, "a transceiver cannot begin stopped"));
@@ -109,7 +131,8 @@ pub(super) fn add_transceiver(state: &mut State, rng: &mut Rng, kind: Kind, init
 /// W3C `setDirection`.
 pub(super) fn set_direction(state: &mut State, id: TransceiverId, direction: Direction) -> Result<(), Error> {
     let transceiver = get_live(state, id)?;
-    let stopped = || Error::new(ErrorKind::Type, "a transceiver is stopped by stopping it, not by its direction");
+    let stopped =
+        || Error::new(ErrorKind::Type, "a transceiver is stopped by stopping it, not by its direction");
     transceiver.direction = direction.to_sdp().ok_or_else(stopped)?;
     Ok(())
 }
@@ -120,7 +143,8 @@ pub(super) fn stop(state: &mut State, id: TransceiverId) -> Result<(), Error> {
     transceiver.stopping = true;
     transceiver.negotiated.send = None;
     transceiver.negotiated.receive = None;
-    let in_draft = state.last_offer.as_ref().is_some_and(|draft| draft.sections.iter().any(|(_, known)| *known == id));
+    let in_draft =
+        state.last_offer.as_ref().is_some_and(|draft| draft.sections.iter().any(|(_, known)| *known == id));
     let kept = state.kept.iter().any(|(known, negotiated)| *known == id && negotiated.index.is_some());
     let associated = state.transceiver(id).is_some_and(|transceiver| transceiver.negotiated.index.is_some());
     if !associated && !kept {
@@ -133,7 +157,11 @@ pub(super) fn stop(state: &mut State, id: TransceiverId) -> Result<(), Error> {
 }
 
 /// W3C `setCodecPreferences`; no codec at all means all again.
-pub(super) fn set_codec_preferences(state: &mut State, id: TransceiverId, codecs: Vec<Codec>) -> Result<(), Error> {
+pub(super) fn set_codec_preferences(
+    state: &mut State,
+    id: TransceiverId,
+    codecs: Vec<Codec>,
+) -> Result<(), Error> {
     let transceiver = get_live(state, id)?;
     check_codecs(transceiver.kind, &codecs)?;
     transceiver.preferences = codecs;
@@ -142,15 +170,20 @@ pub(super) fn set_codec_preferences(state: &mut State, id: TransceiverId, codecs
 
 fn check_codecs(kind: Kind, codecs: &[Codec]) -> Result<(), Error> {
     match codecs.iter().find(|codec| !is_supported(**codec, kind)) {
-        Some(codec) => {
-            Err(Error::new(ErrorKind::InvalidModification, format!("{codec:?} is not a supported codec of this kind")))
-        }
+        Some(codec) => Err(Error::new(
+            ErrorKind::InvalidModification,
+            format!("{codec:?} is not a supported codec of this kind"),
+        )),
         None => Ok(()),
     }
 }
 
 /// W3C `replaceTrack`.
-pub(super) fn replace_track(state: &mut State, id: TransceiverId, track: Option<TrackInfo>) -> Result<(), Error> {
+pub(super) fn replace_track(
+    state: &mut State,
+    id: TransceiverId,
+    track: Option<TrackInfo>,
+) -> Result<(), Error> {
     check_ids(track.as_ref(), &[])?;
     let transceiver = get_live(state, id)?;
     if track.as_ref().is_some_and(|track| track.kind != transceiver.kind) {
@@ -161,7 +194,12 @@ pub(super) fn replace_track(state: &mut State, id: TransceiverId, track: Option<
 }
 
 /// Makes the transceiver of a section that the other side offers.
-pub(super) fn create_for_remote(state: &mut State, rng: &mut Rng, kind: Kind, track_id: Option<String>) -> TransceiverId {
+pub(super) fn create_for_remote(
+    state: &mut State,
+    rng: &mut Rng,
+    kind: Kind,
+    track_id: Option<String>,
+) -> TransceiverId {
     let id = create(state, rng, kind, Origin::RemoteOffer);
     if let Some(transceiver) = state.transceiver_mut(id) {
         transceiver.direction = sdp::Direction::RecvOnly;

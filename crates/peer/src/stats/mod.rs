@@ -43,7 +43,9 @@ impl StatsReport {
 
     /// The transport, which there is one of.
     pub fn transport(&self) -> Option<&TransportReport> {
-        self.entries.values().find_map(|stats| if let Stats::Transport(report) = stats { Some(report) } else { None })
+        self.entries
+            .values()
+            .find_map(|stats| if let Stats::Transport(report) = stats { Some(report) } else { None })
     }
 
     /// The candidate pair in use.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use taut_netsim::{Link, Node, NodeId, World};
 use taut_peer::{
-    ChannelId, Config, ConnectionState, Event, Frame, IceCandidate, Message, OfferOptions, Peer, SignalingState,
-    TransceiverId,
+    ChannelId, Config, ConnectionState, Event, Frame, IceCandidate, Message, OfferOptions, Peer,
+    SignalingState, TransceiverId,
 };
 use taut_sansio::net::{Received, Transmit};
 use taut_sansio::rng::Rng;
@@ -34,7 +34,10 @@ impl Side {
 
     /// The channels that the other side opened, in order.
     pub fn incoming(&self) -> Vec<ChannelId> {
-        self.events.iter().filter_map(|e| if let Event::DataChannel(id) = e { Some(*id) } else { None }).collect()
+        self.events
+            .iter()
+            .filter_map(|e| if let Event::DataChannel(id) = e { Some(*id) } else { None })
+            .collect()
     }
 
     /// How many messages came on all channels.
@@ -134,7 +137,11 @@ impl Call {
     }
 
     /// Runs until `done`, at most `limit` of virtual time. True if it came to that.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut World<Side>, NodeId, NodeId) -> bool) -> bool {
+    pub fn run_until(
+        &mut self,
+        limit: Duration,
+        mut done: impl FnMut(&mut World<Side>, NodeId, NodeId) -> bool,
+    ) -> bool {
         let (a, b, trickle) = (self.a, self.b, self.trickle);
         self.world.run_until(limit, |world| {
             pump(world, a, b, trickle);

@@ -54,11 +54,16 @@ fn every_captured_offer_is_answered_whole() {
                 side.track("video", Kind::Video);
             }
             let parsed = Session::parse(offer).expect(name);
-            let mut effects = side.set_remote(SessionDescription::offer(offer)).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let mut effects =
+                side.set_remote(SessionDescription::offer(offer)).unwrap_or_else(|e| panic!("{name}: {e}"));
             let answer = side.answer();
             let answered = parse(&answer);
             rules::check_answer(&parsed, &answered);
-            assert!(answered.media.iter().all(|media| media.port != 0), "{name}: all is taken\n{}", answer.sdp);
+            assert!(
+                answered.media.iter().all(|media| media.port != 0),
+                "{name}: all is taken\n{}",
+                answer.sdp
+            );
             effects.extend(side.set_local(Some(answer)).expect(name));
             check_effects(name, &parsed, &answered, &effects);
             assert_eq!(side.signaling.state(), SignalingState::Stable);
@@ -84,11 +89,15 @@ fn check_effects(name: &str, offer: &Session, answer: &Session, effects: &[Effec
     let data = offer.media.iter().filter(|media| media.kind == MediaKind::Application).count();
     assert_eq!(count(effects, |e| matches!(e, Effect::Data(Some(_)))), data, "{name}");
     let first = offer.media.first().expect("a section");
-    let candidates: usize = effects.iter().map(|e| if let Effect::RemoteCandidates(list) = e { list.len() } else { 0 }).sum();
+    let candidates: usize =
+        effects.iter().map(|e| if let Effect::RemoteCandidates(list) = e { list.len() } else { 0 }).sum();
     assert_eq!(candidates, first.candidates().count(), "{name}: those of the section of the transport");
     let transport = effects.iter().position(|e| matches!(e, Effect::Transport(_)));
     let handed = effects.iter().position(|e| matches!(e, Effect::RemoteCandidates(_)));
-    assert!(handed.is_none_or(|handed| transport < Some(handed)), "{name}: credentials come before candidates");
+    assert!(
+        handed.is_none_or(|handed| transport < Some(handed)),
+        "{name}: credentials come before candidates"
+    );
 }
 
 #[test]
@@ -98,7 +107,9 @@ fn chromium_gets_what_it_offers() {
     side.track("audio", Kind::Audio);
     side.track("video", Kind::Video);
     let effects = side.set_remote(SessionDescription::offer(offer)).expect("Chromium's offer");
-    let Some(Effect::Track { track_id, streams, .. }) = effects.iter().find(|e| matches!(e, Effect::Track { .. })) else {
+    let Some(Effect::Track { track_id, streams, .. }) =
+        effects.iter().find(|e| matches!(e, Effect::Track { .. }))
+    else {
         panic!("no track")
     };
     // The tracks are received by the transceivers that were there, whose receivers have ids of their own.
@@ -117,7 +128,10 @@ fn chromium_gets_what_it_offers() {
     let extensions: Vec<_> = video.extmaps().map(ToString::to_string).collect();
     assert_eq!(extensions, ["4 urn:ietf:params:rtp-hdrext:sdes:mid"]);
     let effects = side.set_local(Some(answer)).expect("our answer");
-    let transport = effects.iter().find_map(|e| if let Effect::Transport(t) = e { Some(t) } else { None }).expect("a transport");
+    let transport = effects
+        .iter()
+        .find_map(|e| if let Effect::Transport(t) = e { Some(t) } else { None })
+        .expect("a transport");
     assert_eq!(transport.remote_ufrag, "XURd");
     assert_eq!(transport.dtls_role, dtls::Role::Client);
     assert_eq!(transport.ice_role, taut_ice::Role::Controlled);
@@ -134,8 +148,10 @@ fn a_track_that_chromium_sends_alone_keeps_its_id() {
     let offer = include_str!("../../../../sdp/tests/data/captured/chromium-156-offer-av-data.sdp");
     let mut side = Side::new("t", 7);
     let effects = side.set_remote(SessionDescription::offer(offer)).expect("Chromium's offer");
-    let ids: Vec<_> =
-        effects.iter().filter_map(|e| if let Effect::Track { track_id, .. } = e { Some(track_id.as_str()) } else { None }).collect();
+    let ids: Vec<_> = effects
+        .iter()
+        .filter_map(|e| if let Effect::Track { track_id, .. } = e { Some(track_id.as_str()) } else { None })
+        .collect();
     assert_eq!(ids, ["2fface49-cc57-4b47-a90f-39f85c1851b7", "344448c7-632f-4563-bb94-9f5a553b2d8c"]);
 }
 
@@ -157,7 +173,8 @@ fn fit(answer: &mut Session, offer: &Session) {
         let number = |pt: u8, media: &taut_sdp::Media| {
             let map = media.rtpmaps().find(|map| map.payload_type == pt)?;
             let primary = media.fmtp(pt).and_then(|fmtp| fmtp.get("apt"));
-            let primary = primary.and_then(|apt| media.rtpmaps().find(|map| map.payload_type.to_string() == apt));
+            let primary =
+                primary.and_then(|apt| media.rtpmaps().find(|map| map.payload_type.to_string() == apt));
             if primary.is_some_and(|primary| !primary.is("VP8")) {
                 return None;
             }
@@ -165,8 +182,11 @@ fn fit(answer: &mut Session, offer: &Session) {
         };
         let original = media.clone();
         if media.protocol.is_rtp() {
-            media.formats =
-                original.payload_types().filter_map(|pt| number(pt, &original)).map(Format::PayloadType).collect();
+            media.formats = original
+                .payload_types()
+                .filter_map(|pt| number(pt, &original))
+                .map(Format::PayloadType)
+                .collect();
         }
         let attributes = std::mem::take(&mut media.attributes);
         media.attributes = attributes
@@ -207,7 +227,9 @@ fn answers_of_the_captured_shapes_are_taken() {
         let mut answer = Session::parse(text).expect(name);
         let offer = offer_like(&mut side, &answer);
         fit(&mut answer, &parse(&offer));
-        let effects = side.set_remote(SessionDescription::answer(answer.to_string())).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let effects = side
+            .set_remote(SessionDescription::answer(answer.to_string()))
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(count(&effects, |e| matches!(e, Effect::Transport(_))), 1, "{name}");
         assert_eq!(side.signaling.state(), SignalingState::Stable, "{name}");
         assert!(!side.signaling.negotiation_needed(), "{name}");
@@ -225,19 +247,30 @@ fn our_answers_to_captured_offers_survive_a_second_round() {
     for (name, offer) in OFFERS {
         let mut side = Side::new("t", 7);
         side.reply(SessionDescription::offer(offer));
-        let numbers: Vec<Vec<u8>> = side.signaling.transceivers().map(|t| t.receive_codecs().iter().map(|c| c.payload_type).collect()).collect();
+        let numbers: Vec<Vec<u8>> = side
+            .signaling
+            .transceivers()
+            .map(|t| t.receive_codecs().iter().map(|c| c.payload_type).collect())
+            .collect();
         let again = side.reply(SessionDescription::offer(offer));
         assert!(parse(&again).media.iter().all(|media| media.port != 0), "{name}");
         // And from our side: the same sections with the same numbers.
         let ours = side.send_offer();
         let (theirs, ours) = (Session::parse(offer).expect(name), parse(&ours));
         let describe = |session: &Session| {
-            session.media.iter().map(|media| (media.kind.clone(), media.mid().map(str::to_owned))).collect::<Vec<_>>()
+            session
+                .media
+                .iter()
+                .map(|media| (media.kind.clone(), media.mid().map(str::to_owned)))
+                .collect::<Vec<_>>()
         };
         assert_eq!(describe(&theirs), describe(&ours), "{name}");
         for (codecs, media) in numbers.iter().zip(ours.media.iter().filter(|media| media.protocol.is_rtp())) {
             let offered: Vec<u8> = media.payload_types().collect();
-            assert!(codecs.iter().all(|number| offered.contains(number)), "{name}: {codecs:?} in {offered:?}");
+            assert!(
+                codecs.iter().all(|number| offered.contains(number)),
+                "{name}: {codecs:?} in {offered:?}"
+            );
         }
     }
 }

@@ -36,7 +36,8 @@ fn offers_that_cannot_be() {
     let twice = offer.replace("a=group:BUNDLE 0 1 2", "a=group:BUNDLE 0 1\r\na=group:BUNDLE 1 2");
     assert_eq!(kind_of(&twice), ErrorKind::InvalidAccess);
     let old_hash = format!("a=fingerprint:sha-1 {}", ["01"; 20].join(":"));
-    let weak = offer.split("\r\n").map(|l| if l.starts_with("a=fingerprint") { old_hash.as_str() } else { l });
+    let weak =
+        offer.split("\r\n").map(|l| if l.starts_with("a=fingerprint") { old_hash.as_str() } else { l });
     assert_eq!(kind_of(&weak.collect::<Vec<_>>().join("\r\n")), ErrorKind::InvalidAccess);
 }
 
@@ -54,8 +55,18 @@ fn a_fingerprint_of_the_session_serves_all_sections() {
 #[test]
 fn other_profiles_are_answered_with_port_0() {
     let profiles = [
-        "RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/RTP/AVP", "TCP/RTP/AVP", "rtp/avp", "udp/tls/rtp/savpf",
-        "UDP/TLS/RTP/AVPF", "UDP/TLS/RTP", "UDP/TLS/RTP/SAVPFX", "UDP",
+        "RTP/AVP",
+        "RTP/AVPF",
+        "RTP/SAVP",
+        "RTP/SAVPF",
+        "UDP/RTP/AVP",
+        "TCP/RTP/AVP",
+        "rtp/avp",
+        "udp/tls/rtp/savpf",
+        "UDP/TLS/RTP/AVPF",
+        "UDP/TLS/RTP",
+        "UDP/TLS/RTP/SAVPFX",
+        "UDP",
     ];
     for profile in profiles {
         let text = offer().replace("UDP/TLS/RTP/SAVPF", profile);
@@ -154,7 +165,10 @@ fn the_wrong_type_for_the_state() {
     b.set_remote(offer.clone()).expect("an offer");
     assert_eq!(b.refused(|b| b.set_local(Some(offer.clone()))), ErrorKind::InvalidState);
     assert_eq!(b.refused(|b| b.set_remote(answer)), ErrorKind::InvalidState);
-    assert_eq!(b.signaling.create_offer(&b.local, OfferOptions::default()).expect_err("not now").kind, ErrorKind::InvalidState);
+    assert_eq!(
+        b.signaling.create_offer(&b.local, OfferOptions::default()).expect_err("not now").kind,
+        ErrorKind::InvalidState
+    );
     assert_eq!(a.signaling.create_answer(&a.local).expect_err("not now").kind, ErrorKind::InvalidState);
 }
 
@@ -162,9 +176,18 @@ fn the_wrong_type_for_the_state() {
 fn a_changed_local_description_is_refused() {
     let (mut a, mut b) = pair();
     a.track("mic", Kind::Audio);
-    assert_eq!(a.refused(|a| a.set_local(Some(SessionDescription::offer("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n")))), ErrorKind::InvalidModification);
+    assert_eq!(
+        a.refused(|a| a
+            .set_local(Some(SessionDescription::offer("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n")))),
+        ErrorKind::InvalidModification
+    );
     let offer = a.offer();
-    for (from, to) in [("sendrecv", "sendonly"), ("opus", "OPUS"), ("useinbandfec=1", "useinbandfec=0"), ("a=rtcp-rsize\r\n", "")] {
+    for (from, to) in [
+        ("sendrecv", "sendonly"),
+        ("opus", "OPUS"),
+        ("useinbandfec=1", "useinbandfec=0"),
+        ("a=rtcp-rsize\r\n", ""),
+    ] {
         let changed = SessionDescription::offer(offer.sdp.replace(from, to));
         assert_eq!(a.refused(|a| a.set_local(Some(changed))), ErrorKind::InvalidModification, "{from}");
     }
@@ -184,7 +207,9 @@ fn re_offers_keep_the_transport() {
         ("pwd", &|sdp| sdp.replace("a=ice-pwd:", "a=ice-pwd:x")),
         ("both", &|sdp| sdp.replace("a=ice-pwd:", "a=ice-pwd:x").replace("a=ice-ufrag:", "a=ice-ufrag:x")),
         ("fingerprint", &|sdp| sdp.replace("a=fingerprint:sha-256 0", "a=fingerprint:sha-256 F")),
-        ("setup", &|sdp| sdp.replace("a=setup:actpass", "a=setup:active").replace("a=setup:passive", "a=setup:active")),
+        ("setup", &|sdp| {
+            sdp.replace("a=setup:actpass", "a=setup:active").replace("a=setup:passive", "a=setup:active")
+        }),
     ];
     for (name, change) in changes {
         let (mut a, mut b) = pair();

@@ -88,7 +88,11 @@ fn an_offer_is_replaced_by_a_newer_one() {
     a.track("cam", Kind::Video);
     let second = a.send_offer();
     let effects = b.set_remote(second).expect("a newer offer");
-    assert_eq!(b.signaling.transceivers().next().map(|t| t.id()), ids.first().copied(), "the same transceiver");
+    assert_eq!(
+        b.signaling.transceivers().next().map(|t| t.id()),
+        ids.first().copied(),
+        "the same transceiver"
+    );
     assert_eq!(effects.iter().filter(|e| matches!(e, Effect::Track { .. })).count(), 1, "the new track only");
     let answer = b.answer();
     b.set_local(Some(answer.clone())).expect("an answer");
@@ -127,10 +131,13 @@ impl Negotiation {
                 self.next_track += 1;
                 side.track(&format!("t{}", self.next_track), kind);
             }
-            (2, _) if ids.len() < 6 => drop(side.signaling.add_transceiver(kind, Default::default()).expect("added")),
+            (2, _) if ids.len() < 6 => {
+                drop(side.signaling.add_transceiver(kind, Default::default()).expect("added"))
+            }
             (3, Some(id)) => side.signaling.remove_track(id).expect("removed"),
             (4 | 5, Some(id)) => {
-                let direction = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
+                let direction =
+                    [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
                 let result = side.signaling.set_direction(id, direction[rng.below(4) as usize]);
                 assert!(result.is_ok() || side.signaling.transceiver(id).is_some_and(|t| t.is_stopped()));
             }
@@ -167,7 +174,8 @@ impl Negotiation {
         let Some(description) = self.wires[1 - at].queue.pop_front() else { return false };
         let polite = at == 1;
         let side = &mut self.sides[at];
-        let collision = description.kind == SdpType::Offer && side.signaling.state() != SignalingState::Stable;
+        let collision =
+            description.kind == SdpType::Offer && side.signaling.state() != SignalingState::Stable;
         self.ignored[at] = !polite && collision;
         if self.ignored[at] {
             return true;
@@ -179,7 +187,9 @@ impl Negotiation {
         } else {
             side.set_remote(description).expect("an answer");
             let [a, b] = &self.sides;
-            if self.wires.iter().all(|wire| wire.queue.is_empty()) && states(a, b) == (SignalingState::Stable, SignalingState::Stable) {
+            if self.wires.iter().all(|wire| wire.queue.is_empty())
+                && states(a, b) == (SignalingState::Stable, SignalingState::Stable)
+            {
                 rules::check_pair(a, b);
             }
         }
@@ -247,7 +257,8 @@ fn random_calls_follow_the_state_machine() {
         let mut stable = negotiated(&a);
         for _ in 0..40 {
             let local = rng.below(2) == 0;
-            let kind = [SdpType::Offer, SdpType::PrAnswer, SdpType::Answer, SdpType::Rollback][rng.below(4) as usize];
+            let kind = [SdpType::Offer, SdpType::PrAnswer, SdpType::Answer, SdpType::Rollback]
+                [rng.below(4) as usize];
             let state = a.signaling.state();
             let expected = model(state, local, kind);
             // The other side is a fresh one each time, always with the same transport.
@@ -266,7 +277,11 @@ fn random_calls_follow_the_state_machine() {
                     }
                 }
                 (None, Err(error)) => {
-                    assert_eq!(error.kind, ErrorKind::InvalidState, "seed {seed}: {kind} in {state:?}: {error}");
+                    assert_eq!(
+                        error.kind,
+                        ErrorKind::InvalidState,
+                        "seed {seed}: {kind} in {state:?}: {error}"
+                    );
                     assert_eq!(a.signaling.state, before);
                 }
                 (expected, result) => panic!("seed {seed}: {kind} in {state:?}: {expected:?} but {result:?}"),
@@ -284,7 +299,9 @@ fn remote_offer(a: &Side) -> SessionDescription {
     let current = a.signaling.state.current_local.as_ref().map(|description| description.session.to_string());
     match current {
         Some(text) if text.contains("m=") => {
-            let text = text.replace("a=setup:active", "a=setup:actpass").replace("a=setup:passive", "a=setup:actpass");
+            let text = text
+                .replace("a=setup:active", "a=setup:actpass")
+                .replace("a=setup:passive", "a=setup:actpass");
             let lines = text.split_inclusive("\r\n").map(|line| match line.split_once(':') {
                 Some(("a=ice-ufrag", _)) => format!("a=ice-ufrag:{}\r\n", b.local.ufrag),
                 Some(("a=ice-pwd", _)) => format!("a=ice-pwd:{}\r\n", b.local.pwd),
@@ -303,7 +320,8 @@ fn remote_offer(a: &Side) -> SessionDescription {
 
 /// An answer of the other side to the offer that waits, or nonsense if none does.
 fn remote_answer(a: &Side) -> String {
-    let Some(offer) = a.signaling.pending_local_description(&a.local).filter(|d| d.kind == SdpType::Offer) else {
+    let Some(offer) = a.signaling.pending_local_description(&a.local).filter(|d| d.kind == SdpType::Offer)
+    else {
         return String::new();
     };
     let mut b = Side::new("b", 1000);

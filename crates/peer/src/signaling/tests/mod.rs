@@ -26,8 +26,10 @@ struct Side {
 
 impl Side {
     fn new(name: &str, seed: u64) -> Self {
-        let fingerprint =
-            dtls::Fingerprint { algorithm: dtls::HashAlgorithm::Sha256, value: vec![seed.to_be_bytes()[7]; 32] };
+        let fingerprint = dtls::Fingerprint {
+            algorithm: dtls::HashAlgorithm::Sha256,
+            value: vec![seed.to_be_bytes()[7]; 32],
+        };
         let local = LocalTransport {
             ufrag: format!("{name}ufrag"),
             pwd: format!("{name}passwordofatleast22chars"),

@@ -35,7 +35,8 @@ fn check_common(session: &Session) {
         }
         for map in media.rtpmaps() {
             let name = format!("{}/{}/{:?}", map.encoding.to_lowercase(), map.clock_rate, map.channels);
-            let parameters = media.fmtp(map.payload_type).and_then(|fmtp| fmtp.get("apt")).unwrap_or_default();
+            let parameters =
+                media.fmtp(map.payload_type).and_then(|fmtp| fmtp.get("apt")).unwrap_or_default();
             let meaning = format!("{name} {parameters}");
             let known = numbers.entry(map.payload_type).or_insert_with(|| meaning.clone());
             assert_eq!(*known, meaning, "one meaning for payload type {}", map.payload_type);
@@ -57,7 +58,12 @@ fn check_section(media: &Media) {
     assert!(count(|a| matches!(a, Attribute::Fingerprint(_))) >= 1);
     assert_eq!(count(|a| matches!(a, Attribute::Setup(_))), 1);
     assert!(count(|a| matches!(a, Attribute::Mid(_))) <= 1);
-    assert!(media.attributes.iter().all(|a| !matches!(a.name(), "crypto" | "key-mgmt" | "ice-lite" | "bundle-only")));
+    assert!(
+        media
+            .attributes
+            .iter()
+            .all(|a| !matches!(a.name(), "crypto" | "key-mgmt" | "ice-lite" | "bundle-only"))
+    );
     assert_eq!(media.connections.len(), 1);
     if !media.protocol.is_rtp() {
         assert_eq!(media.sctp_port(), Some(5000));
@@ -115,9 +121,13 @@ pub(super) fn check_answer(offer: &Session, answer: &Session) {
         }
     }
     let group = bundle(answer);
-    let offered: Vec<&Vec<String>> = offer.groups().filter(|group| group.is_bundle()).map(|group| &group.mids).collect();
+    let offered: Vec<&Vec<String>> =
+        offer.groups().filter(|group| group.is_bundle()).map(|group| &group.mids).collect();
     if !group.is_empty() {
-        assert!(offered.iter().any(|mids| group.iter().all(|mid| mids.contains(mid))), "a part of an offered group");
+        assert!(
+            offered.iter().any(|mids| group.iter().all(|mid| mids.contains(mid))),
+            "a part of an offered group"
+        );
     }
     let accepted: BTreeSet<_> = live(answer).filter_map(|media| media.mid().map(str::to_owned)).collect();
     assert!(group.iter().all(|mid| accepted.contains(mid)), "no rejected section in the group");
@@ -148,8 +158,13 @@ fn check_answered(offer: &Session, theirs: &Media, ours: &Media) {
     let mut place = None;
     for map in ours.rtpmaps() {
         assert!(offered.contains(&map.payload_type), "payload type {} was not offered", map.payload_type);
-        let theirs = theirs.rtpmaps().find(|theirs| theirs.payload_type == map.payload_type).expect("an rtpmap");
-        assert!(map.is(&theirs.encoding) && map.clock_rate == theirs.clock_rate && map.channels == theirs.channels);
+        let theirs =
+            theirs.rtpmaps().find(|theirs| theirs.payload_type == map.payload_type).expect("an rtpmap");
+        assert!(
+            map.is(&theirs.encoding)
+                && map.clock_rate == theirs.clock_rate
+                && map.channels == theirs.channels
+        );
         if !map.is("rtx") {
             let next = offered.iter().position(|offered| *offered == map.payload_type);
             assert!(place < next, "the order of the offer");
@@ -158,7 +173,10 @@ fn check_answered(offer: &Session, theirs: &Media, ours: &Media) {
     }
     for payload_type in ours.payload_types() {
         for feedback in ours.rtcp_feedback(payload_type) {
-            assert!(theirs.rtcp_feedback(payload_type).any(|offered| offered == feedback), "{feedback:?} was not offered");
+            assert!(
+                theirs.rtcp_feedback(payload_type).any(|offered| offered == feedback),
+                "{feedback:?} was not offered"
+            );
         }
     }
     for extmap in ours.extmaps() {
@@ -173,7 +191,9 @@ pub(super) fn check_pair(a: &Side, b: &Side) {
     assert_eq!(one.current_len(), other.current_len());
     assert!(one.kept.is_empty() && one.pending_local.is_none() && one.pending_remote.is_none());
     for (here, there) in [(one, other), (other, one)] {
-        for transceiver in here.transceivers.iter().filter(|transceiver| transceiver.negotiated.index.is_some()) {
+        for transceiver in
+            here.transceivers.iter().filter(|transceiver| transceiver.negotiated.index.is_some())
+        {
             let index = transceiver.negotiated.index.expect("just seen");
             let peer = there.at_index(index).expect("the other end");
             assert_eq!(transceiver.negotiated.mid, peer.negotiated.mid);
@@ -207,5 +227,8 @@ pub(super) fn check_pair(a: &Side, b: &Side) {
         assert_ne!(here.dtls_role, there.dtls_role);
         assert_eq!(here.fingerprints, b.local.fingerprints);
     }
-    assert_eq!(one.data == super::super::state::DataState::None, other.data == super::super::state::DataState::None);
+    assert_eq!(
+        one.data == super::super::state::DataState::None,
+        other.data == super::super::state::DataState::None
+    );
 }

@@ -22,11 +22,18 @@ fn audio_video_and_data() {
     assert!(!a.signaling.negotiation_needed() && !b.signaling.negotiation_needed());
     let directions: Vec<_> = a.signaling.transceivers().map(|t| t.current_direction()).collect();
     assert_eq!(directions, [Some(Direction::SendRecv), Some(Direction::SendOnly)]);
-    assert!(has(&at_a, |e| matches!(e, Effect::Data(Some(data)) if data.port == 5000 && data.max_message_size == 262_144)));
+    assert!(has(
+        &at_a,
+        |e| matches!(e, Effect::Data(Some(data)) if data.port == 5000 && data.max_message_size == 262_144)
+    ));
     assert!(has(&at_b, |e| matches!(e, Effect::Data(Some(_)))));
     let tracks = |effects: &[Effect]| effects.iter().filter(|e| matches!(e, Effect::Track { .. })).count();
     assert_eq!((tracks(&at_a), tracks(&at_b)), (1, 2));
-    let role = |effects: &[Effect]| effects.iter().find_map(|e| if let Effect::Transport(t) = e { Some((t.ice_role, t.dtls_role)) } else { None });
+    let role = |effects: &[Effect]| {
+        effects
+            .iter()
+            .find_map(|e| if let Effect::Transport(t) = e { Some((t.ice_role, t.dtls_role)) } else { None })
+    };
     assert_eq!(role(&at_a), Some((taut_ice::Role::Controlling, dtls::Role::Server)));
     assert_eq!(role(&at_b), Some((taut_ice::Role::Controlled, dtls::Role::Client)));
 }
@@ -51,7 +58,11 @@ fn either_side_renegotiates() {
     assert!(!has(&at_b, |e| matches!(e, Effect::Transport(_) | Effect::Gather)));
     assert!(has(&at_a, |e| matches!(e, Effect::Track { .. })));
     // The roles in DTLS stay, whoever offers.
-    let setups: Vec<_> = parse(&a.signaling.local_description(&a.local).expect("an answer")).media.iter().filter_map(|m| m.setup()).collect();
+    let setups: Vec<_> = parse(&a.signaling.local_description(&a.local).expect("an answer"))
+        .media
+        .iter()
+        .filter_map(|m| m.setup())
+        .collect();
     assert_eq!(setups, [taut_sdp::Setup::Passive; 2]);
     exchange(&mut a, &mut b);
     assert_eq!(a.signaling.transceivers().count(), 2);
@@ -76,7 +87,9 @@ fn directions_change_and_tracks_are_muted() {
     let (at_a, at_b) = exchange(&mut a, &mut b);
     assert!(has(&at_b, |e| matches!(e, Effect::Track { .. })));
     assert!(has(&at_b, |e| matches!(e, Effect::TrackUnmuted(_))));
-    let Some(Effect::Send { parameters: Some(send), .. }) = at_a.iter().find(|e| matches!(e, Effect::Send { .. })) else {
+    let Some(Effect::Send { parameters: Some(send), .. }) =
+        at_a.iter().find(|e| matches!(e, Effect::Send { .. }))
+    else {
         panic!("sends again")
     };
     assert_ne!(send.ssrc, ssrc, "a source that said goodbye does not come back");
@@ -91,7 +104,10 @@ fn removing_a_track_leaves_the_transceiver() {
     assert!(a.signaling.negotiation_needed());
     exchange(&mut a, &mut b);
     let transceiver = a.signaling.transceiver(id).expect("still there");
-    assert_eq!((transceiver.direction(), transceiver.current_direction()), (Direction::RecvOnly, Some(Direction::Inactive)));
+    assert_eq!(
+        (transceiver.direction(), transceiver.current_direction()),
+        (Direction::RecvOnly, Some(Direction::Inactive))
+    );
     // It has been used to send, so a new track gets a new transceiver.
     assert_ne!(a.track("other", Kind::Audio), id);
 }
@@ -147,7 +163,13 @@ fn streams_are_said_and_heard() {
     let (_, at_b) = exchange(&mut a, &mut b);
     let tracks: Vec<_> = at_b
         .iter()
-        .filter_map(|e| if let Effect::Track { track_id, streams, .. } = e { Some((track_id.as_str(), streams.clone())) } else { None })
+        .filter_map(|e| {
+            if let Effect::Track { track_id, streams, .. } = e {
+                Some((track_id.as_str(), streams.clone()))
+            } else {
+                None
+            }
+        })
         .collect();
     assert_eq!(tracks, [("cam", vec!["one".to_owned(), "two".to_owned()]), ("mic", Vec::new())]);
 }
@@ -217,8 +239,12 @@ fn numbers_of_the_other_side_are_kept_in_later_offers() {
     a.track("second", Kind::Video);
     a.track("third", Kind::Video);
     let offer = a.send_offer();
-    let numbers: Vec<Vec<u8>> =
-        parse(&offer).media.iter().filter(|m| m.kind == taut_sdp::MediaKind::Video).map(|m| m.payload_types().collect()).collect();
+    let numbers: Vec<Vec<u8>> = parse(&offer)
+        .media
+        .iter()
+        .filter(|m| m.kind == taut_sdp::MediaKind::Video)
+        .map(|m| m.payload_types().collect())
+        .collect();
     assert_eq!(numbers, [[120, 124], [120, 124]]);
     let _ = &mut b;
 }
@@ -240,9 +266,27 @@ fn the_offer_goes_out_as_chromium_would_write_it() {
     let offer = parse(&a.offer());
     let names: Vec<_> = offer.media[0].attributes.iter().map(Attribute::name).collect();
     let expected = [
-        "rtcp", "ice-ufrag", "ice-pwd", "fingerprint", "setup", "mid", "extmap", "sendrecv", "msid", "rtcp-mux",
-        "rtcp-mux-only", "rtcp-rsize", "rtpmap", "rtcp-fb", "rtcp-fb", "rtcp-fb", "rtpmap", "fmtp", "ssrc-group",
-        "ssrc", "ssrc",
+        "rtcp",
+        "ice-ufrag",
+        "ice-pwd",
+        "fingerprint",
+        "setup",
+        "mid",
+        "extmap",
+        "sendrecv",
+        "msid",
+        "rtcp-mux",
+        "rtcp-mux-only",
+        "rtcp-rsize",
+        "rtpmap",
+        "rtcp-fb",
+        "rtcp-fb",
+        "rtcp-fb",
+        "rtpmap",
+        "fmtp",
+        "ssrc-group",
+        "ssrc",
+        "ssrc",
     ];
     assert_eq!(names, expected);
     assert_eq!(offer.media[0].payload_types().collect::<Vec<_>>(), [96, 97]);

@@ -29,7 +29,8 @@ fn candidates_wait_for_the_transport() {
     assert!(effects.contains(&Effect::RemoteCandidates(vec![CANDIDATE.to_owned()])), "{effects:?}");
     // From now on they are handed on as they come, those of the transport's section once.
     let other = CANDIDATE.replace("5000", "5001");
-    let effects = b.signaling.add_remote_candidate(candidate(&format!("a={other}"), None, Some(0))).expect("added");
+    let effects =
+        b.signaling.add_remote_candidate(candidate(&format!("a={other}"), None, Some(0))).expect("added");
     assert_eq!(effects, [Effect::RemoteCandidates(vec![other.clone()])]);
     assert_eq!(b.signaling.add_remote_candidate(candidate(&other, Some("0"), None)), Ok(Vec::new()));
     assert_eq!(b.signaling.add_remote_candidate(candidate(&other, Some("1"), None)), Ok(Vec::new()));
@@ -41,12 +42,15 @@ fn candidates_wait_for_the_transport() {
 #[test]
 fn candidates_are_checked_as_w3c_says() {
     let (mut a, mut b) = offered();
-    let refused = |side: &mut Side, candidate| side.refused(|side| side.signaling.add_remote_candidate(candidate));
+    let refused =
+        |side: &mut Side, candidate| side.refused(|side| side.signaling.add_remote_candidate(candidate));
     assert_eq!(refused(&mut a, candidate(CANDIDATE, Some("0"), None)), ErrorKind::InvalidState);
     assert_eq!(refused(&mut b, candidate(CANDIDATE, None, None)), ErrorKind::Type);
     assert_eq!(refused(&mut b, candidate(CANDIDATE, Some("9"), Some(0))), ErrorKind::Operation);
     assert_eq!(refused(&mut b, candidate(CANDIDATE, None, Some(2))), ErrorKind::Operation);
     assert_eq!(refused(&mut b, candidate("candidate:nonsense", Some("0"), None)), ErrorKind::Operation);
+    let lines = format!("{CANDIDATE} x\r\na=ice-lite");
+    assert_eq!(refused(&mut b, candidate(&lines, Some("0"), None)), ErrorKind::Operation);
     let mut other = IceCandidate::new(CANDIDATE, Some("0".to_owned()), None);
     other.username_fragment = Some("else".to_owned());
     assert_eq!(refused(&mut b, Some(other.clone())), ErrorKind::Operation);
@@ -63,7 +67,10 @@ fn candidates_are_bounded() {
         let text = CANDIDATE.replace("5000", &format!("{}", 1000 + port));
         assert_eq!(b.signaling.add_remote_candidate(candidate(&text, Some("0"), None)), Ok(Vec::new()));
     }
-    assert_eq!(b.refused(|b| b.signaling.add_remote_candidate(candidate(CANDIDATE, Some("0"), None))), ErrorKind::Operation);
+    assert_eq!(
+        b.refused(|b| b.signaling.add_remote_candidate(candidate(CANDIDATE, Some("0"), None))),
+        ErrorKind::Operation
+    );
 }
 
 #[test]
@@ -85,13 +92,18 @@ fn our_candidates_show_in_our_descriptions() {
     let session = parse(&shown);
     assert_eq!(session.media[0].candidates().count(), 2);
     assert!(session.media[0].has(&taut_sdp::Attribute::EndOfCandidates));
-    assert_eq!((session.media[0].port, session.media[0].connections[0].to_string()), (6000, "IN IP4 198.51.100.1".to_owned()));
+    assert_eq!(
+        (session.media[0].port, session.media[0].connections[0].to_string()),
+        (6000, "IN IP4 198.51.100.1".to_owned())
+    );
     assert_eq!((session.media[1].candidates().count(), session.media[1].port), (0, 9));
     assert_eq!(a.signaling.pending_local_description(&a.local), Some(shown.clone()));
     assert_eq!(a.signaling.current_local_description(&a.local), None);
     b.set_remote(shown).expect("an offer");
     let effects = b.set_local(None).expect("an answer");
-    let candidates = effects.iter().find_map(|e| if let Effect::RemoteCandidates(list) = e { Some(list.len()) } else { None });
+    let candidates = effects
+        .iter()
+        .find_map(|e| if let Effect::RemoteCandidates(list) = e { Some(list.len()) } else { None });
     assert_eq!(candidates, Some(2));
     assert!(effects.contains(&Effect::EndOfRemoteCandidates));
 }
