@@ -278,7 +278,7 @@ impl Agent {
             let Ok(Some(error)) = message.get::<ErrorCode<'_>>() else {
                 return drop_one(&mut self.stats.dropped_malformed);
             };
-            return self.on_error(now, pair_id, answered, id, error.code);
+            return self.on_error(pair_id, answered, id, error.code);
         }
         let Ok(Some(XorMappedAddress(mapped))) = message.get() else {
             return drop_one(&mut self.stats.dropped_malformed);
@@ -349,7 +349,7 @@ impl Agent {
     }
 
     /// An authenticated error answer (RFC 8445 section 7.2.5.1 and 7.2.5.2.4, RFC 7675 section 5.2).
-    fn on_error(&mut self, now: Instant, pair_id: PairId, answered: Answered, id: TransactionId, code: u16) {
+    fn on_error(&mut self, pair_id: PairId, answered: Answered, id: TransactionId, code: u16) {
         const FORBIDDEN: u16 = 403;
         let Some(pair) = self.checklist.get_mut(pair_id) else { return };
         if code == FORBIDDEN && pair.valid().is_some() {
@@ -358,24 +358,30 @@ impl Agent {
         if answered == Answered::Consent {
             return;
         }
-        let Some(check) = pair.take_check(id) else { return };
-        if code == ErrorCode::ROLE_CONFLICT {
-            if check.role == self.role {
-                self.switch_role(check.role.other());
-                self.tiebreaker = self.rng.u64();
-            }
-            if let Some(pair) = self.checklist.get_mut(pair_id).filter(|pair| pair.valid().is_none()) {
-                pair.restart();
-            }
-            return self.checklist.trigger(pair_id);
+        if code != ErrorCode::ROLE_CONFLICT && pair.valid().is_some() && !self.has_other_valid(pair_id) {
+            // There is nothing better to turn to: the check goes on being repeated, and consent decides.
+            return;
         }
-        self.on_check_failed(now, pair_id, &check);
+        let Some(check) = self.checklist.get_mut(pair_id).and_then(|pair| pair.take_check(id)) else {
+            return;
+        };
+        if code != ErrorCode::ROLE_CONFLICT {
+            return self.on_check_failed(pair_id, &check);
+        }
+        if check.role == self.role {
+            self.switch_role(check.role.other());
+            self.tiebreaker = self.rng.u64();
+        }
+        if let Some(pair) = self.checklist.get_mut(pair_id).filter(|pair| pair.valid().is_none()) {
+            pair.restart();
+        }
+        self.checklist.trigger(pair_id);
     }
 
-    fn on_check_failed(&mut self, now: Instant, id: PairId, check: &Check) {
+    fn on_check_failed(&mut self, id: PairId, check: &Check) {
         let Some(pair) = self.checklist.get(id) else { return };
         match &pair.status {
-            Status::Succeeded(_) if check.nominates() => self.on_nomination_failed(now, id),
+            Status::Succeeded(_) if check.nominates() => self.on_nomination_failed(id),
             // A pair that a newer check is under way on, or that consent will decide about.
             Status::InProgress(_) | Status::Succeeded(_) => {}
             _ => self.end_pair(id, Status::Failed),
@@ -450,7 +456,7 @@ impl Agent {
                     let transaction = check.transaction.id();
                     self.unsettled = true;
                     if let Some(check) = pair.take_check(transaction) {
-                        self.on_check_failed(now, id, &check);
+                        self.on_check_failed(id, &check);
                     }
                 }
             }

@@ -107,13 +107,15 @@ impl Agent {
     }
 
     /// The check that was to nominate a pair failed: try another one, or the same again.
-    pub(crate) fn on_nomination_failed(&mut self, now: Instant, id: PairId) {
+    pub(crate) fn on_nomination_failed(&mut self, id: PairId) {
         self.nomination = Nomination::Idle;
-        if self.best_valid(now).is_some_and(|(best, _)| best != id)
-            || self.checklist.iter().any(|(other, pair)| other != id && pair.valid().is_some())
-        {
+        if self.has_other_valid(id) {
             self.end_pair(id, Status::Failed);
         }
+    }
+
+    pub(crate) fn has_other_valid(&self, id: PairId) -> bool {
+        self.checklist.iter().any(|(other, pair)| other != id && pair.valid().is_some())
     }
 
     /// The pair that data takes: the best nominated one, else the best valid one; but not one that stopped

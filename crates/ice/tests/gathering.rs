@@ -1,0 +1,257 @@
+//! Gathering: what is told when, what servers may do wrong, and when it ends.
+
+#![allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use taut_ice::{
+    Agent, CandidateAddress, CandidateKind, Config, Event, GatheringState, Host, MAX_STUN_CLIENTS, ResolveId,
+    StunServer,
+};
+use taut_sansio::net::{Path, Received};
+use taut_sansio::rng::Rng;
+use taut_stun::attribute::ErrorCode;
+use taut_stun::{Builder, Class, Message};
+
+fn server(host: &str) -> StunServer {
+    let host = match host.parse() {
+        Ok(ip) => Host::Ip(ip),
+        Err(_) => Host::Name(host.to_owned()),
+    };
+    StunServer { host, port: 3478 }
+}
+
+fn agent(servers: &[&str], bases: &[&str]) -> (Agent, Instant) {
+    let now = Instant::now();
+    let config = Config::default().with_stun_servers(servers.iter().map(|host| server(host)).collect());
+    let mut agent = Agent::new(config, Rng::from_u64(1));
+    for base in bases {
+        agent.add_local_address(now, base.parse().unwrap());
+    }
+    (agent, now)
+}
+
+fn events(agent: &mut Agent) -> Vec<Event> {
+    std::iter::from_fn(|| agent.poll_event()).collect()
+}
+
+fn complete() -> Event {
+    Event::GatheringStateChanged(GatheringState::Complete)
+}
+
+fn mapped(n: u8) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, n], 61_000))
+}
+
+/// Polls everything that is to be sent now, and answers what `answer` makes of it.
+fn serve(agent: &mut Agent, now: Instant, mut answer: impl FnMut(Path, &[u8]) -> Option<Vec<u8>>) -> usize {
+    let mut count = 0;
+    let mut out = Vec::new();
+    while let Some(transmit) = agent.poll_transmit(now, 1, &mut out) {
+        count += 1;
+        if let Some(reply) = answer(transmit.path, &out) {
+            agent.handle_datagram(
+                Received { at: now, path: transmit.path, ecn: None },
+                reply.as_slice().into(),
+            );
+        }
+        out.clear();
+    }
+    count
+}
+
+fn as_mapped(address: SocketAddr) -> impl FnMut(Path, &[u8]) -> Option<Vec<u8>> {
+    move |_, request| {
+        let mut reply = Vec::new();
+        taut_stun::binding::answer(request, address, &mut reply).map(|_| reply)
+    }
+}
+
+#[test]
+fn host_candidates_come_at_once_and_without_servers_that_is_all() {
+    let (mut agent, now) = agent(&[], &["192.0.2.1:5000", "[2001:db8::1]:5000", "192.0.2.7:5000"]);
+    assert_eq!(agent.gathering_state(), GatheringState::New);
+    assert!(events(&mut agent).is_empty(), "nothing is told before gathering begins");
+    assert_eq!(agent.local_candidates().count(), 0);
+    agent.gather(now);
+    agent.gather(now);
+    let events = events(&mut agent);
+    assert_eq!(events.len(), 4);
+    assert_eq!(events[3], complete());
+    let candidates: Vec<_> = agent.local_candidates().cloned().collect();
+    assert!(candidates.iter().all(|c| c.kind == CandidateKind::Host && c.related.is_none()));
+    let by_priority = |text: &str| {
+        let address = CandidateAddress::Ip(text.parse().unwrap());
+        candidates.iter().find(|c| c.address == address).unwrap().priority
+    };
+    let (first, second, third) =
+        (by_priority("[2001:db8::1]:5000"), by_priority("192.0.2.1:5000"), by_priority("192.0.2.7:5000"));
+    assert!(first > second && second > third);
+    let foundations: std::collections::BTreeSet<_> = candidates.iter().map(|c| &c.foundation).collect();
+    assert_eq!(foundations.len(), 3);
+    let ufrag = agent.local_credentials().ufrag.clone();
+    assert!(candidates.iter().all(|c| c.to_string().ends_with(&format!("typ host ufrag {ufrag}"))));
+}
+
+#[test]
+fn reflexive_candidates_have_their_base_and_the_redundant_are_dropped() {
+    let servers = ["198.51.100.1", "198.51.100.2"];
+    let (mut agent, now) = agent(&servers, &["10.0.0.1:5000", "[2001:db8::1]:5000"]);
+    agent.gather(now);
+    assert_eq!(serve(&mut agent, now, as_mapped(mapped(1))), 2, "only the base of the servers' family asks");
+    let reflexive: Vec<_> =
+        agent.local_candidates().filter(|c| c.kind == CandidateKind::ServerReflexive).cloned().collect();
+    assert_eq!(reflexive.len(), 1, "both servers saw the same");
+    assert_eq!(reflexive[0].address, CandidateAddress::Ip(mapped(1)));
+    assert_eq!(reflexive[0].related, Some("10.0.0.1:5000".parse().unwrap()));
+    assert!(reflexive[0].priority < agent.local_candidates().map(|c| c.priority).max().unwrap());
+    assert_eq!(events(&mut agent).last(), Some(&complete()));
+    // Without a translator the answer is the base, which is known already.
+    let (mut agent, now) = self::agent(&servers, &["10.0.0.1:5000"]);
+    agent.gather(now);
+    serve(&mut agent, now, as_mapped("10.0.0.1:5000".parse().unwrap()));
+    assert_eq!(agent.local_candidates().count(), 1);
+    assert_eq!(agent.gathering_state(), GatheringState::Complete);
+}
+
+#[test]
+fn a_mapped_address_that_is_none_is_not_signalled() {
+    let (mut agent, now) = agent(&["198.51.100.1"], &["10.0.0.1:5000"]);
+    agent.gather(now);
+    serve(&mut agent, now, as_mapped("224.0.0.1:9".parse().unwrap()));
+    assert_eq!(agent.local_candidates().count(), 1);
+}
+
+#[test]
+fn silence_errors_and_unresolved_names_are_told_and_do_not_hold_up_the_end() {
+    let servers = ["198.51.100.1", "198.51.100.2", "stun.example", "gone.example"];
+    let (mut agent, start) = agent(&servers, &["10.0.0.1:5000"]);
+    agent.gather(start);
+    let told = events(&mut agent);
+    let ids: Vec<(ResolveId, String)> = told
+        .iter()
+        .filter_map(|event| match event {
+            Event::Resolve { id, host } => Some((*id, host.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ids.len(), 2);
+    agent.handle_resolved(start, ids[1].0, Ok(vec![]));
+    agent.handle_resolved(start, ids[1].0, Ok(vec!["198.51.100.3".parse().unwrap()]));
+    let mut now = start;
+    let mut errors = Vec::new();
+    while agent.gathering_state() != GatheringState::Complete {
+        serve(&mut agent, now, |path, request| {
+            // The second server refuses, the first one is silent.
+            let refuses = path.remote.ip() == std::net::IpAddr::from([198, 51, 100, 2]);
+            let request = Message::parse(request).unwrap();
+            let mut reply = Vec::new();
+            let builder =
+                Builder::answer(&mut reply, Class::Error, &request).push(&ErrorCode::new(500, "busy"));
+            builder.finish().filter(|_| refuses).map(|_| reply)
+        });
+        errors.extend(events(&mut agent));
+        now = agent.poll_timeout().expect("something is under way");
+        agent.handle_timeout(now);
+        errors.extend(events(&mut agent));
+    }
+    assert!(now - start <= Duration::from_millis(10_000), "{:?}", now - start);
+    let mut codes: Vec<_> = errors
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::CandidateError { url, address, code, .. } => Some((url, address.is_some(), code)),
+            _ => None,
+        })
+        .collect();
+    codes.sort();
+    let expected = [
+        ("stun:198.51.100.1:3478".to_owned(), true, 701),
+        ("stun:198.51.100.2:3478".to_owned(), true, 500),
+        ("stun:gone.example:3478".to_owned(), false, 701),
+        ("stun:stun.example:3478".to_owned(), false, 701),
+    ];
+    assert_eq!(codes, expected);
+    agent.handle_resolved(now, ids[0].0, Ok(vec!["198.51.100.3".parse().unwrap()]));
+    assert_eq!(serve(&mut agent, now, |_, _| None), 0, "too late");
+}
+
+#[test]
+fn a_resolved_name_is_asked_in_each_family() {
+    let (mut agent, now) = agent(&["stun.example"], &["10.0.0.1:5000", "[2001:db8::1]:5000"]);
+    agent.gather(now);
+    let id = events(&mut agent)
+        .into_iter()
+        .find_map(|event| match event {
+            Event::Resolve { id, .. } => Some(id),
+            _ => None,
+        })
+        .unwrap();
+    let ip = |text: &str| text.parse().unwrap();
+    agent.handle_resolved(now, id, Ok(vec![ip("198.51.100.1"), ip("198.51.100.2"), ip("2001:db8::53")]));
+    assert_eq!(serve(&mut agent, now, as_mapped(mapped(1))), 2);
+}
+
+#[test]
+fn an_address_that_comes_late_gives_candidates_too() {
+    let (mut agent, now) = agent(&["198.51.100.1"], &[]);
+    agent.gather(now);
+    assert_eq!(agent.gathering_state(), GatheringState::Complete);
+    agent.add_local_address(now, "10.0.0.1:5000".parse().unwrap());
+    assert_eq!(agent.gathering_state(), GatheringState::Gathering);
+    serve(&mut agent, now, as_mapped(mapped(1)));
+    assert_eq!(agent.local_candidates().count(), 2);
+    assert_eq!(agent.gathering_state(), GatheringState::Complete);
+}
+
+#[test]
+fn an_idle_reflexive_address_is_kept_alive() {
+    let (mut agent, start) = agent(&["198.51.100.1"], &["10.0.0.1:5000"]);
+    agent.gather(start);
+    let mut now = start;
+    let mut asked = 0;
+    while now < start + Duration::from_secs(61) {
+        asked += serve(&mut agent, now, as_mapped(mapped(1)));
+        now = agent.poll_timeout().unwrap();
+        agent.handle_timeout(now);
+    }
+    assert_eq!(asked, 5, "at 0, 15, 30, 45 and 60 s");
+    assert_eq!(agent.local_candidates().count(), 2);
+}
+
+#[test]
+fn questions_are_paced_and_bounded() {
+    let servers: Vec<String> = (1..=20).map(|n| format!("198.51.100.{n}")).collect();
+    let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
+    let bases: Vec<String> = (1..=40).map(|n| format!("10.0.0.{n}:5000")).collect();
+    let bases: Vec<&str> = bases.iter().map(String::as_str).collect();
+    let (mut agent, start) = agent(&servers, &bases);
+    agent.gather(start);
+    assert_eq!(agent.local_candidates().count(), taut_ice::MAX_LOCAL_ADDRESSES);
+    let mut now = start;
+    let mut asked = Vec::new();
+    while now < start + Duration::from_secs(5) {
+        let count = serve(&mut agent, now, as_mapped(mapped(1)));
+        asked.push((now - start, count));
+        let Some(next) = agent.poll_timeout() else { break };
+        now = next;
+        agent.handle_timeout(now);
+    }
+    assert_eq!(asked[0].1, 10, "a burst");
+    assert!(asked[1..].iter().all(|(_, count)| *count <= 1), "and then one at a time");
+    assert_eq!(asked.iter().map(|(_, count)| count).sum::<usize>(), MAX_STUN_CLIENTS);
+}
+
+#[test]
+fn a_removed_address_takes_its_candidates_along() {
+    let (mut agent, now) = agent(&["198.51.100.1"], &["10.0.0.1:5000", "10.0.0.2:5000"]);
+    agent.gather(now);
+    agent.remove_local_address(now, "10.0.0.1:5000".parse().unwrap());
+    let remaining = |path: Path| assert_eq!(path.local, "10.0.0.2:5000".parse().unwrap());
+    serve(&mut agent, now, |path, request| {
+        remaining(path);
+        as_mapped(mapped(1))(path, request)
+    });
+    assert_eq!(agent.local_candidates().count(), 2);
+    assert_eq!(agent.gathering_state(), GatheringState::Complete);
+}

@@ -1,0 +1,686 @@
+//! What comes from the network has no effect before it is authenticated. Each test here fails if the check that it
+//! is about is removed.
+
+#![allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use taut_ice::{Agent, Config, Credentials, Event, MAX_ANSWERS, Role, State, Stats, Validation};
+use taut_sansio::net::{Path, Received, Transmit};
+use taut_sansio::rng::Rng;
+use taut_stun::attribute::{
+    ErrorCode, IceControlled, IceControlling, Priority, Realm, UseCandidate, Username, XorMappedAddress,
+};
+use taut_stun::{
+    Algorithm, Attribute, AttributeType, Builder, Class, Fingerprint, Key, Message, Method, ParseError,
+    TransactionId,
+};
+
+/// An attribute that nobody knows and everybody has to.
+struct Strange;
+
+impl Attribute<'_> for Strange {
+    const TYPE: AttributeType = AttributeType(0x7777);
+
+    fn parse(_: &[u8], _: TransactionId) -> Result<Self, ParseError> {
+        Ok(Self)
+    }
+
+    fn write(&self, _: TransactionId, _: &mut Vec<u8>) {}
+}
+
+/// An agent, and everything that its true peer knows.
+struct Scene {
+    agent: Agent,
+    now: Instant,
+    local: SocketAddr,
+    remote: SocketAddr,
+    theirs: Credentials,
+    counter: u8,
+}
+
+impl Scene {
+    fn new(role: Role) -> Self {
+        let now = Instant::now();
+        let (local, remote) = ("192.0.2.1:5000".parse().unwrap(), "192.0.2.2:6000".parse().unwrap());
+        let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+        agent.add_local_address(now, local);
+        let theirs = Credentials { ufrag: "them".into(), pwd: "their-password-0123456789".into() };
+        agent.set_role(now, role);
+        agent.set_remote_credentials(now, theirs.clone(), false);
+        while agent.poll_event().is_some() {}
+        Self { agent, now, local, remote, theirs, counter: 0 }
+    }
+
+    /// The same, with a pair that is being checked.
+    fn checking(role: Role) -> Self {
+        let mut scene = Self::new(role);
+        let text = format!("1 1 udp 2130706431 {} {} typ host", scene.remote.ip(), scene.remote.port());
+        scene.agent.add_remote_candidate(scene.now, text.parse().unwrap()).unwrap();
+        scene
+    }
+
+    /// The same, connected.
+    fn connected(role: Role) -> Self {
+        let mut scene = Self::checking(role);
+        scene.answer_all();
+        assert_eq!(scene.agent.state(), State::Connected);
+        while scene.agent.poll_event().is_some() {}
+        scene
+    }
+
+    fn path(&self) -> Path {
+        Path::udp(self.local, self.remote)
+    }
+
+    fn our_key(&self) -> Key {
+        Key::short_term(&self.agent.local_credentials().pwd)
+    }
+
+    fn their_key(&self) -> Key {
+        Key::short_term(&self.theirs.pwd)
+    }
+
+    fn username(&self) -> String {
+        format!("{}:{}", self.agent.local_credentials().ufrag, self.theirs.ufrag)
+    }
+
+    fn give(&mut self, path: Path, datagram: &[u8]) {
+        let meta = Received { at: self.now, path, ecn: None };
+        self.agent.handle_datagram(meta, datagram.into());
+    }
+
+    fn take(&mut self) -> Option<(Transmit, Vec<u8>)> {
+        let mut out = Vec::new();
+        self.agent.poll_transmit(self.now, 1, &mut out).map(|transmit| (transmit, out))
+    }
+
+    /// The next request that the agent sends.
+    fn request(&mut self) -> Vec<u8> {
+        loop {
+            let (_, bytes) = self.take().expect("a request is due");
+            if Message::parse(&bytes).unwrap().class() == Class::Request {
+                return bytes;
+            }
+        }
+    }
+
+    fn next_id(&mut self) -> TransactionId {
+        self.counter += 1;
+        TransactionId([self.counter; 12])
+    }
+
+    /// A check as the true peer sends it, finished by `finish`.
+    fn check(&mut self, username: &str, finish: impl FnOnce(Builder<'_>) -> Option<usize>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let id = self.next_id();
+        let builder = Builder::new(&mut out, Class::Request, Method::BINDING, id)
+            .push(&Username::new(username))
+            .push(&Priority(1_000_000));
+        let builder = match self.agent.role() {
+            Role::Controlled => builder.push(&IceControlling(1)),
+            Role::Controlling => builder.push(&IceControlled(1)),
+        };
+        finish(builder).unwrap();
+        out
+    }
+
+    fn good_check(&mut self) -> Vec<u8> {
+        let (key, username) = (self.our_key(), self.username());
+        self.check(&username, |b| b.integrity(&key, Algorithm::Sha1).fingerprint().finish())
+    }
+
+    fn reply(&self, request: &[u8], finish: impl FnOnce(Builder<'_>) -> Option<usize>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let request = Message::parse(request).unwrap();
+        let builder = Builder::answer(&mut out, Class::Success, &request).push(&XorMappedAddress(self.local));
+        finish(builder).unwrap();
+        out
+    }
+
+    fn good_reply(&self, request: &[u8]) -> Vec<u8> {
+        let key = self.their_key();
+        self.reply(request, |b| b.integrity(&key, Algorithm::Sha1).fingerprint().finish())
+    }
+
+    fn error(&self, request: &[u8], code: u16, key: Option<&Key>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let request = Message::parse(request).unwrap();
+        let builder = Builder::answer(&mut out, Class::Error, &request).push(&ErrorCode::new(code, "no"));
+        let _ = match key {
+            Some(key) => builder.integrity(key, Algorithm::Sha1).finish(),
+            None => builder.finish(),
+        };
+        out
+    }
+
+    /// Answers everything that is asked now.
+    fn answer_all(&mut self) {
+        while let Some((transmit, bytes)) = self.take() {
+            if Message::parse(&bytes).unwrap().class() == Class::Request {
+                let reply = self.good_reply(&bytes);
+                self.give(transmit.path, &reply);
+            }
+        }
+    }
+
+    /// Gives a datagram that must change nothing but one counter, and gets no answer.
+    fn assert_dropped(&mut self, path: Path, datagram: &[u8], counter: impl Fn(&Stats) -> u64) {
+        while self.take().is_some() || self.agent.poll_event().is_some() {}
+        let (before, pairs, state) =
+            (counter(&self.agent.stats()), self.agent.pair_stats(), self.agent.state());
+        let selected = self.agent.selected_path();
+        let validation = self.agent.validation(&path);
+        let timeout = self.agent.poll_timeout();
+        self.give(path, datagram);
+        assert_eq!(counter(&self.agent.stats()), before + 1, "{:?}", self.agent.stats());
+        assert!(self.take().is_none(), "no answer, no check");
+        assert_eq!(self.agent.poll_event(), None);
+        assert_eq!(self.agent.pair_stats(), pairs);
+        assert_eq!(self.agent.validation(&path), validation);
+        assert_eq!((self.agent.state(), self.agent.selected_path()), (state, selected));
+        assert_eq!(self.agent.poll_timeout(), timeout);
+    }
+}
+
+#[test]
+fn the_scene_itself_is_good() {
+    let mut scene = Scene::new(Role::Controlled);
+    let check = scene.good_check();
+    scene.give(scene.path(), &check);
+    let (transmit, answer) = scene.take().expect("an answer");
+    assert_eq!(transmit.path, scene.path());
+    let answer = Message::parse(&answer).unwrap();
+    assert_eq!(answer.class(), Class::Success);
+    assert!(answer.verify(&scene.our_key()).is_ok());
+    assert_eq!(answer.fingerprint(), Fingerprint::Good);
+    assert_eq!(answer.get(), Ok(Some(XorMappedAddress(scene.remote))));
+    assert_eq!(scene.agent.validation(&scene.path()), Validation::Authenticated);
+    assert_eq!(scene.agent.selected_path(), None, "a check that came in is not enough for data");
+    let request = scene.request();
+    let message = Message::parse(&request).unwrap();
+    assert!(message.verify(&scene.their_key()).is_ok());
+    assert_eq!(message.fingerprint(), Fingerprint::Good);
+    let expected = format!("them:{}", scene.agent.local_credentials().ufrag);
+    assert_eq!(message.get::<Username<'_>>().unwrap().unwrap().text(), expected);
+    assert!(
+        message.get::<Priority>().unwrap().is_some() && message.get::<IceControlled>().unwrap().is_some()
+    );
+    let reply = scene.good_reply(&request);
+    scene.give(scene.path(), &reply);
+    assert_eq!(scene.agent.validation(&scene.path()), Validation::Validated);
+    assert_eq!(scene.agent.selected_path(), Some(scene.path()));
+}
+
+#[test]
+fn requests_need_a_username_of_both_ufrags() {
+    let mut scene = Scene::new(Role::Controlled);
+    let (key, ours) = (scene.our_key(), scene.agent.local_credentials().ufrag.clone());
+    let wrong = [
+        "them".to_owned(),
+        ours.clone(),
+        format!("{ours}:"),
+        format!("{ours}:others"),
+        format!("{ours}x:them"),
+        format!("them:{ours}"),
+        ":them".to_owned(),
+        format!("{ours}:them:more"),
+        format!("{ours}:{}", "x".repeat(400)),
+    ];
+    for username in wrong {
+        let check = scene.check(&username, |b| b.integrity(&key, Algorithm::Sha1).fingerprint().finish());
+        scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_username);
+    }
+    let mut nameless = Vec::new();
+    let id = scene.next_id();
+    let builder = Builder::new(&mut nameless, Class::Request, Method::BINDING, id).push(&Priority(1));
+    let _ = builder.integrity(&key, Algorithm::Sha1).finish();
+    scene.assert_dropped(scene.path(), &nameless, |stats| stats.dropped_username);
+}
+
+#[test]
+fn requests_need_our_password() {
+    let mut scene = Scene::new(Role::Controlled);
+    let username = scene.username();
+    for key in [scene.their_key(), Key::short_term(""), Key::short_term("guess")] {
+        for algorithm in [Algorithm::Sha1, Algorithm::Sha256] {
+            let check = scene.check(&username, |b| b.integrity(&key, algorithm).fingerprint().finish());
+            scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_request_integrity);
+        }
+    }
+    let bare = scene.check(&username, |b| b.fingerprint().finish());
+    scene.assert_dropped(scene.path(), &bare, |stats| stats.dropped_request_integrity);
+}
+
+#[test]
+fn early_requests_need_our_password_and_ufrag_too() {
+    let mut scene = Scene::new(Role::Controlled);
+    scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
+    scene.agent.add_local_address(scene.now, scene.local);
+    let (key, username) = (Key::short_term("guess"), scene.username());
+    let check = scene.check(&username, |b| b.integrity(&key, Algorithm::Sha1).finish());
+    scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_request_integrity);
+    let key = scene.our_key();
+    let check = scene.check("other:them", |b| b.integrity(&key, Algorithm::Sha1).finish());
+    scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_username);
+    // One that was for another fork is answered, but forgotten when the true ufrag is known.
+    let stranger = format!("{}:stranger", scene.agent.local_credentials().ufrag);
+    let check = scene.check(&stranger, |b| b.integrity(&key, Algorithm::Sha1).finish());
+    scene.give(scene.path(), &check);
+    assert!(scene.take().is_some());
+    assert_eq!(scene.agent.poll_event(), Some(Event::RouteAdded(scene.path())));
+    scene.agent.set_remote_credentials(scene.now, scene.theirs.clone(), false);
+    assert_eq!(scene.agent.poll_event(), Some(Event::RouteRemoved(scene.path())));
+    assert!(scene.take().is_none() && scene.agent.pair_stats().is_empty());
+    assert_eq!(scene.agent.validation(&scene.path()), Validation::Unknown);
+}
+
+#[test]
+fn a_damaged_fingerprint_is_enough_to_drop() {
+    let mut scene = Scene::new(Role::Controlled);
+    let mut check = scene.good_check();
+    *check.last_mut().unwrap() ^= 1;
+    scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_fingerprint);
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    let mut reply = scene.good_reply(&request);
+    *reply.last_mut().unwrap() ^= 1;
+    scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_fingerprint);
+}
+
+#[test]
+fn every_changed_octet_and_every_prefix_is_dropped() {
+    let mut scene = Scene::new(Role::Controlled);
+    let check = scene.good_check();
+    // Without a FINGERPRINT a check is still good, so what makes it something else does no harm.
+    for at in 0..check.len() - 8 {
+        for bit in [0x01, 0x80] {
+            let mut damaged = check.clone();
+            damaged[at] ^= bit;
+            scene.give(scene.path(), &damaged);
+        }
+        scene.give(scene.path(), &check[..at]);
+    }
+    assert!(scene.take().is_none() && scene.agent.poll_event().is_none());
+    assert!(scene.agent.pair_stats().is_empty() && scene.agent.remote_candidates().count() == 0);
+    assert_eq!(scene.agent.stats().requests_received, 0);
+}
+
+#[test]
+fn attributes_after_the_integrity_do_not_nominate() {
+    let mut scene = Scene::connected(Role::Controlled);
+    let (key, username) = (scene.our_key(), scene.username());
+    let mut check = scene.check(&username, |b| b.integrity(&key, Algorithm::Sha1).finish());
+    check.extend_from_slice(&[0x00, 0x25, 0, 0]);
+    check[3] += 4;
+    scene.give(scene.path(), &check);
+    assert!(scene.take().is_some(), "the rest of it is good");
+    assert!(scene.agent.pair_stats().iter().all(|pair| !pair.nominated));
+    let nominating =
+        scene.check(&username, |b| b.push(&UseCandidate).integrity(&key, Algorithm::Sha1).finish());
+    scene.give(scene.path(), &nominating);
+    assert!(scene.agent.pair_stats()[0].nominated, "before the integrity it does");
+}
+
+#[test]
+fn the_controlling_side_is_not_told_what_to_nominate() {
+    let mut scene = Scene::checking(Role::Controlling);
+    let first = scene.request();
+    let (key, username) = (scene.our_key(), scene.username());
+    let check = scene.check(&username, |b| b.push(&UseCandidate).integrity(&key, Algorithm::Sha1).finish());
+    scene.give(scene.path(), &check);
+    let reply = scene.good_reply(&first);
+    scene.give(scene.path(), &reply);
+    assert!(scene.agent.selected_path().is_some());
+    assert!(scene.agent.pair_stats().iter().all(|pair| !pair.nominated));
+}
+
+#[test]
+fn indications_and_other_methods_have_no_effect() {
+    let mut scene = Scene::new(Role::Controlled);
+    let (key, username) = (scene.our_key(), scene.username());
+    let mut build = |class, method| {
+        let mut out = Vec::new();
+        let id = scene.next_id();
+        let _ = Builder::new(&mut out, class, method, id)
+            .push(&Username::new(&username))
+            .push(&Priority(1))
+            .push(&IceControlling(1))
+            .integrity(&key, Algorithm::Sha1)
+            .fingerprint()
+            .finish();
+        out
+    };
+    let indication = build(Class::Indication, Method::BINDING);
+    let allocate = build(Class::Request, Method::new(3));
+    scene.assert_dropped(scene.path(), &indication, |stats| stats.indications);
+    scene.assert_dropped(scene.path(), &allocate, |stats| stats.dropped_method);
+}
+
+#[test]
+fn unknown_required_attributes_are_named_to_an_authenticated_peer_only() {
+    let mut scene = Scene::new(Role::Controlled);
+    let (key, username) = (scene.our_key(), scene.username());
+    let wrong = Key::short_term("guess");
+    let check = scene.check(&username, |b| b.push(&Strange).integrity(&wrong, Algorithm::Sha1).finish());
+    scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_request_integrity);
+    let check = scene.check(&username, |b| b.push(&Strange).integrity(&key, Algorithm::Sha1).finish());
+    scene.give(scene.path(), &check);
+    let (_, answer) = scene.take().expect("an answer");
+    let answer = Message::parse(&answer).unwrap();
+    assert_eq!(answer.get::<ErrorCode<'_>>().unwrap().unwrap().code, 420);
+    assert!(answer.verify(&key).is_ok());
+    assert!(scene.take().is_none() && scene.agent.pair_stats().is_empty(), "and it has no other effect");
+}
+
+#[test]
+fn malformed_attributes_are_dropped() {
+    struct ShortPriority;
+    impl Attribute<'_> for ShortPriority {
+        const TYPE: AttributeType = AttributeType::PRIORITY;
+        fn parse(_: &[u8], _: TransactionId) -> Result<Self, ParseError> {
+            Ok(Self)
+        }
+        fn write(&self, _: TransactionId, out: &mut Vec<u8>) {
+            out.push(1);
+        }
+    }
+    let mut scene = Scene::new(Role::Controlled);
+    let (key, username) = (scene.our_key(), scene.username());
+    let mut check = Vec::new();
+    let id = scene.next_id();
+    let builder =
+        Builder::new(&mut check, Class::Request, Method::BINDING, id).push(&Username::new(&username));
+    let _ = builder.push(&ShortPriority).integrity(&key, Algorithm::Sha1).finish();
+    scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_malformed);
+    for junk in [&b""[..], &[0; 19], &[0; 20], &[0xff; 100]] {
+        scene.assert_dropped(scene.path(), junk, |stats| stats.dropped_malformed);
+    }
+}
+
+#[test]
+fn only_our_own_addresses_take_part() {
+    let mut scene = Scene::new(Role::Controlled);
+    let check = scene.good_check();
+    for local in ["192.0.2.1:5001", "192.0.2.9:5000", "[2001:db8::1]:5000"] {
+        let path = Path::udp(local.parse().unwrap(), scene.remote);
+        scene.assert_dropped(path, &check, |stats| stats.dropped_unknown_local);
+    }
+}
+
+#[test]
+fn impossible_sources_get_nothing() {
+    let mut scene = Scene::new(Role::Controlled);
+    let check = scene.good_check();
+    for remote in ["192.0.2.2:0", "224.0.0.1:5000", "255.255.255.255:5000", "0.0.0.0:5000"] {
+        let path = Path::udp(scene.local, remote.parse().unwrap());
+        scene.assert_dropped(path, &check, |stats| stats.dropped_bad_source);
+    }
+}
+
+#[test]
+fn answers_need_a_request_of_ours() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    let mut other = request.clone();
+    other[19] ^= 1;
+    let reply = scene.good_reply(&other);
+    scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_unknown_transaction);
+    let reply = scene.good_reply(&request);
+    scene.give(scene.path(), &reply);
+    assert_eq!(scene.agent.state(), State::Connected);
+    while scene.agent.poll_event().is_some() {}
+    scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_unknown_transaction);
+}
+
+#[test]
+fn answers_come_from_where_the_request_went() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let second = "192.0.2.1:5001".parse().unwrap();
+    scene.agent.add_local_address(scene.now, second);
+    let request = loop {
+        let (transmit, bytes) = scene.take().unwrap();
+        if transmit.path == scene.path() {
+            break bytes;
+        }
+    };
+    while scene.agent.poll_event().is_some() {}
+    let reply = scene.good_reply(&request);
+    let elsewhere = Path::udp(scene.local, "192.0.2.3:6000".parse().unwrap());
+    scene.assert_dropped(elsewhere, &reply, |stats| stats.dropped_asymmetric);
+    let other_port = Path::udp(scene.local, "192.0.2.2:6001".parse().unwrap());
+    scene.assert_dropped(other_port, &reply, |stats| stats.dropped_asymmetric);
+    let other_socket = Path::udp(second, scene.remote);
+    scene.assert_dropped(other_socket, &reply, |stats| stats.dropped_asymmetric);
+    scene.give(scene.path(), &reply);
+    assert_eq!(scene.agent.state(), State::Connected);
+}
+
+#[test]
+fn answers_need_their_password() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    for key in [scene.our_key(), Key::short_term("guess")] {
+        let reply = scene.reply(&request, |b| b.integrity(&key, Algorithm::Sha1).fingerprint().finish());
+        scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_response_integrity);
+    }
+    let bare = scene.reply(&request, |b| b.fingerprint().finish());
+    scene.assert_dropped(scene.path(), &bare, |stats| stats.dropped_response_integrity);
+}
+
+#[test]
+fn answers_with_unknown_required_attributes_or_without_an_address_do_not_count() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    let key = scene.their_key();
+    let reply = scene.reply(&request, |b| b.push(&Strange).integrity(&key, Algorithm::Sha1).finish());
+    scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_unknown_attributes);
+    let mut reply = Vec::new();
+    let message = Message::parse(&request).unwrap();
+    let builder = Builder::answer(&mut reply, Class::Success, &message).push(&Realm::new("r"));
+    let _ = builder.integrity(&key, Algorithm::Sha1).finish();
+    scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_malformed);
+}
+
+#[test]
+fn unauthenticated_errors_do_nothing() {
+    for code in [400, 401, 403, 420, 487, 500] {
+        let mut scene = Scene::checking(Role::Controlled);
+        let request = scene.request();
+        for key in [None, Some(Key::short_term("guess"))] {
+            let error = scene.error(&request, code, key.as_ref());
+            scene.assert_dropped(scene.path(), &error, |stats| stats.dropped_response_integrity);
+        }
+        assert_eq!(scene.agent.role(), Role::Controlled);
+    }
+}
+
+#[test]
+fn an_authenticated_role_conflict_switches_once_and_changes_the_tiebreaker() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    let IceControlled(before) = Message::parse(&request).unwrap().get().unwrap().unwrap();
+    let error = scene.error(&request, 487, Some(&scene.their_key()));
+    scene.give(scene.path(), &error);
+    assert_eq!(scene.agent.role(), Role::Controlling);
+    scene.assert_dropped(scene.path(), &error, |stats| stats.dropped_unknown_transaction);
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    let error = scene.error(&request, 487, Some(&scene.their_key()));
+    scene.give(scene.path(), &error);
+    let request = scene.request();
+    let IceControlling(after) = Message::parse(&request).unwrap().get().unwrap().unwrap();
+    assert_ne!(before, after);
+}
+
+#[test]
+fn role_conflicts_in_requests_follow_the_tiebreakers() {
+    // (our role, their tiebreaker) -> our role afterwards.
+    for (role, theirs, expected, answered) in [
+        (Role::Controlling, 0, Role::Controlling, Class::Error),
+        (Role::Controlling, u64::MAX, Role::Controlled, Class::Success),
+        (Role::Controlled, 0, Role::Controlling, Class::Success),
+        (Role::Controlled, u64::MAX, Role::Controlled, Class::Error),
+    ] {
+        let mut scene = Scene::new(role);
+        let (key, username) = (scene.our_key(), scene.username());
+        for (key, good) in [(Key::short_term("guess"), false), (key, true)] {
+            let mut out = Vec::new();
+            let id = scene.next_id();
+            let builder =
+                Builder::new(&mut out, Class::Request, Method::BINDING, id).push(&Username::new(&username));
+            let builder = match role {
+                Role::Controlling => builder.push(&IceControlling(theirs)),
+                Role::Controlled => builder.push(&IceControlled(theirs)),
+            };
+            let _ = builder.push(&Priority(1)).integrity(&key, Algorithm::Sha1).finish();
+            scene.give(scene.path(), &out);
+            if !good {
+                assert_eq!(scene.agent.role(), role, "unauthenticated");
+                continue;
+            }
+            assert_eq!(scene.agent.role(), expected);
+            let (_, answer) = scene.take().unwrap();
+            let answer = Message::parse(&answer).unwrap();
+            assert_eq!(answer.class(), answered);
+            assert!(answer.verify(&key).is_ok());
+            if answered == Class::Error {
+                assert_eq!(answer.get::<ErrorCode<'_>>().unwrap().unwrap().code, 487);
+                assert!(scene.agent.pair_stats().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn consent_is_taken_back_by_an_authenticated_403_only() {
+    let mut scene = Scene::connected(Role::Controlled);
+    scene.now += Duration::from_secs(6);
+    let request = scene.request();
+    let forged = scene.error(&request, 403, None);
+    scene.assert_dropped(scene.path(), &forged, |stats| stats.dropped_response_integrity);
+    let forbidden = scene.error(&request, 403, Some(&scene.their_key()));
+    scene.give(scene.path(), &forbidden);
+    assert_eq!(scene.agent.selected_path(), None);
+    assert_eq!(scene.agent.state(), State::Failed);
+    assert_eq!(scene.agent.validation(&scene.path()), Validation::Unknown);
+}
+
+#[test]
+fn other_errors_do_not_keep_consent_fresh() {
+    let mut scene = Scene::connected(Role::Controlled);
+    let key = scene.their_key();
+    for _ in 0..200 {
+        let at = scene.agent.poll_timeout().unwrap();
+        scene.now = scene.now.max(at);
+        scene.agent.handle_timeout(scene.now);
+        while let Some((transmit, bytes)) = scene.take() {
+            let error = scene.error(&bytes, 500, Some(&key));
+            scene.give(transmit.path, &error);
+        }
+        if scene.agent.state() == State::Failed {
+            return;
+        }
+    }
+    panic!("consent never lapsed");
+}
+
+#[test]
+fn a_victims_address_gets_checks_but_never_data() {
+    // An authenticated peer checks with the address of somebody else as source (RFC 8445 section 19.5.1).
+    let mut scene = Scene::connected(Role::Controlled);
+    let (key, username) = (scene.our_key(), scene.username());
+    let victim = Path::udp(scene.local, "203.0.113.66:53".parse().unwrap());
+    let mut to_victim = 0;
+    for second in 0..120 {
+        scene.now += Duration::from_secs(1);
+        scene.agent.handle_timeout(scene.now);
+        if second % 2 == 0 {
+            let check =
+                scene.check(&username, |b| b.push(&UseCandidate).integrity(&key, Algorithm::Sha1).finish());
+            scene.give(victim, &check);
+        }
+        while let Some((transmit, bytes)) = scene.take() {
+            if transmit.path == victim {
+                to_victim += 1;
+            } else if Message::parse(&bytes).unwrap().class() == Class::Request {
+                let reply = scene.good_reply(&bytes);
+                scene.give(transmit.path, &reply);
+            }
+        }
+        assert_eq!(scene.agent.selected_path(), Some(scene.path()), "second {second}");
+        assert_ne!(scene.agent.validation(&victim), Validation::Validated);
+    }
+    assert!(to_victim <= 60 + 3 * 120, "{to_victim}");
+}
+
+#[test]
+fn hostile_datagrams_get_no_octet_back() {
+    let mut scene = Scene::connected(Role::Controlled);
+    let mut rng = Rng::from_u64(5);
+    let check = scene.good_check();
+    let wrong = Key::short_term("guess");
+    let username = scene.username();
+    let mut received = 0u64;
+    for n in 0..10_000u32 {
+        let mut datagram = match n % 4 {
+            0 => {
+                let mut junk = vec![0; rng.below(200) as usize];
+                rng.fill(&mut junk);
+                junk
+            }
+            1 => scene.check(&username, |b| b.integrity(&wrong, Algorithm::Sha1).fingerprint().finish()),
+            2 => check[..rng.below(check.len() as u32) as usize].to_vec(),
+            _ => check.clone(),
+        };
+        scene.counter = 0;
+        if n % 4 == 3 {
+            let at = rng.below(datagram.len() as u32 - 8) as usize;
+            datagram[at] ^= 1 << rng.below(8);
+        }
+        let ip = [198, 51, 100, rng.below(250) as u8 + 1];
+        let path = if n % 2 == 0 { scene.path() } else { Path::udp(scene.local, (ip, 999).into()) };
+        received += datagram.len() as u64;
+        scene.give(path, &datagram);
+        assert!(scene.take().is_none() && scene.agent.poll_event().is_none());
+    }
+    assert!(received > 0);
+    assert_eq!(scene.agent.state(), State::Connected);
+    assert_eq!(scene.agent.stats().requests_received, 0);
+}
+
+#[test]
+fn answers_are_bounded_and_never_much_longer_than_their_requests() {
+    let mut scene = Scene::new(Role::Controlled);
+    let check = scene.good_check();
+    for _ in 0..10_000 {
+        scene.give(scene.path(), &check);
+    }
+    assert_eq!(scene.agent.stats().dropped_answers, 10_000 - MAX_ANSWERS as u64);
+    let mut answers = 0;
+    while let Some((_, bytes)) = scene.take() {
+        if Message::parse(&bytes).unwrap().class() == Class::Success {
+            answers += 1;
+            assert!(2 * bytes.len() <= 3 * check.len());
+        }
+    }
+    assert_eq!(answers, MAX_ANSWERS);
+}
+
+#[test]
+fn every_first_octet_and_length_is_harmless() {
+    let mut scene = Scene::connected(Role::Controlled);
+    for first in 0..=255u8 {
+        for length in 0..64usize {
+            let mut datagram = vec![0x21; length];
+            if let Some(place) = datagram.first_mut() {
+                *place = first;
+            }
+            scene.give(scene.path(), &datagram);
+        }
+    }
+    assert!(scene.take().is_none());
+    assert_eq!(scene.agent.stats().dropped_malformed, 256 * 64);
+    assert_eq!(scene.agent.state(), State::Connected);
+}
