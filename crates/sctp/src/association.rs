@@ -18,7 +18,7 @@ use crate::rx::{Chunk, Receiver};
 use crate::stats::Stats;
 use crate::timer::Timers;
 use crate::tx::{Reset, Transmitter};
-use crate::types::{CloseReason, Event, State, StreamId, WriteError, WriteOptions};
+use crate::types::{Accounting, CloseReason, Event, State, StreamId, WriteError, WriteOptions};
 
 /// Packets that wait to answer one packet each; more are dropped, as the other side asks again.
 const REPLIES_MAX: usize = 4;
@@ -198,7 +198,9 @@ impl Association {
         if self.tx.queue.reset_state(stream.0) != Reset::None {
             return Err(WriteError::Resetting);
         }
-        if !self.tx.queue.has_room(data.len(), self.config.send_buffer) {
+        if options.accounting != Accounting::Control
+            && !self.tx.queue.has_room(data.len(), self.config.send_buffer)
+        {
             return Err(WriteError::Full);
         }
         self.tx.write(now, stream, options, data);
@@ -210,9 +212,10 @@ impl Association {
         self.tx.queue.buffered(stream.0)
     }
 
-    /// Sets where [`Event::BufferedAmountLow`] is told: when the amount falls from above to this or below.
-    pub fn set_buffered_amount_low_threshold(&mut self, stream: StreamId, threshold: usize) {
-        self.tx.queue.set_threshold(stream.0, threshold);
+    /// A stream whose [`buffered_amount`](Self::buffered_amount) fell since it was last named here. To be asked after
+    /// [`poll_transmit`](Self::poll_transmit) and [`handle_packet`](Self::handle_packet).
+    pub fn poll_buffered_amount_change(&mut self) -> Option<StreamId> {
+        self.tx.queue.poll_fallen().map(StreamId)
     }
 
     /// Keeps what comes on a stream inside, so that it holds the receive window; other streams go on. A message that

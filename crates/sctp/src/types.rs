@@ -41,8 +41,11 @@ pub enum Accounting {
     /// They count.
     #[default]
     Counted,
-    /// They do not: for messages of the protocol above.
+    /// They do not.
     Uncounted,
+    /// They do not, and the message is taken even when the buffer is full: for the few small messages of the
+    /// protocol above.
+    Control,
 }
 
 /// What belongs to a message beside its octets.
@@ -138,8 +141,6 @@ pub enum Event {
     Connected,
     /// The other side started anew: what was on its way is lost, every stream begins again at zero.
     Restarted,
-    /// The buffered amount of a stream fell to its threshold.
-    BufferedAmountLow(StreamId),
     /// The other side reset a stream: what was read or is ready is all that comes of it.
     IncomingReset(StreamId),
     /// Our reset of a stream was performed by the other side; it starts again at zero.

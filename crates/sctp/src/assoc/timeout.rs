@@ -12,9 +12,6 @@ impl Association {
     pub(crate) fn settle(&mut self, now: Instant) {
         self.settle_shutdown();
         self.settle_reconfig();
-        while let Some(stream) = self.tx.queue.poll_low() {
-            self.push_event(crate::types::Event::BufferedAmountLow(crate::types::StreamId(stream)));
-        }
         self.arm_timers(now);
     }
 

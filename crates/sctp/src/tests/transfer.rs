@@ -204,7 +204,6 @@ fn the_send_buffer_is_bounded_and_buffered_amount_is_exact() {
     let mut pair = Pair::new(9, Net::default(), config().send_buffer(10_000));
     let now = pair.now;
     let stream = StreamId(1);
-    pair.a.sctp.set_buffered_amount_low_threshold(stream, 1_000);
     pair.a.sctp.write(now, stream, Bytes::from(vec![0; 9_000]), &reliable()).unwrap();
     let uncounted = WriteOptions { accounting: Accounting::Uncounted, ..reliable() };
     pair.a.sctp.write(now, stream, Bytes::from(vec![0; 100]), &uncounted).unwrap();
@@ -212,12 +211,14 @@ fn the_send_buffer_is_bounded_and_buffered_amount_is_exact() {
     let refused = pair.a.sctp.write(now, stream, Bytes::from(vec![0; 1_000]), &reliable());
     assert_eq!(refused, Err(WriteError::Full));
     assert_eq!(pair.a.sctp.write(now, stream, Bytes::new(), &reliable()), Err(WriteError::Empty));
+    let control = WriteOptions { accounting: Accounting::Control, ..reliable() };
+    pair.a.sctp.write(now, stream, Bytes::from(vec![0; 1_000]), &control).unwrap();
     assert_eq!(pair.a.sctp.buffered_amount(stream), 9_000);
     pair.connect();
     pair.run_for(1_000 * MS);
     assert_eq!(pair.a.sctp.buffered_amount(stream), 0);
-    let low = pair.a.events.iter().filter(|e| **e == Event::BufferedAmountLow(stream)).count();
-    assert_eq!(low, 1);
+    assert_eq!(pair.a.sctp.poll_buffered_amount_change(), Some(stream));
+    assert_eq!(pair.a.sctp.poll_buffered_amount_change(), None);
 }
 
 #[test]

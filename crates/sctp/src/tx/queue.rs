@@ -47,9 +47,8 @@ struct OutStream {
     next_ssn: Ssn,
     /// Counted octets that were not sent.
     buffered: usize,
-    threshold: usize,
-    /// The buffered amount went above the threshold since the last event.
-    above: bool,
+    /// The stream stands in the list of those whose buffered amount fell.
+    fell: bool,
     queued: bool,
     reset: Reset,
 }
@@ -77,8 +76,8 @@ pub(crate) struct SendQueue {
     charged: usize,
     /// Octets that wait.
     octets: usize,
-    /// Streams whose buffered amount fell to the threshold.
-    low: VecDeque<u16>,
+    /// Streams whose buffered amount fell; each at most once.
+    fallen: VecDeque<u16>,
     dropped: u64,
 }
 
@@ -95,7 +94,6 @@ impl SendQueue {
         let counted = options.accounting == Accounting::Counted;
         if counted {
             out.buffered += data.len();
-            out.above |= out.buffered > out.threshold;
         }
         out.messages.push_back(Message {
             data,
@@ -129,15 +127,13 @@ impl SendQueue {
         self.streams.get(&stream).map_or(0, |out| out.buffered)
     }
 
-    pub(crate) fn set_threshold(&mut self, stream: u16, threshold: usize) {
-        let out = self.streams.entry(stream).or_default();
-        out.threshold = threshold;
-        out.above = out.buffered > threshold;
-    }
-
-    /// A stream whose buffered amount fell to its threshold.
-    pub(crate) fn poll_low(&mut self) -> Option<u16> {
-        self.low.pop_front()
+    /// A stream whose buffered amount fell since it was last named here.
+    pub(crate) fn poll_fallen(&mut self) -> Option<u16> {
+        let stream = self.fallen.pop_front()?;
+        if let Some(out) = self.streams.get_mut(&stream) {
+            out.fell = false;
+        }
+        Some(stream)
     }
 
     /// The next piece of at most `room` octets of user data, and how many octets it would have, without taking it.
@@ -213,17 +209,13 @@ impl SendQueue {
         } else {
             out.offset += payload.len();
         }
-        Self::note_low(id, out, &mut self.low);
+        Self::note_fall(id, out, &mut self.fallen);
         Some(Piece { payload, stream: id, ssn, ppid, flags, max_transmits, expires })
     }
 
-    fn note_low(id: u16, out: &mut OutStream, low: &mut VecDeque<u16>) {
-        if out.above && out.buffered <= out.threshold {
-            out.above = false;
-            // One entry a stream at most, because `above` must be set again first; dropped if still unread.
-            if !low.contains(&id) {
-                low.push_back(id);
-            }
+    fn note_fall(id: u16, out: &mut OutStream, fallen: &mut VecDeque<u16>) {
+        if !std::mem::replace(&mut out.fell, true) {
+            fallen.push_back(id);
         }
     }
 
@@ -241,7 +233,7 @@ impl SendQueue {
             out.next_ssn = out.next_ssn.next();
         }
         out.offset = 0;
-        Self::note_low(id, out, &mut self.low);
+        Self::note_fall(id, out, &mut self.fallen);
         if out.messages.is_empty() {
             out.queued = false;
             self.order.retain(|&queued| queued != id);
@@ -341,21 +333,16 @@ mod tests {
     }
 
     #[test]
-    fn the_threshold_is_told_on_crossing_only() {
+    fn a_fall_is_named_once() {
         let now = Instant::now();
         let mut queue = SendQueue::default();
-        queue.set_threshold(1, 100);
-        queue.push(now, 1, &options(), Bytes::from(vec![0; 100]));
-        queue.peek(now, 1000);
-        queue.take(100);
-        assert_eq!(queue.poll_low(), None, "never was above");
         queue.push(now, 1, &options(), Bytes::from(vec![0; 1000]));
+        assert_eq!(queue.poll_fallen(), None);
         queue.peek(now, 600);
         queue.take(600);
-        assert_eq!((queue.buffered(1), queue.poll_low()), (400, None));
         queue.peek(now, 600);
         queue.take(400);
-        assert_eq!((queue.poll_low(), queue.poll_low()), (Some(1), None));
+        assert_eq!((queue.buffered(1), queue.poll_fallen(), queue.poll_fallen()), (0, Some(1), None));
     }
 
     #[test]

@@ -1,0 +1,160 @@
+//! What a session and a channel are made with.
+
+use std::time::Duration;
+
+use taut_sctp::CongestionAlgorithm;
+
+/// The settings of a [`Session`](crate::Session). Make one with `Config::default()` and the setters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The largest message that is taken, in octets, as announced to the other side; zero for any. A channel on
+    /// which a larger one comes is closed.
+    pub max_message_size: usize,
+    /// Octets of messages that may wait to be sent on all channels together.
+    pub send_buffer: usize,
+    /// Octets that may wait to be read: this much in the association, where it is the receive window, and this much
+    /// in whole messages that were not polled.
+    pub receive_buffer: usize,
+    /// How many channels the other side may have open at once. More are refused.
+    pub max_incoming_channels: usize,
+    /// The local SCTP port.
+    pub port: u16,
+    /// The largest SCTP packet in octets.
+    pub mtu: usize,
+    /// The algorithm that sets the congestion window.
+    pub congestion: CongestionAlgorithm,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let sctp = taut_sctp::Config::default();
+        Self {
+            max_message_size: 262_144,
+            send_buffer: sctp.send_buffer,
+            receive_buffer: sctp.receive_window,
+            max_incoming_channels: 4_096,
+            port: sctp.local_port,
+            mtu: sctp.mtu,
+            congestion: sctp.congestion,
+        }
+    }
+}
+
+impl Config {
+    /// Sets [`Config::max_message_size`].
+    #[must_use]
+    pub fn with_max_message_size(mut self, octets: usize) -> Self {
+        self.max_message_size = octets;
+        self
+    }
+
+    /// Sets [`Config::send_buffer`].
+    #[must_use]
+    pub fn with_send_buffer(mut self, octets: usize) -> Self {
+        self.send_buffer = octets;
+        self
+    }
+
+    /// Sets [`Config::receive_buffer`].
+    #[must_use]
+    pub fn with_receive_buffer(mut self, octets: usize) -> Self {
+        self.receive_buffer = octets;
+        self
+    }
+
+    /// Sets [`Config::max_incoming_channels`].
+    #[must_use]
+    pub fn with_max_incoming_channels(mut self, channels: usize) -> Self {
+        self.max_incoming_channels = channels;
+        self
+    }
+
+    /// Sets [`Config::port`].
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Sets [`Config::mtu`].
+    #[must_use]
+    pub fn with_mtu(mut self, octets: usize) -> Self {
+        self.mtu = octets;
+        self
+    }
+
+    /// Sets [`Config::congestion`].
+    #[must_use]
+    pub fn with_congestion(mut self, algorithm: CongestionAlgorithm) -> Self {
+        self.congestion = algorithm;
+        self
+    }
+}
+
+/// How a channel is to be (W3C `RTCDataChannelInit`). Make one with [`ChannelInit::new`] and the setters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelInit {
+    /// Its label, at most 65,535 octets.
+    pub label: String,
+    /// Its subprotocol, at most 65,535 octets.
+    pub protocol: String,
+    /// Whether messages arrive in the order they were sent.
+    pub ordered: bool,
+    /// After how many retransmissions a message is given up.
+    pub max_retransmits: Option<u16>,
+    /// After what time a message is given up. Whole milliseconds go to the other side.
+    pub max_packet_life_time: Option<Duration>,
+    /// The id that both sides agreed on beforehand; then nothing is said to the other side about this channel.
+    pub negotiated: Option<u16>,
+}
+
+impl ChannelInit {
+    /// A reliable, ordered channel.
+    pub fn new(label: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            protocol: String::new(),
+            ordered: true,
+            max_retransmits: None,
+            max_packet_life_time: None,
+            negotiated: None,
+        }
+    }
+
+    /// Sets [`ChannelInit::protocol`].
+    #[must_use]
+    pub fn with_protocol(mut self, protocol: impl Into<String>) -> Self {
+        self.protocol = protocol.into();
+        self
+    }
+
+    /// Sets [`ChannelInit::ordered`].
+    #[must_use]
+    pub fn with_ordered(mut self, ordered: bool) -> Self {
+        self.ordered = ordered;
+        self
+    }
+
+    /// Sets [`ChannelInit::max_retransmits`].
+    #[must_use]
+    pub fn with_max_retransmits(mut self, count: u16) -> Self {
+        self.max_retransmits = Some(count);
+        self
+    }
+
+    /// Sets [`ChannelInit::max_packet_life_time`].
+    #[must_use]
+    pub fn with_max_packet_life_time(mut self, time: Duration) -> Self {
+        self.max_packet_life_time = Some(time);
+        self
+    }
+
+    /// Sets [`ChannelInit::negotiated`].
+    #[must_use]
+    pub fn with_negotiated(mut self, id: u16) -> Self {
+        self.negotiated = Some(id);
+        self
+    }
+}

@@ -1,0 +1,189 @@
+//! Receiving: pieces become messages, messages wait in their channel's inbox. A channel that is not read is paused,
+//! so that what comes on it holds the receive window and nothing else grows; other channels, and new ones, go on.
+
+use std::time::Instant;
+
+use taut_sctp::{Chunk, StreamId};
+
+use super::{Link, Session};
+use crate::channel::{Answered, Assembled, Channel, ChannelState, Direction, Origin};
+use crate::dcep::{DCEP_MAX, ppid};
+use crate::types::{ChannelId, Event, Message, MessageKind};
+
+/// How much of the receive buffer one channel may have before it is paused.
+const CHANNEL_SHARE: usize = 4;
+
+/// What one message costs beside its octets.
+const MESSAGE_OVERHEAD: usize = 64;
+
+/// The most room that is reserved for a message before its pieces come.
+const HINT_MAX: usize = 64 << 10;
+
+impl Session {
+    /// The next message of a channel. Reading makes room for the other side to send.
+    pub fn poll_message(&mut self, id: ChannelId) -> Option<Message> {
+        let channel = self.channels.get_mut(&id)?;
+        let message = channel.inbox.pop_front();
+        if let Some(message) = &message {
+            let charge = message.data.len() + MESSAGE_OVERHEAD;
+            channel.unread = channel.unread.saturating_sub(message.data.len());
+            self.unread = self.unread.saturating_sub(charge);
+        }
+        self.make_room(id);
+        self.remove_if_done(id);
+        message
+    }
+
+    /// Ends pauses that reading has made needless.
+    fn make_room(&mut self, id: ChannelId) {
+        let half = self.channel_limit() / 2;
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let mut resumed = false;
+        if channel.paused && channel.unread <= half {
+            channel.paused = false;
+            resumed = true;
+        }
+        let stream = channel.stream.filter(|_| resumed && !self.full);
+        if let Some(stream) = stream {
+            self.association.resume_stream(StreamId(stream));
+        }
+        if self.full && self.unread <= self.config.receive_buffer / 2 {
+            self.full = false;
+            resumed = true;
+            for channel in self.channels.values().filter(|channel| !channel.paused) {
+                if let Some(stream) = channel.stream {
+                    self.association.resume_stream(StreamId(stream));
+                }
+            }
+        }
+        if let (true, Some(now)) = (resumed, self.now) {
+            self.process(now);
+        }
+    }
+
+    fn channel_limit(&self) -> usize {
+        self.config.receive_buffer / CHANNEL_SHARE
+    }
+
+    /// Takes what the association has ready.
+    pub(super) fn read(&mut self, now: Instant) {
+        // Before the role is known an OPEN cannot be judged: it stays in the association.
+        if !matches!(self.link, Link::Started { .. }) {
+            return;
+        }
+        while let Some(chunk) = self.association.poll_read(now) {
+            if chunk.ppid == ppid::DCEP {
+                self.on_dcep_chunk(now, chunk);
+            } else {
+                self.on_chunk(now, chunk);
+            }
+        }
+    }
+
+    fn on_dcep_chunk(&mut self, now: Instant, chunk: Chunk) {
+        let stream = chunk.stream.0;
+        if chunk.begin && chunk.end {
+            self.dcep.remove(&stream);
+            return self.on_dcep(now, stream, &chunk.bytes);
+        }
+        if chunk.abandoned {
+            self.dcep.remove(&stream);
+            return;
+        }
+        if chunk.begin {
+            self.dcep.insert(stream, Vec::new());
+        }
+        let Some(buffer) = self.dcep.get_mut(&stream) else { return };
+        if buffer.len() + chunk.bytes.len() > DCEP_MAX {
+            self.dcep.remove(&stream);
+            self.stats.bad_dcep += 1;
+            return;
+        }
+        buffer.extend_from_slice(&chunk.bytes);
+        if chunk.end {
+            let message = self.dcep.remove(&stream).unwrap_or_default();
+            self.on_dcep(now, stream, &message);
+        }
+    }
+
+    fn on_chunk(&mut self, now: Instant, chunk: Chunk) {
+        let limit = match self.config.max_message_size {
+            0 => usize::MAX,
+            size => size,
+        };
+        let (ppid, end) = (chunk.ppid, chunk.end);
+        let Some((id, channel)) = self.channel_of(chunk.stream) else {
+            self.stats.unknown_streams += u64::from(chunk.end);
+            return;
+        };
+        if let Origin::Local(answered) = &mut channel.origin {
+            // Any message shows that the other side has the channel.
+            *answered = Answered::Yes;
+        }
+        let kind = match ppid {
+            ppid::STRING | ppid::STRING_EMPTY => MessageKind::Text,
+            ppid::BINARY | ppid::BINARY_EMPTY => MessageKind::Binary,
+            _ => {
+                self.stats.unknown_protocols += u64::from(end);
+                return;
+            }
+        };
+        let hint = channel.hint.min(HINT_MAX);
+        let assembly =
+            if chunk.unordered { &mut channel.unordered_assembly } else { &mut channel.ordered_assembly };
+        let in_pieces = !chunk.begin;
+        match assembly.push(chunk, limit, hint) {
+            Assembled::Unfinished => {}
+            Assembled::Oversized => {
+                self.stats.oversized += 1;
+                self.close_channel(now, id);
+            }
+            Assembled::Whole(data) => {
+                if in_pieces {
+                    channel.hint = data.len();
+                }
+                let empty = matches!(ppid, ppid::STRING_EMPTY | ppid::BINARY_EMPTY);
+                let data = if empty { bytes::Bytes::new() } else { data };
+                self.deliver(id, Message { kind, data });
+            }
+        }
+    }
+
+    fn deliver(&mut self, id: ChannelId, message: Message) {
+        let limit = self.channel_limit();
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        // W3C: nothing is handed up once the closing has begun on this side.
+        if channel.state == ChannelState::Closed || channel.is_closed_here() {
+            return;
+        }
+        let length = message.data.len();
+        channel.messages_received += 1;
+        channel.bytes_received += length as u64;
+        channel.unread += length;
+        self.unread += length + MESSAGE_OVERHEAD;
+        channel.inbox.push_back(message);
+        if !std::mem::replace(&mut channel.told_readable, true) {
+            self.events.push_back(Event::Readable(id));
+        }
+        let crowded = channel.unread + channel.inbox.len() * MESSAGE_OVERHEAD >= limit;
+        if crowded && !channel.paused {
+            channel.paused = true;
+            if let Some(stream) = channel.stream {
+                self.association.pause_stream(StreamId(stream));
+            }
+        }
+        if self.unread >= self.config.receive_buffer && !self.full {
+            self.full = true;
+            for stream in self.streams.keys() {
+                self.association.pause_stream(StreamId(*stream));
+            }
+        }
+    }
+}
+
+impl Channel {
+    /// Closed by us and not by the other side.
+    fn is_closed_here(&self) -> bool {
+        self.outgoing != Direction::Running && self.incoming == Direction::Running
+    }
+}
