@@ -63,7 +63,7 @@ impl Consent {
     /// An answer to the request `id` came; returns the time it took.
     pub(crate) fn answered(&mut self, now: Instant, id: TransactionId) -> Option<Duration> {
         let at = self.outstanding.iter().position(|(asked, _)| *asked == id)?;
-        let started = self.outstanding.drain(..=at).last().map(|(_, at)| at);
+        let started = self.outstanding.drain(..=at).next_back().map(|(_, at)| at);
         self.last_answer = now;
         started.map(|started| now.saturating_duration_since(started))
     }

@@ -34,6 +34,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 /// What is known of the other side in one generation.
+#[allow(clippy::large_enum_variant, reason = "one per agent, and known nearly all the time")]
 #[derive(Debug, Clone)]
 pub(crate) enum RemoteSide {
     /// Nothing yet: its checks can be answered, but it cannot be checked.
