@@ -66,7 +66,7 @@ impl RoundTrip {
 
     /// Something else measured it; used until reports do.
     pub(crate) fn set_hint(&mut self, hint: Duration) {
-        self.hint = Some(hint);
+        self.hint = Some(hint.min(MAX_RTT));
     }
 
     pub(crate) fn get(&self) -> Option<Duration> {

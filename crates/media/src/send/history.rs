@@ -37,8 +37,12 @@ impl History {
         self.octets += packet.body.len();
         let index = packet.index;
         let sent = Sent { packet, had_mid, at: now, again: None };
-        let place = self.sent.partition_point(|sent| sent.packet.index < index);
-        self.sent.insert(place, sent);
+        if self.sent.back().is_none_or(|last| last.packet.index < index) {
+            self.sent.push_back(sent);
+        } else {
+            let place = self.sent.partition_point(|sent| sent.packet.index < index);
+            self.sent.insert(place, sent);
+        }
         while self.is_over(now) {
             if let Some(sent) = self.sent.pop_front() {
                 self.octets -= sent.packet.body.len(); // added above

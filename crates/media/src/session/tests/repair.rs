@@ -25,14 +25,20 @@ fn all_frames_arrive_at_ten_percent_loss() {
 
 #[test]
 fn without_rtx_packets_are_sent_again_as_they_were() {
-    let link = Link::default().latency(20 * MS).loss(Loss::Script(vec![5, 9, 10]));
+    // Some of it is asked for again just when the first report makes the MID superfluous.
+    let lost: Vec<u64> = (5..150).step_by(3).collect();
+    let link = Link::default().latency(20 * MS).loss(Loss::Script(lost));
     let mut pair = Pair::new(3, Terms { rtx: false, ..ALL }, Link::default().latency(20 * MS));
     pair.world.set_link(pair.a, pair.b, link);
-    pair.stream(50);
+    pair.stream(60);
     pair.world.run_for(SECOND);
     pair.assert_all_arrived();
     let sent = &pair.world.node(pair.a).rtp_sent;
-    assert_eq!(pair.sender_stats().retransmitted_packets_sent, 3);
+    assert!(pair.sender_stats().retransmitted_packets_sent >= 49);
+    let with_mid = |packet: &Packet| packet.extensions.get(4).is_some();
+    assert!(with_mid(&sent[0]) && !with_mid(&sent[sent.len() - 1]));
+    let first_without = sent.iter().position(|packet| !with_mid(packet)).unwrap();
+    assert!(sent[first_without..].iter().any(with_mid), "sent again with the MID it had");
     assert!(sent.iter().all(|packet| packet.ssrc.get() == VIDEO_SSRC));
     for packet in sent {
         let same = sent.iter().filter(|other| other.sequence == packet.sequence);
@@ -157,4 +163,88 @@ fn lost_sound_is_not_waited_for_long() {
     let gap = frames.iter().find(|frame| !frame.contiguous).unwrap();
     assert_eq!(&gap.data[..], [0xfc, 12]);
     assert_eq!(gap.presentation, 240 * MS);
+}
+
+#[test]
+fn a_keyframe_is_asked_for_by_fir_where_pli_is_not_agreed() {
+    let mut pair = Pair::new(7, Terms { pli: false, ..ALL }, Link::default().latency(20 * MS));
+    let now = pair.world.now();
+    let codec = Terms { pli: false, ..ALL }.vp8().with_fir(true);
+    let config = ReceiverConfig::new(Kind::Video).with_codecs(vec![codec]);
+    pair.world.node_mut(pair.b).session.set_receiver(now, ReceiverId(VIDEO), config);
+    for _ in 0..100 {
+        let picture = pair.picture(300, false);
+        pair.send(picture);
+        pair.world.run_for(20 * MS);
+    }
+    let stats = pair.stats();
+    assert_eq!((stats.pli_count, stats.frames_received), (0, 0));
+    assert!((6..=7).contains(&stats.fir_count), "repeated every 300 ms: {}", stats.fir_count);
+    let asked = pair.world.node(pair.a).count(Event::KeyframeRequested(SenderId(VIDEO)));
+    assert_eq!(asked, 1, "a repeated command is one");
+    assert_eq!(pair.sender_stats().fir_count, stats.fir_count);
+    let picture = pair.picture(300, true);
+    pair.send(picture);
+    pair.world.run_for(SECOND);
+    assert_eq!(pair.stats().frames_received, 1);
+    assert_eq!(pair.stats().fir_count, stats.fir_count, "and no more");
+}
+
+#[test]
+fn waiting_has_an_end() {
+    let mut pair = Pair::new(8, ALL, Link::default().latency(20 * MS));
+    pair.world.node_mut(pair.b).session.set_path_rtt(400 * MS);
+    pair.stream(10);
+    // One picture is lost for good: the way back is dead.
+    pair.world.set_link(pair.a, pair.b, Link::default().loss(Loss::Random(1.0)));
+    pair.world.set_link(pair.b, pair.a, Link::default().loss(Loss::Random(1.0)));
+    pair.pictures(1);
+    pair.world.set_link(pair.a, pair.b, Link::default().latency(20 * MS));
+    let picture = pair.picture(300, true);
+    pair.send(picture);
+    pair.world.run_for(519 * MS);
+    assert_eq!(pair.world.node(pair.b).frames.len(), 10);
+    pair.world.run_for(2 * MS);
+    let frames = &pair.world.node(pair.b).frames;
+    assert_eq!(frames.len(), 11);
+    assert!(!frames[10].contiguous);
+}
+
+/// Two sources of one receiver, both lossy, each with a source of retransmissions that nobody signalled.
+#[test]
+fn sources_of_retransmissions_are_learned() {
+    for signalled in [false, true] {
+        let mut pair = Pair::new(9, ALL, Link::default().latency(10 * MS));
+        let now = pair.world.now();
+        if signalled {
+            let config = ReceiverConfig::new(Kind::Video)
+                .with_codecs(vec![ALL.vp8()])
+                .with_ssrcs(vec![(VIDEO_SSRC, Some(RTX_SSRC)), (5, Some(6))]);
+            pair.world.node_mut(pair.b).session.set_receiver(now, ReceiverId(VIDEO), config);
+        }
+        let second = SenderConfig::new(Kind::Video, 5).with_rtx_ssrc(6).with_codecs(vec![ALL.vp8()]);
+        pair.world.node_mut(pair.a).session.set_sender(now, SenderId(7), second);
+        for i in 0..100 {
+            if i == 5 {
+                let link = Link::default().latency(10 * MS).loss(Loss::Random(0.1));
+                pair.world.set_link(pair.a, pair.b, link);
+            }
+            if i == 95 {
+                pair.world.set_link(pair.a, pair.b, Link::default().latency(10 * MS));
+            }
+            for id in [VIDEO, 7] {
+                let picture = pair.picture(300, i == 0);
+                let now = pair.world.now();
+                pair.world.node_mut(pair.a).session.send_frame(now, SenderId(id), picture).unwrap();
+                pair.world.run_for(10 * MS);
+            }
+        }
+        pair.world.run_for(SECOND);
+        let streams = pair.world.node(pair.b).session.receiver_stats(ReceiverId(VIDEO));
+        assert_eq!(streams.iter().map(|stats| stats.ssrc).collect::<Vec<_>>(), [VIDEO_SSRC, 5]);
+        for stats in streams {
+            assert!(stats.packets_repaired >= 2, "{stats:?}");
+            assert_eq!((stats.frames_received, stats.frames_dropped), (100, 0), "{stats:?}");
+        }
+    }
 }
