@@ -7,13 +7,21 @@ use bytes::BytesMut;
 use super::pair::{CLIENT, Pair, SERVER, UNIX};
 use crate::{Certificate, Config, Version};
 
+/// The time that this thread has run, which a busy machine does not change much; without Linux, the time itself.
+fn ran(begin: Instant) -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    nanos.map_or_else(|| begin.elapsed(), Duration::from_nanos)
+}
+
 fn per(count: u32, what: &str, mut run: impl FnMut()) {
     run();
     let begin = Instant::now();
+    let before = ran(begin);
     for _ in 0..count {
         run();
     }
-    println!("{what:48} {:>10.0} ns", begin.elapsed().as_nanos() as f64 / f64::from(count));
+    println!("{what:48} {:>10.0} ns", (ran(begin) - before).as_nanos() as f64 / f64::from(count));
 }
 
 #[test]
@@ -45,6 +53,10 @@ fn figures() {
             out.clear();
             pair.ends[CLIENT].session.seal(now, &plaintext, &mut out).unwrap();
         });
+        // DTLS 1.3 sends 16 bits of the sequence number: after so many lost records nothing can be opened.
+        let mut pair = Pair::with(2, &config, &config);
+        pair.connect();
+        let now = pair.now;
         per(100_000, &format!("{version:?} seal and open it"), || {
             out.clear();
             pair.ends[CLIENT].session.seal(now, &plaintext, &mut out).unwrap();

@@ -51,7 +51,9 @@ fn talk(role: Role, arguments: &str, expected: Option<SrtpProfile>) {
     // A port that was free a moment ago.
     let other = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (mut remote, command) = match role {
-        Role::Client => (other, format!("s_server -dtls1_2 -quiet -Verify 1 -port {} {arguments}", other.port())),
+        Role::Client => {
+            (other, format!("s_server -dtls1_2 -quiet -Verify 1 -port {} {arguments}", other.port()))
+        }
         _ => {
             let port = socket.local_addr().unwrap().port();
             (other, format!("s_client -dtls1_2 -quiet -connect 127.0.0.1:{port} {arguments}"))
@@ -68,7 +70,9 @@ fn talk(role: Role, arguments: &str, expected: Option<SrtpProfile>) {
     while begin.elapsed() < Duration::from_secs(10) && !got.ends_with(b"from openssl\n") {
         turn(&mut session, &socket, &mut remote);
         while let Some(event) = session.poll_event() {
-            let Event::Connected(peer) = event else { panic!("{arguments}: {event:?} {:?}", session.stats()) };
+            let Event::Connected(peer) = event else {
+                panic!("{arguments}: {event:?} {:?}", session.stats())
+            };
             assert_eq!(peer.srtp().map(|keys| keys.profile), expected, "{arguments}");
             assert_eq!(peer.version(), Version::Dtls12);
             connected = true;
