@@ -38,10 +38,10 @@ pub(super) fn add(state: &mut State, candidate: Option<&IceCandidate>) -> Result
     let generation =
         candidate.and_then(|candidate| candidate.username_fragment.as_deref()).or(parsed.as_deref());
     let session = Arc::clone(&remote.session);
-    if let Some(ufrag) = generation {
-        if !sections(&session, index).any(|media| ufrag_of(&session, media) == Some(ufrag)) {
-            return Err(Error::new(ErrorKind::Operation, format!("no section has the ufrag {ufrag:?}")));
-        }
+    if let Some(ufrag) = generation
+        && !sections(&session, index).any(|media| ufrag_of(&session, media) == Some(ufrag))
+    {
+        return Err(Error::new(ErrorKind::Operation, format!("no section has the ufrag {ufrag:?}")));
     }
     let attribute = match text {
         "" => Attribute::EndOfCandidates,

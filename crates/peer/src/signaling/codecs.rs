@@ -170,10 +170,11 @@ fn table(media: &Media) -> Vec<Entry<'_>> {
         };
         let Some(primary) = fmtp.get("apt").and_then(|apt| apt.parse::<u8>().ok()) else { continue };
         let clock_rate = map.clock_rate;
-        if let Some(entry) = table.get_mut(usize::from(primary)) {
-            if entry.rtx.is_none() && entry.map.is_some_and(|primary| primary.clock_rate == clock_rate) {
-                entry.rtx = Some(payload_type);
-            }
+        if let Some(entry) = table.get_mut(usize::from(primary))
+            && entry.rtx.is_none()
+            && entry.map.is_some_and(|primary| primary.clock_rate == clock_rate)
+        {
+            entry.rtx = Some(payload_type);
         }
     }
     table

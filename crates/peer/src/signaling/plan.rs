@@ -71,10 +71,10 @@ pub(super) fn bundles(session: &Session) -> Result<Vec<Vec<usize>>, Error> {
     let invalid = |message: String| Error::new(ErrorKind::InvalidAccess, message);
     let mut mids = BTreeMap::new();
     for (index, media) in session.media.iter().enumerate() {
-        if let Some(mid) = media.mid() {
-            if mids.insert(mid, index).is_some() {
-                return Err(invalid(format!("two sections have the mid {mid:?}")));
-            }
+        if let Some(mid) = media.mid()
+            && mids.insert(mid, index).is_some()
+        {
+            return Err(invalid(format!("two sections have the mid {mid:?}")));
         }
     }
     let mut seen = std::collections::BTreeSet::new();
