@@ -1,0 +1,130 @@
+//! Paths as drivers name them: scopes, mapped addresses, and ways kept in reserve.
+
+#![allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
+
+mod common;
+
+use std::net::{SocketAddr, SocketAddrV6};
+use std::time::Instant;
+
+use common::{Net, ms, secs};
+use taut_ice::{Agent, Config, Credentials, PairState, Role, State, Validation};
+use taut_netsim::{Link, Loss};
+use taut_sansio::net::{Path, Received};
+use taut_sansio::rng::Rng;
+use taut_stun::attribute::XorMappedAddress;
+use taut_stun::{Algorithm, Builder, Class, Key, Message};
+
+fn agent_at(base: SocketAddr) -> (Agent, Key, Instant) {
+    let now = Instant::now();
+    let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+    agent.add_local_address(now, base);
+    agent.set_role(now, Role::Controlled);
+    let theirs = Credentials { ufrag: "them".into(), pwd: "t".repeat(24) };
+    let key = Key::short_term(&theirs.pwd);
+    agent.set_remote_credentials(now, theirs, false);
+    (agent, key, now)
+}
+
+fn reply(request: &[u8], mapped: SocketAddr, key: &Key) -> Vec<u8> {
+    let mut out = Vec::new();
+    let request = Message::parse(request).unwrap();
+    let builder = Builder::answer(&mut out, Class::Success, &request).push(&XorMappedAddress(mapped));
+    builder.integrity(key, Algorithm::Sha1).fingerprint().finish().unwrap();
+    out
+}
+
+#[test]
+fn link_local_addresses_take_the_scope_of_their_socket() {
+    let base = SocketAddr::V6(SocketAddrV6::new("fe80::1".parse().unwrap(), 5_000, 0, 7));
+    let (mut agent, key, now) = agent_at(base);
+    agent.gather(now);
+    assert!(agent.local_candidates().all(|candidate| !candidate.to_string().contains('%')));
+    agent.add_remote_candidate(now, "1 1 udp 9 fe80::2 6000 typ host".parse().unwrap()).unwrap();
+    let mut out = Vec::new();
+    let transmit = agent.poll_transmit(now, 1, &mut out).unwrap();
+    let SocketAddr::V6(remote) = transmit.path.remote else { panic!("IPv6") };
+    assert_eq!((transmit.path.local, remote.scope_id()), (base, 7));
+    // The kernel may name the sender with more or less than that.
+    let bare = Path::udp(base, "[fe80::2]:6000".parse().unwrap());
+    let answer = reply(&out, "[fe80::1]:5000".parse().unwrap(), &key);
+    agent.handle_datagram(Received { at: now, path: bare, ecn: None }, answer.as_slice().into());
+    assert_eq!(agent.selected_path(), Some(transmit.path));
+    assert_eq!(agent.validation(&bare), Validation::Validated);
+    let flow = SocketAddr::V6(SocketAddrV6::new("fe80::2".parse().unwrap(), 6_000, 99, 7));
+    assert_eq!(agent.validation(&Path::udp(base, flow)), Validation::Validated);
+}
+
+#[test]
+fn mapped_addresses_are_the_addresses_they_map() {
+    let base: SocketAddr = "192.0.2.1:5000".parse().unwrap();
+    let (mut agent, key, now) = agent_at(base);
+    agent.add_remote_candidate(now, "1 1 udp 9 192.0.2.2 6000 typ host".parse().unwrap()).unwrap();
+    let mut out = Vec::new();
+    let transmit = agent.poll_transmit(now, 1, &mut out).unwrap();
+    let answer = reply(&out, "[::ffff:192.0.2.1]:5000".parse().unwrap(), &key);
+    let mapped = Path::udp(base, "[::ffff:192.0.2.2]:6000".parse().unwrap());
+    agent.handle_datagram(Received { at: now, path: mapped, ecn: None }, answer.as_slice().into());
+    assert_eq!(agent.selected_path(), Some(transmit.path));
+    let pair = agent.selected_pair().unwrap();
+    assert_eq!(pair.local.kind, taut_ice::CandidateKind::Host, "the mapped address is the host's own");
+}
+
+#[test]
+fn when_the_first_way_dies_the_second_one_carries_on() {
+    // IPv6 is nominated; before it is, IPv4 has become valid, too.
+    let mut net = Net::new(
+        1,
+        Link::default().latency(ms(20)),
+        &["192.0.2.1", "2001:db8::1"],
+        &["192.0.2.2", "2001:db8::2"],
+    );
+    net.start();
+    net.connect(secs(5));
+    assert!(net.a().agent.selected_path().unwrap().local.is_ipv6());
+    let valid = |net: &Net| {
+        net.a().agent.pair_stats().iter().filter(|pair| pair.state == PairState::Succeeded).count()
+    };
+    assert_eq!(valid(&net), 2);
+    // An idle second way lapses, and only it.
+    net.world.run_for(secs(40));
+    assert_eq!(valid(&net), 1);
+    assert!(net.connected());
+}
+
+#[test]
+fn corrupted_datagrams_are_dropped_and_repeated() {
+    for seed in 0..20 {
+        let link = Link::default().latency(ms(30)).corrupt(0.2).duplicate(0.2);
+        let mut net = Net::new(seed, link, &["192.0.2.1"], &["192.0.2.2"]);
+        net.start();
+        net.connect(secs(20));
+        net.world.run_for(secs(60));
+        assert!(net.connected(), "seed {seed}");
+    }
+}
+
+#[test]
+fn every_seed_connects_under_every_kind_of_trouble() {
+    for seed in 0..60u64 {
+        let mut rng = Rng::from_u64(seed);
+        let loss = rng.unit() * 0.3;
+        let loss = if seed % 2 == 0 { Loss::Random(loss) } else { Loss::bursts(loss, 2.0) };
+        let link = Link::default()
+            .latency(ms(u64::from(rng.below(500))))
+            .jitter(ms(u64::from(rng.below(100))))
+            .loss(loss)
+            .reorder(0.1, ms(50))
+            .duplicate(0.1)
+            .corrupt(0.01);
+        let both = [&["192.0.2.1", "2001:db8::1"][..], &["192.0.2.2", "2001:db8::2"]];
+        let one = [&["192.0.2.1"][..], &["192.0.2.2", "2001:db8::2"]];
+        let [a, b] = if seed % 3 == 0 { one } else { both };
+        let mut net = Net::new(seed, link, a, b);
+        net.start();
+        assert!(net.run_until(secs(30), Net::connected), "seed {seed}");
+        assert!(net.run_until(secs(30), Net::nominated), "seed {seed}");
+        net.world.run_for(secs(30));
+        assert!(!net.a().states().contains(&State::Failed), "seed {seed}");
+    }
+}
