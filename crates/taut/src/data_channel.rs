@@ -103,6 +103,9 @@ pub(crate) struct ChannelCore {
     label: String,
     protocol: String,
     ordered: bool,
+    max_packet_life_time: Option<Duration>,
+    max_retransmits: Option<u16>,
+    negotiated: bool,
     low_threshold: AtomicUsize,
     /// Octets read since the driver was last woken for it.
     unannounced: AtomicUsize,
@@ -130,6 +133,9 @@ impl ChannelCore {
             label: channel.label().to_owned(),
             protocol: channel.protocol().to_owned(),
             ordered: channel.ordered(),
+            max_packet_life_time: channel.max_packet_life_time(),
+            max_retransmits: channel.max_retransmits(),
+            negotiated: channel.negotiated(),
             low_threshold: AtomicUsize::new(0),
             unannounced: AtomicUsize::new(0),
             readable: Signal::default(),
@@ -181,7 +187,7 @@ impl DataChannel {
     }
 
     pub(crate) fn create(connection: &Handle, label: String, init: DataChannelInit) -> Result<Self, Error> {
-        let init = channel_init(label, init)?;
+        let init = channel_init(label, init);
         let core = connection.with(|state, now| {
             let id = state.peer.create_data_channel(now, init)?;
             state.add_channel(id, false).ok_or_else(Error::closed)
@@ -202,6 +208,21 @@ impl DataChannel {
     /// Whether messages arrive in order.
     pub fn ordered(&self) -> bool {
         self.inner.core.ordered
+    }
+
+    /// How long a message is retransmitted, if that is limited.
+    pub fn max_packet_life_time(&self) -> Option<Duration> {
+        self.inner.core.max_packet_life_time
+    }
+
+    /// How often a message is retransmitted, if that is limited.
+    pub fn max_retransmits(&self) -> Option<u16> {
+        self.inner.core.max_retransmits
+    }
+
+    /// Whether both sides agreed on the channel by other means.
+    pub fn negotiated(&self) -> bool {
+        self.inner.core.negotiated
     }
 
     /// The id, the number of its SCTP stream; `None` before it is known which side has the even ones.
@@ -390,9 +411,12 @@ enum Offer {
     Refused(Error),
 }
 
-fn channel_init(label: String, init: DataChannelInit) -> Result<ChannelInit, Error> {
-    let _ = (label, init);
-    todo!()
+fn channel_init(label: String, init: DataChannelInit) -> ChannelInit {
+    let mut channel = ChannelInit::new(label).with_protocol(init.protocol).with_ordered(init.ordered);
+    channel.max_packet_life_time = init.max_packet_life_time;
+    channel.max_retransmits = init.max_retransmits;
+    channel.negotiated = init.negotiated;
+    channel
 }
 
 fn channel_closed() -> Error {
