@@ -202,7 +202,8 @@ fn a_changed_local_description_is_refused() {
 /// Nothing of the transport may change without an ICE restart, from either side and in either role.
 #[test]
 fn re_offers_keep_the_transport() {
-    let changes: [(&str, &dyn Fn(&str) -> String); 5] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&str) -> String);
+    let changes: [Change<'_>; 5] = [
         ("ufrag", &|sdp| sdp.replace("a=ice-ufrag:", "a=ice-ufrag:x")),
         ("pwd", &|sdp| sdp.replace("a=ice-pwd:", "a=ice-pwd:x")),
         ("both", &|sdp| sdp.replace("a=ice-pwd:", "a=ice-pwd:x").replace("a=ice-ufrag:", "a=ice-ufrag:x")),
