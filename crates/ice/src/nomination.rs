@@ -4,11 +4,14 @@
 //! short patience. The controlled side follows, and takes the best of several pairs that an aggressive controlling
 //! side nominates. Data needs no nomination, only a valid pair.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
 use crate::config::Role;
 use crate::pair::{Pair, PairId, Status, Wish};
+
+/// What a patience beyond the range of the clock is cut to.
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nomination {
@@ -51,7 +54,7 @@ impl Agent {
                 Nomination::Idle | Nomination::Trying(_) => {
                     // A name takes its time to be resolved; the address behind it is most often the best.
                     let patience = self.config.nomination_patience.saturating_mul(if names { 4 } else { 1 });
-                    self.nomination = Nomination::Patient(now + patience);
+                    self.nomination = Nomination::Patient(now.checked_add(patience).unwrap_or(now + A_DAY));
                     return;
                 }
             }

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "not every test uses everything")]
 #![allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
 
+pub mod scene;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -1,0 +1,171 @@
+//! Answers have no effect before they are authenticated, and a valid peer cannot turn us against others. Each test
+//! fails if the check that it is about is removed.
+
+#![allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::scene::{Scene, Strange};
+use taut_ice::{Role, State, Validation};
+use taut_sansio::net::Path;
+use taut_stun::attribute::{IceControlled, IceControlling, Realm, UseCandidate};
+use taut_stun::{Algorithm, Builder, Class, Key, Message};
+
+#[test]
+fn answers_need_a_request_of_ours() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    let mut other = request.clone();
+    other[19] ^= 1;
+    let reply = scene.good_reply(&other);
+    scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_unknown_transaction);
+    let reply = scene.good_reply(&request);
+    scene.give(scene.path(), &reply);
+    assert_eq!(scene.agent.state(), State::Connected);
+    while scene.agent.poll_event().is_some() {}
+    scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_unknown_transaction);
+}
+
+#[test]
+fn answers_come_from_where_the_request_went() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let second = "192.0.2.1:5001".parse().unwrap();
+    scene.agent.add_local_address(scene.now, second);
+    let request = loop {
+        let (transmit, bytes) = scene.take().unwrap();
+        if transmit.path == scene.path() {
+            break bytes;
+        }
+    };
+    while scene.agent.poll_event().is_some() {}
+    let reply = scene.good_reply(&request);
+    let elsewhere = Path::udp(scene.local, "192.0.2.3:6000".parse().unwrap());
+    scene.assert_dropped(elsewhere, &reply, |stats| stats.dropped_asymmetric);
+    let other_port = Path::udp(scene.local, "192.0.2.2:6001".parse().unwrap());
+    scene.assert_dropped(other_port, &reply, |stats| stats.dropped_asymmetric);
+    let other_socket = Path::udp(second, scene.remote);
+    scene.assert_dropped(other_socket, &reply, |stats| stats.dropped_asymmetric);
+    scene.give(scene.path(), &reply);
+    assert_eq!(scene.agent.state(), State::Connected);
+}
+
+#[test]
+fn answers_need_their_password() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    for key in [scene.our_key(), Key::short_term("guess")] {
+        let reply = scene.reply(&request, |b| b.integrity(&key, Algorithm::Sha1).fingerprint().finish());
+        scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_response_integrity);
+    }
+    let bare = scene.reply(&request, |b| b.fingerprint().finish());
+    scene.assert_dropped(scene.path(), &bare, |stats| stats.dropped_response_integrity);
+}
+
+#[test]
+fn answers_with_unknown_required_attributes_or_without_an_address_do_not_count() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    let key = scene.their_key();
+    let reply = scene.reply(&request, |b| b.push(&Strange).integrity(&key, Algorithm::Sha1).finish());
+    scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_unknown_attributes);
+    let mut reply = Vec::new();
+    let message = Message::parse(&request).unwrap();
+    let builder = Builder::answer(&mut reply, Class::Success, &message).push(&Realm::new("r"));
+    let _ = builder.integrity(&key, Algorithm::Sha1).finish();
+    scene.assert_dropped(scene.path(), &reply, |stats| stats.dropped_malformed);
+}
+
+#[test]
+fn unauthenticated_errors_do_nothing() {
+    for code in [400, 401, 403, 420, 487, 500] {
+        let mut scene = Scene::checking(Role::Controlled);
+        let request = scene.request();
+        for key in [None, Some(Key::short_term("guess"))] {
+            let error = scene.error(&request, code, key.as_ref());
+            scene.assert_dropped(scene.path(), &error, |stats| stats.dropped_response_integrity);
+        }
+        assert_eq!(scene.agent.role(), Role::Controlled);
+    }
+}
+
+#[test]
+fn an_authenticated_role_conflict_switches_once_and_changes_the_tiebreaker() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    let IceControlled(before) = Message::parse(&request).unwrap().get().unwrap().unwrap();
+    let error = scene.error(&request, 487, Some(&scene.their_key()));
+    scene.give(scene.path(), &error);
+    assert_eq!(scene.agent.role(), Role::Controlling);
+    scene.assert_dropped(scene.path(), &error, |stats| stats.dropped_unknown_transaction);
+    let mut scene = Scene::checking(Role::Controlled);
+    let request = scene.request();
+    let error = scene.error(&request, 487, Some(&scene.their_key()));
+    scene.give(scene.path(), &error);
+    let request = scene.request();
+    let IceControlling(after) = Message::parse(&request).unwrap().get().unwrap().unwrap();
+    assert_ne!(before, after);
+}
+
+#[test]
+fn consent_is_taken_back_by_an_authenticated_403_only() {
+    let mut scene = Scene::connected(Role::Controlled);
+    scene.now += Duration::from_secs(6);
+    let request = scene.request();
+    let forged = scene.error(&request, 403, None);
+    scene.assert_dropped(scene.path(), &forged, |stats| stats.dropped_response_integrity);
+    let forbidden = scene.error(&request, 403, Some(&scene.their_key()));
+    scene.give(scene.path(), &forbidden);
+    assert_eq!(scene.agent.selected_path(), None);
+    assert_eq!(scene.agent.state(), State::Failed);
+    assert_eq!(scene.agent.validation(&scene.path()), Validation::Unknown);
+}
+
+#[test]
+fn other_errors_do_not_keep_consent_fresh() {
+    let mut scene = Scene::connected(Role::Controlled);
+    let key = scene.their_key();
+    for _ in 0..200 {
+        let at = scene.agent.poll_timeout().unwrap();
+        scene.now = scene.now.max(at);
+        scene.agent.handle_timeout(scene.now);
+        while let Some((transmit, bytes)) = scene.take() {
+            let error = scene.error(&bytes, 500, Some(&key));
+            scene.give(transmit.path, &error);
+        }
+        if scene.agent.state() == State::Failed {
+            return;
+        }
+    }
+    panic!("consent never lapsed");
+}
+
+#[test]
+fn a_victims_address_gets_checks_but_never_data() {
+    // An authenticated peer checks with the address of somebody else as source (RFC 8445 section 19.5.1).
+    let mut scene = Scene::connected(Role::Controlled);
+    let (key, username) = (scene.our_key(), scene.username());
+    let victim = Path::udp(scene.local, "203.0.113.66:53".parse().unwrap());
+    let mut to_victim = 0;
+    for second in 0..120 {
+        scene.now += Duration::from_secs(1);
+        scene.agent.handle_timeout(scene.now);
+        if second % 2 == 0 {
+            let check =
+                scene.check(&username, |b| b.push(&UseCandidate).integrity(&key, Algorithm::Sha1).finish());
+            scene.give(victim, &check);
+        }
+        while let Some((transmit, bytes)) = scene.take() {
+            if transmit.path == victim {
+                to_victim += 1;
+            } else if Message::parse(&bytes).unwrap().class() == Class::Request {
+                let reply = scene.good_reply(&bytes);
+                scene.give(transmit.path, &reply);
+            }
+        }
+        assert_eq!(scene.agent.selected_path(), Some(scene.path()), "second {second}");
+        assert_ne!(scene.agent.validation(&victim), Validation::Validated);
+    }
+    assert!(to_victim <= 60 + 3 * 120, "{to_victim}");
+}
