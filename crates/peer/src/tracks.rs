@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use taut_media::{CodecConfig, Frame, Kind, Mode, ReceiverConfig, SenderConfig};
+use taut_media::{Frame, Kind, Mode, ReceiverConfig};
 use taut_rtp as rtp;
 
 use crate::error::{Error, ErrorKind};
 use crate::peer::Peer;
-use crate::signaling::{NegotiatedCodec, ReceiveParameters, SendParameters};
+use crate::signaling::{ReceiveParameters, SendParameters};
 use crate::transceiver::{Direction, TrackInfo, Transceiver, TransceiverId, TransceiverInit};
 
 impl Peer {
@@ -179,14 +179,10 @@ impl Peer {
 
     // ---- what descriptions mean for media
 
-    fn kind_of(&self, id: TransceiverId) -> Kind {
-        self.transceiver(id).map_or(Kind::Audio, Transceiver::kind)
-    }
-
     pub(crate) fn apply_send(&mut self, now: Instant, id: TransceiverId, parameters: Option<SendParameters>) {
         match parameters {
             Some(parameters) => {
-                let config = sender_config(self.kind_of(id), parameters);
+                let config = parameters.into();
                 self.transport.media.set_sender(now, id.into(), config);
             }
             None => self.transport.media.remove_sender(now, id.into()),
@@ -209,7 +205,7 @@ impl Peer {
                     parameters.ssrcs.iter().flat_map(|&(ssrc, rtx)| std::iter::once(ssrc).chain(rtx)),
                 );
                 let mode = self.receive_modes.get(&id).copied().unwrap_or_default();
-                let config = receiver_config(self.kind_of(id), parameters).with_mode(mode);
+                let config = ReceiverConfig::from(parameters).with_mode(mode);
                 self.transport.media.set_receiver(now, id.into(), config);
             }
             None => {
@@ -220,28 +216,6 @@ impl Peer {
     }
 }
 
-fn sender_config(kind: Kind, parameters: SendParameters) -> SenderConfig {
-    let mut config = SenderConfig::new(kind, parameters.ssrc);
-    config.rtx_ssrc = parameters.rtx_ssrc;
-    config.codecs = parameters.codecs.iter().map(codec_config).collect();
-    config.mid = parameters.mid_extension.map(|id| (id, parameters.mid));
-    config
-}
-
-fn receiver_config(kind: Kind, parameters: ReceiveParameters) -> ReceiverConfig {
-    let codecs = parameters.codecs.iter().map(codec_config).collect();
-    ReceiverConfig::new(kind).with_codecs(codecs).with_ssrcs(parameters.ssrcs)
-}
-
-fn codec_config(codec: &NegotiatedCodec) -> CodecConfig {
-    let mut config = CodecConfig::new(codec.codec, codec.payload_type)
-        .with_nack(codec.nack)
-        .with_pli(codec.pli)
-        .with_fir(codec.fir);
-    config.rtx = codec.rtx;
-    config
-}
-
 fn send_error(error: taut_media::SendError) -> Error {
     let kind = match error {
         taut_media::SendError::UnknownSender => ErrorKind::InvalidState,
@@ -249,18 +223,6 @@ fn send_error(error: taut_media::SendError) -> Error {
         _ => ErrorKind::Operation,
     };
     Error::new(kind, error.to_string())
-}
-
-impl From<TransceiverId> for taut_media::SenderId {
-    fn from(id: TransceiverId) -> Self {
-        Self(id.get())
-    }
-}
-
-impl From<TransceiverId> for taut_media::ReceiverId {
-    fn from(id: TransceiverId) -> Self {
-        Self(id.get())
-    }
 }
 
 impl From<taut_media::SenderId> for TransceiverId {

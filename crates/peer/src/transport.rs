@@ -21,8 +21,9 @@ const MDNS_PORT: u16 = 5353;
 /// and the driver's own buffer takes the packet.
 const MAX_BLOCKED_PATHS: usize = 128;
 
-/// Octets of plain SCTP that the smallest useful data packet needs: room below it in a batch ends the batch.
-const MIN_DATA_ROOM: usize = 256;
+/// How many octets a full SCTP packet may stay below the room: chunks are padded to four octets (RFC 9260 section 3.2),
+/// and a piece that would be too small is left for the next packet.
+const SCTP_SLACK: usize = 8;
 
 /// Why datagrams were dropped, and what was sent and received on the path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct TransportStats {
     pub dropped_srtp: u64,
     /// RTP that was authentic but malformed or for no transceiver.
     pub dropped_unrouted: u64,
+    /// Packets of our own that could not be protected: an index of SRTP that was used before, or a session that ended.
+    pub dropped_unprotected: u64,
     /// How often the selected pair changed.
     pub selected_pair_changes: u64,
 }
@@ -350,7 +353,7 @@ impl Transport {
         let start = out.len();
         let (source, segment) = self.append_first(now, out)?;
         let mut segments = 1;
-        while segments < max_segments && !matches!(source, Source::Handshake | Source::Rtcp) {
+        while segments < max_segments && self.continues(source, segment) {
             match self.append(now, source, segment, out) {
                 Some(len) => {
                     segments += 1;
@@ -368,44 +371,56 @@ impl Transport {
         Some(Transmit { segment_size, ..Transmit::single(path, len) })
     }
 
+    /// Whether a batch that began with a packet of `segment` octets may go on. SCTP cuts its data by the room there
+    /// is, so a batch that began with a small packet must not make many small ones.
+    fn continues(&self, source: Source, segment: usize) -> bool {
+        match source {
+            Source::Handshake | Source::Rtcp => false,
+            Source::Rtp => true,
+            Source::Data => segment + SCTP_SLACK >= self.mtu,
+        }
+    }
+
     /// The first packet of a batch decides the source and the size of the others.
     fn append_first(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Source, usize)> {
         let sources = [Source::Handshake, Source::Rtcp, Source::Rtp, Source::Data];
         sources.into_iter().find_map(|source| Some((source, self.append(now, source, self.mtu, out)?)))
     }
 
-    /// Appends one packet of a source, at most `room` octets of UDP payload.
+    /// Appends one packet of a source, at most `room` octets of UDP payload. What cannot be protected is left out
+    /// and counted; the next one takes its place.
     fn append(&mut self, now: Instant, source: Source, room: usize, out: &mut Vec<u8>) -> Option<usize> {
+        let start = out.len();
+        while !self.make(now, source, room, out)? {
+            self.stats.dropped_unprotected += 1;
+            out.truncate(start);
+        }
+        Some(out.len().saturating_sub(start)).filter(|&len| len > 0)
+    }
+
+    /// Makes one packet; `None` when the source has none, false when it could not be protected.
+    fn make(&mut self, now: Instant, source: Source, room: usize, out: &mut Vec<u8>) -> Option<bool> {
         let start = out.len();
         match (source, &mut self.security) {
             (Source::Handshake, Security::Handshake | Security::Established(_) | Security::Ended) => {
-                self.dtls.poll_transmit(now, room, out)?;
+                self.dtls.poll_transmit(now, room, out).map(|_| true)
             }
             (Source::Rtcp, Security::Established(Some(srtp))) => {
-                let room = room.checked_sub(srtp.profile.rtcp_overhead())?;
-                self.media.poll_rtcp(now, room, out)?;
-                if srtp.outbound.protect_rtcp(out, start).is_err() {
-                    out.truncate(start);
-                }
+                self.media.poll_rtcp(now, room.checked_sub(srtp.profile.rtcp_overhead())?, out)?;
+                Some(srtp.outbound.protect_rtcp(out, start).is_ok())
             }
             (Source::Rtp, Security::Established(Some(srtp))) => {
-                let room = room.checked_sub(srtp.profile.rtp_overhead())?;
-                self.media.poll_rtp(now, room, out)?;
-                if srtp.outbound.protect_rtp(out, start).is_err() {
-                    out.truncate(start);
-                }
+                self.media.poll_rtp(now, room.checked_sub(srtp.profile.rtp_overhead())?, out)?;
+                Some(srtp.outbound.protect_rtp(out, start).is_ok())
             }
             (Source::Data, Security::Established(_)) => {
-                let room = room.checked_sub(self.dtls.overhead()).filter(|&room| room >= MIN_DATA_ROOM)?;
                 self.plaintext.clear();
+                let room = room.checked_sub(self.dtls.overhead())?;
                 self.data.poll_transmit(now, room, &mut self.plaintext)?;
-                if self.dtls.seal(now, &self.plaintext, out).is_err() {
-                    out.truncate(start);
-                }
+                Some(self.dtls.seal(now, &self.plaintext, out).is_ok())
             }
-            _ => return None,
+            _ => None,
         }
-        Some(out.len().saturating_sub(start)).filter(|&len| len > 0)
     }
 
     // ---- getters

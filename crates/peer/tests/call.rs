@@ -31,7 +31,7 @@ fn binary(data: Bytes) -> Message {
 fn video_frame(number: usize) -> Frame {
     // A VP8 key frame has the low bit of its first octet clear (RFC 6386 section 9.1).
     let mut data = body(number, 3_000 + number % 700).to_vec();
-    data[0] = if number % 30 == 0 { 0x10 } else { 0x11 };
+    data[0] = if number.is_multiple_of(30) { 0x10 } else { 0x11 };
     Frame::new(Codec::Vp8, data, Duration::from_millis(33 * number as u64))
 }
 
@@ -145,7 +145,7 @@ fn frames_of_audio_and_video_arrive_whole_and_in_order() {
     assert_eq!((video.len(), audio.len()), (60, 60));
     for (number, frame) in video.iter().enumerate() {
         assert_eq!(frame.data, video_frame(number).data, "frame {number}");
-        assert_eq!(frame.keyframe, number % 30 == 0);
+        assert_eq!(frame.keyframe, number.is_multiple_of(30));
         assert!(frame.contiguous);
     }
     for (number, frame) in audio.iter().enumerate() {
@@ -300,7 +300,7 @@ fn life(seed: u64) {
         let now = call.now();
         call.peer(a).send(now, id, binary(body(number, 1 + (number * 997) % 20_000))).unwrap();
     }
-    let arrived = call.run_until(120 * SECOND, |w, _, b| w.node(b).message_count() == 40);
+    let arrived = call.run_until(600 * SECOND, |w, _, b| w.node(b).message_count() == 40);
     assert!(arrived, "seed {seed}: {} of 40 messages", call.side(b).message_count());
     let remote = call.side(b).incoming()[0];
     for number in 0..40 {
@@ -309,7 +309,7 @@ fn life(seed: u64) {
     }
     let now = call.now();
     call.peer(a).close_channel(now, id);
-    let closed = call.run_until(60 * SECOND, |w, a, b| {
+    let closed = call.run_until(300 * SECOND, |w, a, b| {
         w.node(a).saw(&Event::ChannelClosed(id)) && w.node(b).saw(&Event::ChannelClosed(remote))
     });
     assert!(closed, "seed {seed}: the channel does not close");

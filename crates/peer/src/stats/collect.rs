@@ -159,7 +159,7 @@ impl Peer {
     }
 
     fn report_receiver(&self, timestamp: Duration, transceiver: &Transceiver, report: &mut StatsReport) {
-        for stream in self.transport.media.receiver_streams(transceiver.id().into()) {
+        for stream in self.transport.media.receiver_stats(transceiver.id().into()) {
             let (ssrc, kind) = (stream.ssrc, transceiver.kind());
             let id = format!("inbound-rtp-{ssrc}");
             let remote_id = stream.remote.map(|remote| {

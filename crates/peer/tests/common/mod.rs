@@ -15,16 +15,16 @@ use taut_sansio::net::{Received, Transmit};
 use taut_sansio::rng::Rng;
 
 /// The port of the only socket of each side.
-pub const PORT: u16 = 4000;
+pub(crate) const PORT: u16 = 4000;
 
 /// One side of a call: a peer and all that it said.
-pub struct Side {
-    pub peer: Peer,
-    pub events: Vec<Event>,
-    pub messages: BTreeMap<ChannelId, Vec<Message>>,
-    pub frames: BTreeMap<TransceiverId, Vec<Frame>>,
+pub(crate) struct Side {
+    pub(crate) peer: Peer,
+    pub(crate) events: Vec<Event>,
+    pub(crate) messages: BTreeMap<ChannelId, Vec<Message>>,
+    pub(crate) frames: BTreeMap<TransceiverId, Vec<Frame>>,
     /// Whether messages are read as they come.
-    pub reading: bool,
+    pub(crate) reading: bool,
 }
 
 impl Side {
@@ -33,7 +33,7 @@ impl Side {
     }
 
     /// The channels that the other side opened, in order.
-    pub fn incoming(&self) -> Vec<ChannelId> {
+    pub(crate) fn incoming(&self) -> Vec<ChannelId> {
         self.events
             .iter()
             .filter_map(|e| if let Event::DataChannel(id) = e { Some(*id) } else { None })
@@ -41,12 +41,12 @@ impl Side {
     }
 
     /// How many messages came on all channels.
-    pub fn message_count(&self) -> usize {
+    pub(crate) fn message_count(&self) -> usize {
         self.messages.values().map(Vec::len).sum()
     }
 
     /// True if the event was seen.
-    pub fn saw(&self, event: &Event) -> bool {
+    pub(crate) fn saw(&self, event: &Event) -> bool {
         self.events.contains(event)
     }
 }
@@ -70,22 +70,22 @@ impl Node for Side {
 }
 
 /// Two sides and the world between them.
-pub struct Call {
-    pub world: World<Side>,
-    pub a: NodeId,
-    pub b: NodeId,
+pub(crate) struct Call {
+    pub(crate) world: World<Side>,
+    pub(crate) a: NodeId,
+    pub(crate) b: NodeId,
     /// Candidates are carried over as they come; when false they are kept back.
-    pub trickle: bool,
+    pub(crate) trickle: bool,
 }
 
 /// A seed of 32 octets from a small number.
-pub fn seed(number: u64) -> [u8; 32] {
+pub(crate) fn seed(number: u64) -> [u8; 32] {
     Rng::from_u64(number).array()
 }
 
 impl Call {
     /// Two peers with a configuration each and the same link in both directions.
-    pub fn with_configs(number: u64, link: Link, config_a: Config, config_b: Config) -> Self {
+    pub(crate) fn with_configs(number: u64, link: Link, config_a: Config, config_b: Config) -> Self {
         let mut world = World::new(number);
         world.set_default_link(link);
         let now = world.now();
@@ -101,28 +101,28 @@ impl Call {
         Self { world, a, b, trickle: true }
     }
 
-    pub fn new(number: u64, link: Link) -> Self {
+    pub(crate) fn new(number: u64, link: Link) -> Self {
         Self::with_configs(number, link, Config::default(), Config::default())
     }
 
-    pub fn side(&mut self, id: NodeId) -> &mut Side {
+    pub(crate) fn side(&mut self, id: NodeId) -> &mut Side {
         self.world.node_mut(id)
     }
 
-    pub fn peer(&mut self, id: NodeId) -> &mut Peer {
+    pub(crate) fn peer(&mut self, id: NodeId) -> &mut Peer {
         &mut self.world.node_mut(id).peer
     }
 
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.world.now()
     }
 
-    pub fn other(&self, id: NodeId) -> NodeId {
+    pub(crate) fn other(&self, id: NodeId) -> NodeId {
         if id == self.a { self.b } else { self.a }
     }
 
     /// Offer from `from`, answer from the other side.
-    pub fn negotiate(&mut self, from: NodeId) {
+    pub(crate) fn negotiate(&mut self, from: NodeId) {
         let now = self.now();
         let to = self.other(from);
         let offer = self.peer(from).create_offer(now, OfferOptions::default()).expect("an offer");
@@ -137,7 +137,7 @@ impl Call {
     }
 
     /// Runs until `done`, at most `limit` of virtual time. True if it came to that.
-    pub fn run_until(
+    pub(crate) fn run_until(
         &mut self,
         limit: Duration,
         mut done: impl FnMut(&mut World<Side>, NodeId, NodeId) -> bool,
@@ -150,12 +150,12 @@ impl Call {
     }
 
     /// Runs for a while, carrying candidates and collecting messages.
-    pub fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Duration) {
         self.run_until(time, |_, _, _| false);
     }
 
     /// Runs until both sides are connected.
-    pub fn connect(&mut self, limit: Duration) -> bool {
+    pub(crate) fn connect(&mut self, limit: Duration) -> bool {
         self.run_until(limit, |world, a, b| {
             [a, b].iter().all(|&id| world.node(id).peer.connection_state() == ConnectionState::Connected)
         })
@@ -163,7 +163,7 @@ impl Call {
 }
 
 /// Carries what the sides say to each other, and collects what they received.
-pub fn pump(world: &mut World<Side>, a: NodeId, b: NodeId, trickle: bool) {
+pub(crate) fn pump(world: &mut World<Side>, a: NodeId, b: NodeId, trickle: bool) {
     let now = world.now();
     for (from, to) in [(a, b), (b, a)] {
         while let Some(event) = world.node_mut(from).peer.poll_event() {
@@ -196,7 +196,7 @@ fn collect(side: &mut Side, event: &Event) {
 }
 
 /// Gives a candidate to a side, if it can take it already.
-pub fn deliver(world: &mut World<Side>, to: NodeId, now: Instant, candidate: Option<IceCandidate>) {
+pub(crate) fn deliver(world: &mut World<Side>, to: NodeId, now: Instant, candidate: Option<IceCandidate>) {
     let peer = &mut world.node_mut(to).peer;
     if peer.remote_description().is_some() {
         peer.add_ice_candidate(now, candidate).expect("a candidate of our own is accepted");
@@ -204,7 +204,7 @@ pub fn deliver(world: &mut World<Side>, to: NodeId, now: Instant, candidate: Opt
 }
 
 /// Octets that tell which message they are.
-pub fn body(number: usize, len: usize) -> Bytes {
+pub(crate) fn body(number: usize, len: usize) -> Bytes {
     let mut out = format!("{number}:").into_bytes();
     while out.len() < len {
         out.push((number.wrapping_mul(31).wrapping_add(out.len())) as u8);
