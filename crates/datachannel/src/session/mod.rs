@@ -208,14 +208,17 @@ impl Session {
         now
     }
 
-    /// Takes up what the association has to say. Data first: what came before a reset belongs to the old channel.
+    /// Takes up what the association has to say. Data comes before the reset of its stream: it belongs to the channel
+    /// that is being closed.
     fn process(&mut self, now: Instant) {
         self.note_sent(now);
-        loop {
-            self.read(now);
-            let Some(event) = self.association.poll_event() else { break };
+        while let Some(event) = self.association.poll_event() {
+            if matches!(event, taut_sctp::Event::IncomingReset(_)) {
+                self.read(now);
+            }
             self.on_association_event(now, event);
         }
+        self.read(now);
         self.continue_closing(now);
     }
 
