@@ -144,15 +144,15 @@ impl Agent {
         true
     }
 
+    /// True if another pair with the same foundation is on its way to be checked.
     fn has_foundation_mate(&self, host: LocalId, remote: RemoteId) -> bool {
-        let foundation = |local, remote| {
-            let local = self.locals.get(local).map(|local| &local.candidate.foundation);
-            local.zip(self.remotes.get(remote).map(|remote| &remote.candidate.foundation))
-        };
-        let ours = foundation(&host, &remote);
+        let of_local = |id| self.locals.get(&id).map(|local| &local.candidate.foundation);
+        let of_remote = |id| self.remotes.get(&id).map(|remote| &remote.candidate.foundation);
+        let (local, remote) = (of_local(host), of_remote(remote));
         self.checklist.iter().any(|(_, pair)| {
             matches!(pair.status, Status::Waiting | Status::InProgress(_))
-                && foundation(&pair.local, &pair.remote) == ours
+                && of_remote(pair.remote) == remote
+                && of_local(pair.local) == local
         })
     }
 

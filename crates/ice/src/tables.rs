@@ -167,10 +167,9 @@ impl Agent {
     pub(crate) fn add_remote(&mut self, remote: Remote) -> Option<RemoteId> {
         if self.remotes.len() >= MAX_REMOTE_CANDIDATES {
             self.stats.dropped_remote_candidates = self.stats.dropped_remote_candidates.saturating_add(1);
-            let in_use = |id: RemoteId| {
-                self.checklist.iter().any(|(_, pair)| pair.remote == id && pair.valid().is_some())
-            };
-            let expendable = self.remotes.iter().filter(|(id, _)| !in_use(**id));
+            let valid = self.checklist.iter().filter(|(_, pair)| pair.valid().is_some());
+            let in_use: Vec<RemoteId> = valid.map(|(_, pair)| pair.remote).collect();
+            let expendable = self.remotes.iter().filter(|(id, _)| !in_use.contains(id));
             let (worst, lowest) = expendable
                 .map(|(id, remote)| (*id, remote.candidate.priority))
                 .min_by_key(|(_, priority)| *priority)?;

@@ -96,6 +96,9 @@ fn early_requests_need_our_password_and_ufrag_too() {
     let key = scene.our_key();
     let check = scene.check("other:them", |b| b.integrity(&key, Algorithm::Sha1).finish());
     scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_username);
+    let long = format!("{}:{}", scene.agent.local_credentials().ufrag, "x".repeat(257));
+    let check = scene.check(&long, |b| b.integrity(&key, Algorithm::Sha1).finish());
+    scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_username);
     // One that was for another fork is answered, but forgotten when the true ufrag is known.
     let stranger = format!("{}:stranger", scene.agent.local_credentials().ufrag);
     let check = scene.check(&stranger, |b| b.integrity(&key, Algorithm::Sha1).finish());
@@ -166,6 +169,9 @@ fn the_controlling_side_is_not_told_what_to_nominate() {
     scene.give(scene.path(), &reply);
     assert!(scene.agent.selected_path().is_some());
     assert!(scene.agent.pair_stats().iter().all(|pair| !pair.nominated));
+    let again = scene.check(&username, |b| b.push(&UseCandidate).integrity(&key, Algorithm::Sha1).finish());
+    scene.give(scene.path(), &again);
+    assert!(scene.agent.pair_stats().iter().all(|pair| !pair.nominated), "not when the pair is valid either");
 }
 
 #[test]
