@@ -1,6 +1,6 @@
 //! Making an offer (RFC 8829 sections 5.2.1 and 5.2.2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use taut_sdp::{Attribute, Group, Media, Protocol, Session, Setup};
@@ -8,6 +8,7 @@ use taut_sdp::{Attribute, Group, Media, Protocol, Session, Setup};
 use super::codecs::{Numbers, codecs_of};
 use super::config::{LocalTransport, SignalingConfig, SignalingState};
 use super::plan::{Purpose, purpose};
+use super::remote::transport_section;
 use super::sections::{MediaSection, Shared, rejected};
 use super::state::{Draft, State};
 use crate::error::{Error, ErrorKind};
@@ -21,9 +22,9 @@ const ICE_OPTIONS: [&str; 2] = ["trickle", "ice2"];
 enum Slot {
     Media(TransceiverId),
     Data,
-    /// Rejected, and waiting for the other side to agree.
+    /// Rejected, and not to be used again, for now or at all.
     Ending,
-    /// Rejected by both: a new section may take it.
+    /// Rejected by both sides: a new section may take it.
     Free,
 }
 
@@ -79,13 +80,26 @@ pub(super) fn create(
         session.media.push(media);
     }
     if !mids.is_empty() {
-        session.attributes.push(Attribute::Group(Group::bundle(mids)));
+        session.attributes.push(Attribute::Group(Group::bundle(bundle_order(state, mids))));
     }
     session.attributes.push(Attribute::ExtmapAllowMixed);
     session.attributes.push(Attribute::IceOptions(ICE_OPTIONS.map(Into::into).to_vec()));
     let draft = Draft { session: Arc::new(session), sections };
     state.last_offer = Some(draft.clone());
     Ok(draft)
+}
+
+/// Those of the last answer's group first, in its order, so that the section that speaks for the transport goes on to do so even when a
+/// new section takes a place before it (RFC 9143 section 7.5).
+fn bundle_order(state: &State, mids: Vec<String>) -> Vec<String> {
+    let answer =
+        state.current_answer().and_then(|answer| answer.session.groups().find(|group| group.is_bundle()));
+    let before = answer.map_or(&[][..], |group| &group.mids);
+    let place: BTreeMap<&str, usize> =
+        before.iter().enumerate().map(|(place, mid)| (mid.as_str(), place)).collect();
+    let mut ordered = mids;
+    ordered.sort_by_key(|mid| place.get(mid.as_str()).copied().unwrap_or(usize::MAX));
+    ordered
 }
 
 fn media_section<'a>(
@@ -125,10 +139,14 @@ fn slots(state: &State, base: &[Media]) -> Vec<Slot> {
 }
 
 fn existing(state: &State, index: usize, media: &Media) -> Slot {
+    // A place before the section that speaks for the transport stays empty: Chromium takes the first live section for that one, and
+    // would begin a new transport there.
+    let leading = state.current_answer().and_then(|answer| transport_section(&answer.session));
     let rejected = state.is_rejected(index);
     match state.at_index(index) {
         Some(transceiver) if !transceiver.is_stopped() => Slot::Media(transceiver.id),
         Some(_) => Slot::Ending,
+        None if rejected && leading.is_some_and(|leading| index < leading) => Slot::Ending,
         None if rejected => Slot::Free,
         None if purpose(media) == Some(Purpose::Data) && media.port != 0 => Slot::Data,
         None => Slot::Ending,

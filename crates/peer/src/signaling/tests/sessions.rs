@@ -115,8 +115,8 @@ fn removing_a_track_leaves_the_transceiver() {
 #[test]
 fn a_section_of_a_stopped_transceiver_is_used_again() {
     let (mut a, mut b) = pair();
-    let audio = a.track("mic", Kind::Audio);
     let video = a.track("cam", Kind::Video);
+    let audio = a.track("mic", Kind::Audio);
     exchange(&mut a, &mut b);
     let effects = a.signaling.stop(audio).expect("stopped");
     assert!(has(&effects, |e| *e == Effect::TransceiverStopped(audio)));
@@ -127,20 +127,50 @@ fn a_section_of_a_stopped_transceiver_is_used_again() {
     assert!(has(&at_b, |e| matches!(e, Effect::TransceiverStopped(_))));
     assert_eq!((a.signaling.transceiver(audio), a.signaling.transceivers().count()), (None, 1));
     assert_eq!(b.signaling.transceivers().count(), 1);
-    // The transport goes on with the section that is left.
-    let local = parse(&a.signaling.local_description(&a.local).expect("an offer"));
-    assert_eq!(local.groups().next().expect("a group").mids, ["1"]);
     // Its place is taken by something new, of another kind even, under a new name.
     let again = b.track("cam2", Kind::Video);
     exchange(&mut b, &mut a);
     let transceiver = b.signaling.transceiver(again).expect("there");
-    assert_eq!(transceiver.negotiated.index, Some(1), "it sends on the section that received");
-    let third = b.track("mic2", Kind::Audio);
+    assert_eq!(transceiver.negotiated.index, Some(0), "it sends on the section that received");
+    let third = b.track("cam3", Kind::Video);
     exchange(&mut b, &mut a);
     let transceiver = b.signaling.transceiver(third).expect("there");
-    assert_eq!((transceiver.negotiated.index, transceiver.mid()), (Some(0), Some("2")));
+    assert_eq!((transceiver.negotiated.index, transceiver.mid()), (Some(1), Some("2")));
     assert_eq!(a.signaling.state.current_len(), 2);
     assert!(a.signaling.transceiver(video).is_some());
+}
+
+#[test]
+fn the_transport_outlives_the_section_that_spoke_for_it() {
+    let (mut a, mut b) = pair();
+    let audio = a.track("mic", Kind::Audio);
+    a.track("cam", Kind::Video);
+    exchange(&mut a, &mut b);
+    a.signaling.stop(audio).expect("stopped");
+    exchange(&mut a, &mut b);
+    let speaks = |side: &Side| side.signaling.transport_section();
+    assert_eq!(speaks(&a), Some((Some("1".to_owned()), 1)));
+    let again = a.track("mic2", Kind::Audio);
+    exchange(&mut a, &mut b);
+    assert_eq!((speaks(&a), speaks(&b)), (Some((Some("1".to_owned()), 1)), Some((Some("1".to_owned()), 1))));
+    assert_eq!(a.signaling.transceiver(again).and_then(|t| t.negotiated.index), Some(2));
+    // The other side may use the place before it, as long as its transport stays the same.
+    let mut offer = b.send_offer();
+    let (head, tail) = offer.sdp.split_once("m=audio 0").expect("the place");
+    let section = offer
+        .sdp
+        .split_once("m=audio 9")
+        .map(|(_, section)| section.replace("a=mid:2", "a=mid:7"))
+        .expect("audio");
+    let numbers = ["a=ssrc", "a=msid"];
+    let section: String =
+        section.split_inclusive("\r\n").filter(|l| !numbers.iter().any(|n| l.starts_with(n))).collect();
+    let rest = tail.split_once("m=").map(|(_, rest)| rest).expect("more sections");
+    let head = head.replace("a=group:BUNDLE 1 2", "a=group:BUNDLE 7 1 2");
+    offer.sdp = format!("{head}m=audio 9{section}m={rest}");
+    let answer = a.reply(offer);
+    assert!(parse(&answer).media.iter().all(|media| media.port != 0));
+    assert_eq!(speaks(&a), Some((Some("7".to_owned()), 0)));
 }
 
 #[test]
