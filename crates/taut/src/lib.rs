@@ -18,7 +18,7 @@
 //! Two peers in one process. What travels between them by method calls here travels over the application's own signaling
 //! elsewhere.
 //!
-//! ```no_run
+//! ```
 //! use taut::{Configuration, DataChannelInit, Event, Loopback, Message, OfferOptions, PeerConnection};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
