@@ -1,0 +1,119 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// The address that the demo listens on when none is given.
+const LISTEN: &str = "127.0.0.1:8080";
+
+/// The most seconds that `taut call` may be told to run.
+const MAX_SECONDS: u64 = 24 * 60 * 60;
+
+/// WebRTC in Rust: a call with itself, and a live demo for the browser.
+///
+/// Without a command, taut first makes a local call and then serves the demo page.
+#[derive(Debug, Parser)]
+#[command(name = "taut", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    /// What to do; without it, the local call and then the demo page.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) serve: ServeArguments,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a local call: two peer connections in this process, over real UDP sockets on the loopback interface
+    ///
+    /// They exchange descriptions and trickled candidates, then carry a video and audio clip and data-channel
+    /// messages. The exit status is 0 only if nothing was lost.
+    Call(CallArguments),
+
+    /// Serve the demo page and its HTTP interface
+    ///
+    /// POST /echo takes an SDP offer (Content-Type: application/sdp) and answers with an SDP answer; the session's
+    /// address is in the Location header, and DELETE on it ends the session. Every media track and every data-channel
+    /// message is sent back.
+    Serve(ServeArguments),
+}
+
+/// What `taut call` takes.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct CallArguments {
+    /// Print the result as one JSON object, and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// How long the clip plays, in seconds; it loops
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    pub(crate) seconds: u64,
+}
+
+/// What `taut serve` takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
+    pub(crate) listen: String,
+}
+
+impl Arguments {
+    /// Reads the command line; on a mistake, prints one line and ends the process with status 2.
+    pub(crate) fn from_command_line() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            if !error.use_stderr() {
+                error.exit();
+            }
+            eprintln!("{}", one_line(&error.to_string()));
+            std::process::exit(2);
+        })
+    }
+}
+
+impl Default for CallArguments {
+    fn default() -> Self {
+        Self { json: false, seconds: 5 }
+    }
+}
+
+/// The first paragraph of clap's message on one line, and where to read more.
+fn one_line(message: &str) -> String {
+    let paragraph: Vec<&str> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    format!("taut: {} (try 'taut --help')", paragraph.join(" ").trim_start_matches("error: "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(words: &[&str]) -> String {
+        one_line(&Arguments::try_parse_from(words).expect_err("a mistake").to_string())
+    }
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn mistakes_take_one_line() {
+        assert_eq!(
+            mistake(&["taut", "--colour"]),
+            "taut: unexpected argument '--colour' found (try 'taut --help')"
+        );
+        assert_eq!(
+            mistake(&["taut", "call", "--seconds", "0"]),
+            "taut: invalid value '0' for '--seconds <N>': 0 is not in 1..=86400 (try 'taut --help')"
+        );
+        assert!(mistake(&["taut", "dance"]).starts_with("taut: unrecognized subcommand 'dance'"));
+    }
+
+    #[test]
+    fn without_a_command_the_address_may_be_given() {
+        let arguments = Arguments::try_parse_from(["taut", "--listen", "127.0.0.1:9"]).expect("valid");
+        assert!(arguments.command.is_none());
+        assert_eq!(arguments.serve.listen, "127.0.0.1:9");
+    }
+}

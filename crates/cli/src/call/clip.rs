@@ -1,0 +1,128 @@
+//! The bundled clip. `assets/README.md` says what it shows and how it was made.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use taut::container::{ivf, ogg};
+use taut::{Codec, Frame};
+
+const VIDEO: &[u8] = include_bytes!("../../assets/clip.ivf");
+const AUDIO: &[u8] = include_bytes!("../../assets/clip.ogg");
+
+/// Why the clip cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The picture.
+    #[error("video: {0}")]
+    Video(#[from] ivf::ParseError),
+    /// The sound.
+    #[error("audio: {0}")]
+    Audio(#[from] ogg::ParseError),
+}
+
+/// The clip as frames: picture and sound of the same length.
+#[derive(Debug)]
+pub(super) struct Clip {
+    pub(super) video: Part,
+    pub(super) audio: Part,
+}
+
+/// The frames of one track, and how long they take together.
+#[derive(Debug)]
+pub(super) struct Part {
+    frames: Vec<Frame>,
+    length: Duration,
+}
+
+impl Clip {
+    /// Reads the clip that is part of the binary.
+    pub(super) fn bundled() -> Result<Self, Error> {
+        let video = Part::video(Bytes::from_static(VIDEO))?;
+        let audio = Part::audio(Bytes::from_static(AUDIO), video.length)?;
+        Ok(Self { video, audio })
+    }
+}
+
+impl Part {
+    fn video(file: Bytes) -> Result<Self, ivf::ParseError> {
+        let mut reader = ivf::Reader::new(file)?;
+        let mut frames = Vec::new();
+        while let Some(frame) = reader.next_frame() {
+            let ivf::Frame { timestamp, data } = frame?;
+            // The lowest bit of a VP8 frame says that it is not a keyframe (RFC 6386 section 9.1).
+            let keyframe = data.first().is_some_and(|first| first & 1 == 0);
+            frames.push(Frame::new(Codec::Vp8, data, timestamp).with_keyframe(keyframe));
+        }
+        // All frames are shown equally long.
+        let last = frames.last().map_or(Duration::ZERO, |frame| frame.presentation);
+        let gaps = u32::try_from(frames.len()).unwrap_or(u32::MAX).saturating_sub(1).max(1);
+        Ok(Self { frames, length: last + last / gaps })
+    }
+
+    /// The sound, cut to `length`: the encoder adds a packet in which it comes to rest.
+    fn audio(file: Bytes, length: Duration) -> Result<Self, ogg::ParseError> {
+        let mut reader = ogg::OpusReader::new(file)?;
+        let mut frames = Vec::new();
+        while let Some(packet) = reader.next_packet() {
+            let ogg::OpusPacket { data, timestamp, .. } = packet?;
+            if timestamp < length {
+                frames.push(Frame::new(Codec::Opus, data, timestamp));
+            }
+        }
+        Ok(Self { frames, length })
+    }
+
+    /// The frames over and over, with times that go on.
+    pub(super) fn looped(&self) -> impl Iterator<Item = Frame> {
+        (0..).flat_map(move |round| {
+            self.frames.iter().map(move |frame| {
+                let presentation = frame.presentation + self.length * round;
+                Frame { presentation, ..frame.clone() }
+            })
+        })
+    }
+
+    /// The place of a frame with these bytes in the endless sequence, at `from` or after it.
+    pub(super) fn find(&self, data: &[u8], from: usize) -> Option<usize> {
+        let len = self.frames.len();
+        (from..from + len).find(|place| self.frames.get(place % len).is_some_and(|frame| frame.data == data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn picture_and_sound_are_ten_seconds_long() {
+        let clip = Clip::bundled().expect("the clip is readable");
+        assert!((clip.video.length.as_secs_f64() - 10.0).abs() < 1e-3, "{:?}", clip.video.length);
+        assert_eq!(clip.audio.length, clip.video.length);
+        assert_eq!((clip.video.frames.len(), clip.audio.frames.len()), (300, 500));
+        let keyframes: Vec<usize> = (0..300).filter(|at| clip.video.frames[*at].keyframe).collect();
+        assert_eq!(keyframes, [0, 60, 120, 180, 240]);
+    }
+
+    #[test]
+    fn it_goes_on_without_a_jump() {
+        let clip = Clip::bundled().expect("the clip is readable");
+        for (part, step) in
+            [(&clip.video, Duration::from_secs(1) / 30), (&clip.audio, Duration::from_millis(20))]
+        {
+            let times: Vec<Duration> = part.looped().take(1100).map(|frame| frame.presentation).collect();
+            for pair in times.windows(2) {
+                let gap = pair[1] - pair[0];
+                assert!(gap.abs_diff(step) < Duration::from_millis(1), "{gap:?} for {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_is_found_at_its_place_in_any_round() {
+        let clip = Clip::bundled().expect("the clip is readable");
+        let data = &clip.video.frames[7].data;
+        assert_eq!(clip.video.find(data, 0), Some(7));
+        assert_eq!(clip.video.find(data, 8), Some(307));
+        assert_eq!(clip.video.find(b"something else", 8), None);
+    }
+}

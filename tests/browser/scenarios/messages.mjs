@@ -1,0 +1,91 @@
+// A thousand messages of 1 to 60,000 bytes, text and binary in turn, come back equal and in order. The page never asks
+// for the camera, so Chromium hides its addresses behind .local names.
+
+import { check, launch, note, sessions, until } from "../rig.mjs";
+
+export async function run({ url }) {
+  const { page, close } = await launch({ camera: "unasked" });
+  try {
+    await page.goto(url);
+    const seen = await page.evaluate(exchange, { count: 1000, largest: 60_000 });
+    check(seen.hidden > 0 && seen.plain === 0, "the offer's host candidates are .local names", { hidden: seen.hidden, plain: seen.plain });
+    check(seen.problem === null, "no message was wrong", seen.problem);
+    check(seen.received === seen.sent && seen.sent === 1000, "every message came back, in order", seen.received);
+    note(`${seen.bytes} bytes each way in ${Math.round(seen.ms)} ms, connected after ${Math.round(seen.connectMs)} ms`);
+    check(seen.labels.join() === "first,second", "a second channel opens with its label", seen.labels);
+    await page.evaluate(() => globalThis.pc.close());
+    const freed = await until("the server frees the session", 35_000, async () => (await sessions(url)) === 0);
+    check(true, "closing the connection alone, without DELETE, frees the session", `${freed.ms} ms`);
+  } finally {
+    await close();
+  }
+}
+
+/** Runs in the page. */
+async function exchange({ count, largest }) {
+  const pc = globalThis.pc = new RTCPeerConnection();
+  const channel = pc.createDataChannel("first");
+  channel.binaryType = "arraybuffer";
+  await pc.setLocalDescription();
+  await new Promise((resolve) => {
+    const done = () => pc.iceGatheringState === "complete" && resolve();
+    pc.addEventListener("icegatheringstatechange", done);
+    setTimeout(resolve, 3000);
+    done();
+  });
+  const offer = pc.localDescription.sdp;
+  const hosts = offer.split("\r\n").filter((line) => /^a=candidate:.* typ host/.test(line));
+  const hidden = hosts.filter((line) => /\.local /.test(line)).length;
+  const response = await fetch("/echo", { method: "POST", headers: { "Content-Type": "application/sdp" }, body: offer });
+  if (response.status !== 201) throw new Error(`status ${response.status}: ${await response.text()}`);
+  const connecting = performance.now();
+  await pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
+  await new Promise((resolve, reject) => {
+    channel.addEventListener("open", resolve);
+    setTimeout(() => reject(new Error(`the channel did not open: ${pc.connectionState}`)), 15_000);
+  });
+  const connectMs = performance.now() - connecting;
+
+  // Sizes over the whole range: both ends, then a walk that never repeats itself soon.
+  const size = (i) => (i === 0 ? 1 : i === 1 ? largest : 1 + (i * 7919) % largest);
+  const make = (i) => {
+    if (i % 2) return String.fromCharCode(97 + (i % 26)).repeat(size(i));
+    const bytes = new Uint8Array(size(i));
+    for (let k = 0; k < bytes.length; k += 1) bytes[k] = (k * 31 + i) & 255;
+    return bytes;
+  };
+  const same = (i, data) => {
+    const sent = make(i);
+    if (typeof sent === "string") return data === sent;
+    if (!(data instanceof ArrayBuffer) || data.byteLength !== sent.length) return false;
+    const got = new Uint8Array(data);
+    return sent.every((byte, k) => byte === got[k]);
+  };
+
+  let received = 0, sent = 0, bytes = 0, problem = null;
+  const started = performance.now();
+  const all = new Promise((resolve) => {
+    channel.addEventListener("message", ({ data }) => {
+      if (problem === null && !same(received, data)) problem = `message ${received} of ${size(received)} bytes came back as ${data.byteLength ?? data.length}`;
+      received += 1;
+      if (received === count) resolve();
+    });
+    setTimeout(resolve, 60_000);
+  });
+  channel.bufferedAmountLowThreshold = 1 << 20;
+  while (sent < count && channel.readyState === "open") {
+    if (channel.bufferedAmount > 4 << 20) await new Promise((resolve) => channel.addEventListener("bufferedamountlow", resolve, { once: true }));
+    channel.send(make(sent));
+    bytes += size(sent);
+    sent += 1;
+  }
+  await all;
+  const ms = performance.now() - started;
+
+  const second = pc.createDataChannel("second", { ordered: false });
+  await new Promise((resolve) => { second.addEventListener("open", resolve); setTimeout(resolve, 5000); });
+  const echoed = new Promise((resolve) => { second.addEventListener("message", ({ data }) => resolve(data)); setTimeout(resolve, 5000); });
+  second.send("first,second");
+  const labels = String(await echoed).split(",");
+  return { hidden, plain: hosts.length - hidden, sent, received, bytes, ms, connectMs, problem, labels };
+}
