@@ -52,8 +52,8 @@ impl Agent {
                 Nomination::Patient(until) if until <= now => {}
                 Nomination::Patient(_) => return,
                 Nomination::Idle | Nomination::Trying(_) => {
-                    // A name takes its time to be resolved; the address behind it is most often the best.
-                    let patience = self.config.nomination_patience.saturating_mul(if names { 4 } else { 1 });
+                    // A name is asked for after up to 120 ms; the address behind it is most often the best.
+                    let patience = self.config.nomination_patience.saturating_mul(if names { 6 } else { 1 });
                     self.nomination = Nomination::Patient(now.checked_add(patience).unwrap_or(now + A_DAY));
                     return;
                 }

@@ -39,7 +39,15 @@ fn check(agent: &Agent, remote_ufrag: &str, number: u32) -> Vec<u8> {
 
 #[test]
 fn five_thousand_candidates_do_not_crowd_out_the_pair_in_use() {
-    let mut net = Net::new(1, Link::default().latency(ms(20)), &["192.0.2.1"], &["192.0.2.2"]);
+    for max_pairs in [10, 100] {
+        crowd(max_pairs);
+    }
+}
+
+fn crowd(max_pairs: usize) {
+    let config = Config::default().with_max_pairs(max_pairs);
+    let link = Link::default().latency(ms(20));
+    let mut net = Net::with_configs(1, link, (&["192.0.2.1"], config), (&["192.0.2.2"], Config::default()));
     net.start();
     assert!(net.run_until(secs(1), Net::connected));
     let a = net.a;
@@ -49,7 +57,7 @@ fn five_thousand_candidates_do_not_crowd_out_the_pair_in_use() {
         let _ = net.with(a, |agent, now| agent.add_remote_candidate(now, candidate));
         if n % 100 == 0 {
             assert!(net.a().agent.remote_candidates().count() <= MAX_REMOTE_CANDIDATES);
-            assert!(net.a().agent.pair_stats().len() <= 100);
+            assert!(net.a().agent.pair_stats().len() <= max_pairs);
         }
     }
     assert_eq!(net.a().agent.selected_path(), Some(path));

@@ -288,6 +288,26 @@ fn a_name_is_resolved_by_multicast_dns() {
     assert_eq!(asked(&net), before, "what is resolved is not asked for again");
 }
 
+#[test]
+fn a_name_is_not_resolved_from_another_port() {
+    let name = "1f4712db-ea17-4bcf-a596-105139dfd8bf.local";
+    for (port, resolved) in [(5354, 0), (5353, 1)] {
+        let now = Instant::now();
+        let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+        let text = format!("candidate:1 1 udp 2122260223 {name} {PORT} typ host");
+        agent.add_remote_candidate(now, text.parse().unwrap()).unwrap();
+        let now = agent.poll_timeout().expect("the question is due some time");
+        agent.handle_timeout(now);
+        let mut question = Vec::new();
+        let _ = agent.poll_transmit(now, 1, &mut question).expect("a question");
+        let response = Responder::new(name, "192.0.2.2".parse().unwrap()).response();
+        let path = taut_sansio::net::Path::udp(taut_mdns::LOCAL_V4, (common::ips(A4)[0], port).into());
+        let meta = taut_sansio::net::Received { at: now, path, ecn: None };
+        agent.handle_datagram(meta, response.as_slice().into());
+        assert_eq!(agent.remote_candidates().count(), resolved, "{port}");
+    }
+}
+
 /// A lite agent: answers checks, sends none (RFC 8445 section 2.5).
 #[test]
 fn a_lite_peer_is_checked_and_nominated_by_us() {

@@ -169,3 +169,43 @@ fn a_victims_address_gets_checks_but_never_data() {
     }
     assert!(to_victim <= 60 + 3 * 120, "{to_victim}");
 }
+
+#[test]
+fn an_answer_after_consent_has_lapsed_does_not_bring_it_back() {
+    let mut scene = Scene::connected(Role::Controlled);
+    scene.now += Duration::from_secs(6);
+    let request = scene.request();
+    let reply = scene.good_reply(&request);
+    // No timer has been driven in between.
+    scene.now += Duration::from_secs(25);
+    scene.give(scene.path(), &reply);
+    assert_eq!(scene.agent.selected_path(), None);
+    assert_eq!(scene.agent.state(), State::Failed);
+}
+
+#[test]
+fn a_way_whose_consent_was_taken_back_is_not_used_again() {
+    let mut scene = Scene::connected(Role::Controlled);
+    // A second way, so that the agent lives on.
+    let second = Path::udp(scene.local, "192.0.2.3:6000".parse().unwrap());
+    let check = scene.good_check();
+    scene.give(second, &check);
+    scene.answer_all();
+    assert_eq!(scene.agent.validation(&second), Validation::Validated);
+    let first = scene.agent.selected_path().unwrap();
+    scene.now += Duration::from_secs(6);
+    let request = scene.request();
+    let forbidden = scene.error(&request, 403, Some(&scene.their_key()));
+    scene.give(first, &forbidden);
+    let rest = if first == second { scene.path() } else { second };
+    assert_eq!(scene.agent.selected_path(), Some(rest));
+    scene.answer_all();
+    while scene.agent.poll_event().is_some() {}
+    let check = scene.good_check();
+    scene.give(first, &check);
+    let (_, answer) = scene.take().expect("checks are always answered");
+    assert_eq!(Message::parse(&answer).unwrap().class(), Class::Success);
+    assert!(scene.take().is_none(), "but not with a check");
+    assert_eq!(scene.agent.poll_event(), None);
+    assert_eq!(scene.agent.validation(&first), Validation::Unknown);
+}

@@ -189,6 +189,20 @@ fn integrity_values_of_a_wrong_length_do_not_hold() {
 }
 
 #[test]
+fn a_truncated_integrity_holds_from_sixteen_octets_on() {
+    use hmac::{Hmac, KeyInit, Mac};
+    let key = Key::short_term("password");
+    for length in (4..=32u8).step_by(4) {
+        let mut bytes = [&[0, 1, 0, 4 + length][..], &0x2112_A442u32.to_be_bytes(), &[1; 12]].concat();
+        let mac = Hmac::<sha2::Sha256>::new_from_slice(b"password").unwrap().chain_update(&bytes);
+        bytes.extend_from_slice(&[0, 0x1c, 0, length]);
+        bytes.extend(mac.finalize().into_bytes().iter().take(usize::from(length)));
+        let expected = if length < 16 { Err(IntegrityError::Mismatch) } else { Ok(Algorithm::Sha256) };
+        assert_eq!(Message::parse(&bytes).unwrap().verify(&key), expected, "{length}");
+    }
+}
+
+#[test]
 fn unknown_required_attributes_are_named() {
     let mut out = Vec::new();
     let id = taut_stun::TransactionId([4; 12]);

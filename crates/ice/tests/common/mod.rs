@@ -129,7 +129,7 @@ impl Responder {
     }
 
     /// A response with one address record (RFC 1035 section 4.1, RFC 6762 section 18).
-    fn response(&self) -> Vec<u8> {
+    pub fn response(&self) -> Vec<u8> {
         let mut out = vec![0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0];
         out.extend_from_slice(&self.labels());
         let (kind, data) = match self.address {
