@@ -217,12 +217,13 @@ impl Peer {
         }
     }
 
-    /// A candidate as signalling carries it. All sections are bundled, so it belongs to the first.
+    /// A candidate as signalling carries it: it belongs to the section that speaks for the transport.
     fn describe_candidate(&self, candidate: &taut_ice::Candidate) -> IceCandidate {
+        let (sdp_mid, index) = self.signaling.transport_section().unwrap_or((None, 0));
         IceCandidate {
-            candidate: format!("candidate:{candidate}").replacen("candidate:candidate:", "candidate:", 1),
-            sdp_mid: self.signaling.first_mid(),
-            sdp_m_line_index: Some(0),
+            candidate: candidate.to_string(),
+            sdp_mid,
+            sdp_m_line_index: Some(index),
             username_fragment: Some(self.transport.ice.local_credentials().ufrag.clone()),
         }
     }

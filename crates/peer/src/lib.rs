@@ -33,7 +33,7 @@ pub use event::{
     CloseReason, ConnectionState, Event, IceCandidate, IceConnectionState, IceGatheringState, ResolveId,
 };
 pub use peer::Peer;
-pub use signaling::{OfferOptions, SignalingState};
+pub use signaling::{NegotiatedCodec, OfferOptions, SignalingState};
 pub use stats::StatsReport;
 pub use taut_datachannel::{Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind, SendError};
 pub use taut_ice::InterfaceAddress;
