@@ -112,14 +112,14 @@ impl Default for Config {
 
 impl Config {
     /// The implementation to use.
-    pub fn engine(mut self, engine: Engine) -> Self {
+    pub fn with_engine(mut self, engine: Engine) -> Self {
         self.engine = engine;
         self
     }
 
     /// The oldest and the newest version to negotiate; DTLS 1.2 to 1.3 unless told. A minimum above the maximum is
     /// an error of [`Session::new`](crate::Session::new).
-    pub fn versions(mut self, min: Version, max: Version) -> Self {
+    pub fn with_versions(mut self, min: Version, max: Version) -> Self {
         self.min_version = min;
         self.max_version = max;
         self
@@ -129,13 +129,13 @@ impl Config {
     /// data only. The engine `dimpl` offers all three whatever is set here, in an order of its own: when the one
     /// agreed on is not in this list, the connection stands and its [`VerifiedPeer`](crate::VerifiedPeer) has no
     /// SRTP keys.
-    pub fn srtp_profiles(mut self, profiles: impl IntoIterator<Item = SrtpProfile>) -> Self {
+    pub fn with_srtp_profiles(mut self, profiles: impl IntoIterator<Item = SrtpProfile>) -> Self {
         self.srtp_profiles = profiles.into_iter().collect();
         self
     }
 
     /// How long the handshake may take, from `start`; 30 s unless told.
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+    pub fn with_handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
     }

@@ -287,7 +287,7 @@ impl Session {
     }
 
     /// Appends one datagram of the handshake, or the closing alert, of at most `room` octets, and says how long it
-    /// is; `None` when there is none, or its first record cannot be cut to fit in `room`: 300 octets are always enough
+    /// is; `None` when there is none, or its first record cannot be cut to fit in `room`: 500 octets are always enough
     /// for one of them.
     pub fn poll_transmit(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) -> Option<usize> {
         self.advance(now);

@@ -62,8 +62,8 @@ impl Peer {
         let mut rng = Rng::from_seed(seed);
         let ice_config = ice_config(&config);
         let dtls_config = taut_dtls::Config::default()
-            .versions(config.dtls_min_version, config.dtls_max_version)
-            .srtp_profiles(config.srtp_profiles.iter().copied());
+            .with_versions(config.dtls_min_version, config.dtls_max_version)
+            .with_srtp_profiles(config.srtp_profiles.iter().copied());
         let dtls =
             taut_dtls::Session::new(&dtls_config, &certificate, now).map_err(|error| operation(&error))?;
         let ice = taut_ice::Agent::new(ice_config.clone(), rng.child());

@@ -77,11 +77,11 @@ impl Default for Config {
 }
 
 macro_rules! setters {
-    ($($(#[$meta:meta])* $name:ident: $type:ty),* $(,)?) => {
+    ($($(#[$meta:meta])* $setter:ident: $name:ident = $type:ty),* $(,)?) => {
         impl Config {$(
             $(#[$meta])*
             #[must_use]
-            pub fn $name(mut self, value: $type) -> Self {
+            pub fn $setter(mut self, value: $type) -> Self {
                 self.$name = value;
                 self
             }
@@ -91,35 +91,35 @@ macro_rules! setters {
 
 setters! {
     /// Sets [`Config::local_port`].
-    local_port: u16,
+    with_local_port: local_port = u16,
     /// Sets [`Config::remote_port`].
-    remote_port: u16,
+    with_remote_port: remote_port = u16,
     /// Sets [`Config::mtu`]; below [`Config::MTU_MIN`] it is taken as that.
-    mtu: usize,
+    with_mtu: mtu = usize,
     /// Sets [`Config::receive_window`]; below [`Config::WINDOW_MIN`] it is taken as that.
-    receive_window: usize,
+    with_receive_window: receive_window = usize,
     /// Sets [`Config::send_buffer`].
-    send_buffer: usize,
+    with_send_buffer: send_buffer = usize,
     /// Sets [`Config::streams`]; zero is taken as one.
-    streams: u16,
+    with_streams: streams = u16,
     /// Sets [`Config::rto_initial`].
-    rto_initial: Duration,
+    with_rto_initial: rto_initial = Duration,
     /// Sets [`Config::rto_min`].
-    rto_min: Duration,
+    with_rto_min: rto_min = Duration,
     /// Sets [`Config::rto_max`].
-    rto_max: Duration,
+    with_rto_max: rto_max = Duration,
     /// Sets [`Config::max_retransmits`].
-    max_retransmits: u32,
+    with_max_retransmits: max_retransmits = u32,
     /// Sets [`Config::max_init_retransmits`].
-    max_init_retransmits: u32,
+    with_max_init_retransmits: max_init_retransmits = u32,
     /// Sets [`Config::cookie_life`].
-    cookie_life: Duration,
+    with_cookie_life: cookie_life = Duration,
     /// Sets [`Config::heartbeat_interval`].
-    heartbeat_interval: Duration,
+    with_heartbeat_interval: heartbeat_interval = Duration,
     /// Sets [`Config::sack_delay`].
-    sack_delay: Duration,
+    with_sack_delay: sack_delay = Duration,
     /// Sets [`Config::congestion`].
-    congestion: CongestionAlgorithm,
+    with_congestion: congestion = CongestionAlgorithm,
 }
 
 impl Config {

@@ -74,11 +74,11 @@ impl Session {
     /// A session that waits for [`start`](Self::start).
     pub fn new(config: Config, rng: Rng) -> Self {
         let sctp = taut_sctp::Config::default()
-            .local_port(config.port)
-            .mtu(config.mtu)
-            .receive_window(config.receive_buffer)
-            .send_buffer(config.send_buffer)
-            .congestion(config.congestion);
+            .with_local_port(config.port)
+            .with_mtu(config.mtu)
+            .with_receive_window(config.receive_buffer)
+            .with_send_buffer(config.send_buffer)
+            .with_congestion(config.congestion);
         Self {
             association: Association::new(sctp, rng),
             config,

@@ -29,7 +29,7 @@ fn per(count: u32, what: &str, mut run: impl FnMut()) {
 fn figures() {
     per(1000, "certificate generated", || drop(Certificate::generate(UNIX).unwrap()));
     for version in [Version::Dtls12, Version::Dtls13] {
-        let config = Config::default().versions(version, version);
+        let config = Config::default().with_versions(version, version);
         let mut pairs: Vec<Pair> = (0..301).map(|seed| Pair::with(seed, &config, &config)).collect();
         per(300, &format!("{version:?} handshake, both ends, client knows"), || {
             let mut pair = pairs.pop().unwrap();

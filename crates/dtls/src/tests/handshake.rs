@@ -10,7 +10,7 @@ use crate::{
 const BOTH: [Version; 2] = [Version::Dtls12, Version::Dtls13];
 
 fn only(version: Version) -> Config {
-    Config::default().versions(version, version)
+    Config::default().with_versions(version, version)
 }
 
 #[test]
@@ -32,8 +32,8 @@ fn every_range_of_versions_meets_every_other() {
     ];
     for (client_min, client_max) in ranges {
         for (server_min, server_max) in ranges {
-            let client = Config::default().versions(client_min, client_max);
-            let server = Config::default().versions(server_min, server_max);
+            let client = Config::default().with_versions(client_min, client_max);
+            let server = Config::default().with_versions(server_min, server_max);
             let mut pair = Pair::with(1, &client, &server);
             if client_min > server_max || server_min > client_max {
                 pair.start();
@@ -78,15 +78,15 @@ fn a_clean_handshake_takes_two_round_trips_at_most() {
 fn an_empty_range_of_versions_is_an_error() {
     let now = std::time::Instant::now();
     let certificate = crate::Certificate::generate(super::pair::UNIX).unwrap();
-    let config = Config::default().versions(Version::Dtls13, Version::Dtls12);
+    let config = Config::default().with_versions(Version::Dtls13, Version::Dtls12);
     assert_eq!(Session::new(&config, &certificate, now).unwrap_err(), SessionError::Versions);
 }
 
 #[test]
 fn profiles_that_are_not_wanted_give_no_keys_but_a_connection() {
     for version in BOTH {
-        let none = only(version).srtp_profiles([]);
-        let mut pair = Pair::with(3, &none, &only(version).srtp_profiles([SrtpProfile::AeadAes256Gcm]));
+        let none = only(version).with_srtp_profiles([]);
+        let mut pair = Pair::with(3, &none, &only(version).with_srtp_profiles([SrtpProfile::AeadAes256Gcm]));
         pair.connect();
         assert_eq!(pair.ends[CLIENT].peer().srtp(), None);
         assert_eq!(pair.ends[SERVER].peer().srtp().unwrap().profile, SrtpProfile::AeadAes256Gcm);

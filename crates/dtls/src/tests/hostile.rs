@@ -45,7 +45,7 @@ impl Attack {
         let config = match self.version {
             // As browsers meet it: the client does not know the version.
             Version::Dtls13 => Config::default(),
-            version => Config::default().versions(Version::Dtls12, version),
+            version => Config::default().with_versions(Version::Dtls12, version),
         };
         let mut pair = Pair::with(9, &Config::default(), &config);
         pair.room = if self.version == Version::Dtls12 { 300 } else { 500 };
@@ -241,7 +241,7 @@ fn without_the_filter_the_engine_dies_of_them() {
 
 /// The datagrams of the server's first flight, cut to a room, in reverse.
 fn reversed(version: Version, filtered: bool) -> Pair {
-    let server = Config::default().versions(Version::Dtls12, version);
+    let server = Config::default().with_versions(Version::Dtls12, version);
     let mut pair = Pair::with(9, &Config::default(), &server);
     pair.ends[CLIENT].session.unfiltered = !filtered;
     pair.start();
@@ -316,7 +316,7 @@ fn every_short_record_of_every_type_and_epoch_in_every_stage() {
 #[test]
 fn random_datagrams_and_changed_genuine_ones_end_nothing() {
     for version in BOTH {
-        let config = Config::default().versions(Version::Dtls12, version);
+        let config = Config::default().with_versions(Version::Dtls12, version);
         let mut pair = Pair::with(10, &config, &config);
         pair.connect();
         let mut rng = Rng::from_u64(11);
@@ -347,7 +347,7 @@ fn random_datagrams_and_changed_genuine_ones_end_nothing() {
 #[test]
 fn a_huge_forged_sequence_number_does_not_move_the_replay_window() {
     for version in BOTH {
-        let config = Config::default().versions(Version::Dtls12, version);
+        let config = Config::default().with_versions(Version::Dtls12, version);
         let mut pair = Pair::with(12, &config, &config);
         pair.connect();
         pair.check_data();
@@ -364,7 +364,7 @@ fn a_huge_forged_sequence_number_does_not_move_the_replay_window() {
 #[test]
 fn a_replayed_record_is_delivered_once() {
     for version in BOTH {
-        let config = Config::default().versions(Version::Dtls12, version);
+        let config = Config::default().with_versions(Version::Dtls12, version);
         let mut pair = Pair::with(13, &config, &config);
         pair.connect();
         let mut out = Vec::new();

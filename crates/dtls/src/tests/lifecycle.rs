@@ -11,7 +11,7 @@ use crate::{CloseReason, Config, Event, Fingerprint, HashAlgorithm, Role, State,
 const BOTH: [Version; 2] = [Version::Dtls12, Version::Dtls13];
 
 fn only(version: Version) -> Config {
-    Config::default().versions(version, version)
+    Config::default().with_versions(version, version)
 }
 
 fn start_with(pair: &mut Pair, remote: [Vec<Fingerprint>; 2]) {

@@ -42,7 +42,7 @@ impl Node for Host {
 fn world(seed: u64, version: Version, link: impl Fn() -> Link) -> World<Host> {
     let mut world = World::new(seed);
     let now = world.now();
-    let config = Config::default().versions(Version::Dtls12, version);
+    let config = Config::default().with_versions(Version::Dtls12, version);
     let certificates = [(); 2].map(|()| Certificate::generate(UNIX).unwrap());
     let addresses: [SocketAddr; 2] = ["192.0.2.1:5000".parse().unwrap(), "192.0.2.2:5000".parse().unwrap()];
     for (end, role) in [Role::Client, Role::Server].into_iter().enumerate() {

@@ -127,7 +127,7 @@ fn huge_gap_blocks_cost_little() {
 #[test]
 fn tiny_fragments_and_holes_are_charged_and_bounded() {
     let window = 64 << 10;
-    let mut pair = settled(4, config().receive_window(window));
+    let mut pair = settled(4, config().with_receive_window(window));
     pair.b.reads = false;
     let base = pair.b.sctp.rx.cumulative();
     // Every other TSN, one octet each: neither delivered nor finished.
@@ -139,7 +139,7 @@ fn tiny_fragments_and_holes_are_charged_and_bounded() {
     assert!(stats.chunks_beyond_window > 9_000);
     assert_eq!(pair.b.sctp.state(), State::Closed, "the window is ignored for good");
     // Contiguous fragments that never end.
-    let mut pair = settled(5, config().receive_window(window));
+    let mut pair = settled(5, config().with_receive_window(window));
     pair.b.reads = false;
     let base = pair.b.sctp.rx.cumulative();
     for i in 0..9_000u32 {

@@ -76,7 +76,7 @@ fn stream_sequence_numbers_wrap() {
 
 #[test]
 fn a_slow_reader_is_not_overrun_and_goes_on() {
-    let small = config().receive_window(64 << 10);
+    let small = config().with_receive_window(64 << 10);
     let mut pair = Pair::connected(2, Net::default(), small);
     pair.b.reads = false;
     for i in 0..100 {
@@ -98,7 +98,7 @@ fn a_slow_reader_is_not_overrun_and_goes_on() {
 
 #[test]
 fn a_message_larger_than_the_window_arrives() {
-    let mut pair = Pair::connected(3, Net { loss: 0.02, ..Net::default() }, config().receive_window(8_000));
+    let mut pair = Pair::connected(3, Net { loss: 0.02, ..Net::default() }, config().with_receive_window(8_000));
     pair.write(End::A, 1, numbered(1, 0, 300_000), reliable());
     assert!(pair.run_until(600_000 * MS, |p| p.b.messages.len() == 1));
     assert_eq!(pair.b.messages[0].2.len(), 300_000);
@@ -189,7 +189,7 @@ fn the_window_grows_to_fill_a_long_path() {
 #[test]
 fn heartbeats_keep_an_idle_association_and_find_a_dead_one() {
     let mut pair =
-        Pair::connected(8, Net::default(), config().heartbeat_interval(1_000 * MS).max_retransmits(4));
+        Pair::connected(8, Net::default(), config().with_heartbeat_interval(1_000 * MS).with_max_retransmits(4));
     pair.run_for(60_000 * MS);
     assert_eq!(pair.a.sctp.state(), State::Established);
     let rtt = pair.a.sctp.stats().rtt.unwrap();
@@ -201,7 +201,7 @@ fn heartbeats_keep_an_idle_association_and_find_a_dead_one() {
 
 #[test]
 fn the_send_buffer_is_bounded_and_buffered_amount_is_exact() {
-    let mut pair = Pair::new(9, Net::default(), config().send_buffer(10_000));
+    let mut pair = Pair::new(9, Net::default(), config().with_send_buffer(10_000));
     let now = pair.now;
     let stream = StreamId(1);
     pair.a.sctp.write(now, stream, Bytes::from(vec![0; 9_000]), &reliable()).unwrap();
