@@ -110,12 +110,48 @@ fn check(description: &SessionDescription) {
     }
 }
 
+/// What the flags ask for: `0x01` media, `0x02` a data channel, `0x04` a first generation offered by the other side,
+/// `0x08` one offered by us, `0x10` an offer of ours pending, `0x20` one of a browser pending, `0x40` which.
+fn prepare(flags: u8) -> [Side; 2] {
+    let (mut side, mut other) = (Side::new(), Side::new());
+    let now = side.now;
+    for side in [&mut side, &mut other] {
+        for kind in [Kind::Audio, Kind::Video].into_iter().filter(|_| flags & 0x01 != 0) {
+            side.peer.add_transceiver(now, kind, TransceiverInit::default()).expect("a transceiver");
+        }
+        if flags & 0x02 != 0 {
+            side.peer.create_data_channel(now, ChannelInit::new("d")).expect("a channel");
+        }
+    }
+    if flags & 0x03 != 0 {
+        for (wanted, answers) in [(0x04, true), (0x08, false)] {
+            if flags & wanted != 0 {
+                let (offerer, answerer) =
+                    if answers { (&mut other, &mut side) } else { (&mut side, &mut other) };
+                let offer = offerer.peer.create_offer(now, OfferOptions::default()).expect("an offer");
+                offerer.peer.set_local_description(now, Some(offer.clone())).expect("it is set");
+                answerer.peer.set_remote_description(now, offer).expect("it is taken");
+                let answer = answerer.peer.create_answer(now).expect("an answer");
+                answerer.peer.set_local_description(now, Some(answer.clone())).expect("it is set");
+                offerer.peer.set_remote_description(now, answer).expect("it is taken");
+            }
+        }
+    }
+    if flags & 0x10 != 0 {
+        side.make(false);
+    } else if flags & 0x20 != 0 {
+        let text = TEXTS[usize::from(flags >> 6 & 1)];
+        let _ = side.peer.set_remote_description(now, SessionDescription::offer(text));
+    }
+    [side, other]
+}
+
 /// An operation: which, an argument, a text, and changes to it.
 type Operation = (u8, u8, String, Vec<(u8, u8, String)>);
 
-fuzz_target!(|operations: Vec<Operation>| {
-    let mut side = Side::new();
-    let mut other = Side::new();
+fuzz_target!(|input: (u8, Vec<Operation>)| {
+    let (flags, operations) = input;
+    let [mut side, mut other] = prepare(flags);
     let now = side.now;
     for (operation, argument, text, changes) in operations.into_iter().take(OPERATIONS / 4) {
         let kind = match argument & 3 {
