@@ -20,6 +20,8 @@ pub struct Stats {
     pub retransmissions: u64,
     /// Losses found by later acknowledgements.
     pub fast_retransmits: u64,
+    /// Packets sent to ask for acknowledgements that stayed out (RFC 8985 section 7).
+    pub probes: u64,
     /// Timeouts of unacknowledged data.
     pub timeouts: u64,
     /// Messages given up (RFC 3758).

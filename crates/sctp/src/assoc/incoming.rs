@@ -111,7 +111,7 @@ impl Association {
             kind::HEARTBEAT => self.on_heartbeat(packet.slice_ref(item.value)),
             kind::HEARTBEAT_ACK => self.on_heartbeat_ack(now, item.value),
             kind::ABORT => {
-                self.on_abort(item.value);
+                self.on_abort(item.flags(), item.value);
                 return Flow::Stop;
             }
             kind::SHUTDOWN => self.on_shutdown(item.value),
