@@ -153,9 +153,10 @@ impl Events {
     /// Adds an event. One that only says "there is something" is dropped while its twin waits, and a newer state
     /// takes the place of an older one; what must be seen in order is kept whole.
     pub(crate) fn push(&mut self, event: Event) {
-        if std::mem::replace(&mut self.ended, self.ended || matches!(event, Event::Closed(_))) {
+        if self.ended {
             return;
         }
+        self.ended = matches!(event, Event::Closed(_));
         match event {
             Event::NegotiationNeeded
             | Event::ChannelReadable(_)
