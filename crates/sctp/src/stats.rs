@@ -60,6 +60,6 @@ pub struct Stats {
     pub in_flight: usize,
     /// Octets of messages that were not sent yet.
     pub queued: usize,
-    /// Octets received and not read, 64 for each chunk included.
+    /// Octets received and not read, with 256 for each chunk and 320 for each stream.
     pub unread: usize,
 }
