@@ -77,6 +77,28 @@ fn zero_retransmits_gives_up_at_the_first_loss() {
 }
 
 #[test]
+fn more_streams_are_skipped_than_one_chunk_can_name() {
+    let mut pair = Pair::connected(3, Net::default(), config());
+    pair.run_for(1_000 * MS);
+    let options = limited(Reliability::MaxRetransmits(0), Ordering::Ordered);
+    for stream in 0..1_000 {
+        pair.write(End::A, stream, vec![1; 1], options);
+    }
+    pair.poll(End::A);
+    pair.wire.clear();
+    pair.run_for(10_000 * MS);
+    assert!(pair.run_until(60_000 * MS, |p| p.a.sctp.tx.is_drained()));
+    let given_up = pair.a.sctp.stats().abandoned_messages;
+    assert!(given_up > 290, "more than a packet of {given_up}");
+    // Every stream goes on behind what was given up.
+    pair.b.messages.clear();
+    for stream in 0..1_000 {
+        pair.write(End::A, stream, vec![2; 1], reliable());
+    }
+    assert!(pair.run_until(10_000 * MS, |p| p.b.messages.len() == 1_000), "{}", pair.b.messages.len());
+}
+
+#[test]
 fn a_message_half_sent_is_closed_for_the_receiver() {
     let mut pair = Pair::connected(2, Net { latency: 50 * MS, ..Net::default() }, config());
     // Far more than the window: most of it has no TSN when its start is lost.
