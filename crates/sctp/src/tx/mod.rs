@@ -45,8 +45,7 @@ pub(crate) enum SackResult {
     Stale,
     /// It acknowledges what was never sent.
     Invalid,
-    /// Taken; `true` if something was acknowledged for the first time.
-    Taken(bool),
+    Taken,
 }
 
 /// Which DATA may go into the packet that is being made.
@@ -164,7 +163,7 @@ impl Transmitter {
             self.controller.on_loss(now);
         }
         self.abandon(now, stats);
-        SackResult::Taken(acked.octets > 0)
+        SackResult::Taken
     }
 
     fn leave_recovery(&mut self) {
@@ -365,6 +364,11 @@ impl Transmitter {
     /// The TSN before the next new one.
     pub(crate) fn newest(&self) -> Tsn {
         Tsn::new(self.out.newest() as u32)
+    }
+
+    /// The window the other side told last.
+    pub(crate) fn remote_window(&self) -> usize {
+        self.remote_window
     }
 
     pub(crate) fn fill_stats(&self, stats: &mut Stats) {
