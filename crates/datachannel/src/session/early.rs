@@ -2,7 +2,7 @@
 //!
 //! Until it has an answer, the side that opens a channel sends in order and so behind the OPEN (RFC 8832 section 6); but
 //! a negotiated channel may be made here after the other side has sent on it, and not every peer keeps the rule for
-//! unordered channels. (Browsers drop such messages.) They wait for the channel, within a bound.
+//! unordered channels. (Chromium drops such messages.) They wait for the channel, within a bound.
 
 use std::time::Instant;
 
