@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use taut_fuzz::{Machine, OPERATIONS, change, drain, lose, settle, time};
 use taut_peer::{
     Certificate, ChannelId, ChannelInit, Codec, Config, ConnectionState, Event, Frame, IceCandidate, Kind,
-    Loopback, Message, Mode, OfferOptions, Peer, ResolveId, SessionDescription, TransceiverId,
+    Loopback, Message, Mode, OfferOptions, Peer, ResolveId, SessionDescription, TrackInfo, TransceiverId,
     TransceiverInit,
 };
 use taut_sansio::net::{Path, Received};
@@ -163,7 +163,8 @@ fn prepare(flags: u8, now: &mut Instant) -> [Side; 2] {
     }
     if flags & 0x02 != 0 {
         for kind in [Kind::Audio, Kind::Video] {
-            let _ = sides[0].peer.add_transceiver(*now, kind, TransceiverInit::default());
+            let init = TransceiverInit::default().with_track(TrackInfo::new("track", kind));
+            let _ = sides[0].peer.add_transceiver(*now, kind, init);
         }
     }
     if flags & 0x04 != 0 {
