@@ -10,8 +10,8 @@ use std::error::Error;
 use std::io::BufRead;
 
 use taut::{
-    Configuration, ConnectionState, DataChannel, Direction, Event, PeerConnection, SessionDescription,
-    TrackEvent,
+    Configuration, ConnectionState, DataChannel, Direction, Event, MediaStreamTrack, PeerConnection,
+    SessionDescription, TrackEvent,
 };
 
 #[tokio::main]
@@ -29,6 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (pc, mut events) = PeerConnection::new(Configuration::default())?;
     pc.set_remote_description(SessionDescription::offer(offer)).await?;
     for transceiver in pc.transceivers() {
+        // Only a sender with a track sends; the packets go past it.
+        transceiver.sender().replace_track(Some(&MediaStreamTrack::new(transceiver.kind()))).await?;
         transceiver.set_direction(Direction::SendRecv)?;
     }
     pc.set_local_description(None).await?;

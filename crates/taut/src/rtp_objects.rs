@@ -255,12 +255,12 @@ impl RtpSender {
         }
     }
 
-    /// Sends an encoded frame, past the track.
+    /// Sends an encoded frame, past the track. Only a sender with a track sends: give it one that nothing feeds.
     ///
     /// # Errors
     ///
-    /// `InvalidState` while the connection is not up or the transceiver was not negotiated to send, `NotSupported`
-    /// for a codec that was not negotiated, `Operation` when the send queue is full. The frame is dropped then.
+    /// `InvalidState` while the connection is not up, the sender has no track or the transceiver was not negotiated to
+    /// send, `NotSupported` for a codec that was not negotiated, `Operation` when the send queue is full. The frame is dropped then.
     pub fn send_frame(&self, frame: Frame) -> Result<(), Error> {
         Ok(self.connection.try_with(|state, now| state.peer.send_frame(now, self.id, frame))?)
     }

@@ -90,6 +90,7 @@ async fn packets_are_forwarded_with_their_payload() {
     let back = there.transceiver.sender();
     assert_eq!(b.pc.add_track(&there.track, &[]).unwrap_err().kind(), ErrorKind::NotSupported);
     there.transceiver.set_direction(Direction::SendRecv).unwrap();
+    back.replace_track(Some(&MediaStreamTrack::new(Kind::Audio))).await.unwrap();
     negotiate(&b.pc, &a.pc).await;
     let home = a.pc.transceivers()[0].receiver().track().unwrap();
     let forward = tokio::spawn(async move {
