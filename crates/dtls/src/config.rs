@@ -74,13 +74,16 @@ impl SrtpProfile {
     }
 }
 
-/// Which implementation of the protocol runs behind the filter.
+/// Which implementation of the protocol runs behind the filter. Each is built in by the feature of its name, `dimpl`
+/// and `openssl`; choosing one that is not is an error of [`Session::new`](crate::Session::new).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Engine {
     /// The crate `dimpl`: DTLS 1.2 and 1.3, ECDSA certificates only, in virtual time.
     #[default]
     Dimpl,
+    /// OpenSSL: DTLS 1.2, ECDSA and RSA certificates, in virtual time. A maximum of DTLS 1.3 means 1.2 here.
+    OpenSsl,
 }
 
 /// How a session behaves. [`Default`] is right for WebRTC.
@@ -117,8 +120,8 @@ impl Config {
         self
     }
 
-    /// The oldest and the newest version to negotiate; DTLS 1.2 to 1.3 unless told. A minimum above the maximum is
-    /// an error of [`Session::new`](crate::Session::new).
+    /// The oldest and the newest version to negotiate; DTLS 1.2 to 1.3 unless told. A minimum above the maximum, or
+    /// above what the engine speaks, is an error of [`Session::new`](crate::Session::new).
     pub fn with_versions(mut self, min: Version, max: Version) -> Self {
         self.min_version = min;
         self.max_version = max;
@@ -126,9 +129,9 @@ impl Config {
     }
 
     /// The SRTP profiles for which keys are handed out; all three unless told, none for a connection that carries
-    /// data only. The engine `dimpl` offers all three whatever is set here, in an order of its own: when the one
-    /// agreed on is not in this list, the connection stands and its [`VerifiedPeer`](crate::VerifiedPeer) has no
-    /// SRTP keys.
+    /// data only. OpenSSL offers these, in this order. The engine `dimpl` offers all three whatever is set here, in an
+    /// order of its own: when the one agreed on is not in this list, the connection stands and its
+    /// [`VerifiedPeer`](crate::VerifiedPeer) has no SRTP keys.
     pub fn with_srtp_profiles(mut self, profiles: impl IntoIterator<Item = SrtpProfile>) -> Self {
         self.srtp_profiles = profiles.into_iter().collect();
         self

@@ -12,7 +12,7 @@ use taut_sansio::time::earliest;
 
 use crate::certificate::Certificate;
 use crate::config::{Config, Role, SrtpProfile, Version};
-use crate::engine::{Engine, Output};
+use crate::engine::{Engine, Output, max_version};
 use crate::filter::{Filter, MAX_HELD, Side};
 use crate::fingerprint::Fingerprint;
 use crate::outgoing::Outgoing;
@@ -112,14 +112,17 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the range of versions is empty, or the cryptographic library fails its self-tests.
+    /// When the range of versions is empty, the cryptographic library fails its self-tests, or the engine is not built
+    /// in, or cannot use the versions or the certificate.
     pub fn new(config: &Config, certificate: &Certificate, now: Instant) -> Result<Self, SessionError> {
         if config.min_version > config.max_version {
             return Err(SessionError::Versions);
         }
-        Engine::check(config.engine)?;
+        Engine::check(config, certificate)?;
+        let mut config = config.clone();
+        config.max_version = config.max_version.min(max_version(config.engine));
         Ok(Self {
-            config: config.clone(),
+            config,
             certificate: certificate.clone(),
             state: State::New,
             now,

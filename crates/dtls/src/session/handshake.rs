@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use super::drive::packets;
 use super::{MIN_FIRST_TIMEOUT, Session, State, Verified};
 use crate::config::{Role, Version};
-use crate::engine::{Engine, Failure, Start};
+use crate::engine::{Engine, Failure, Start, offers};
 use crate::filter::{Hello, HelloKind, Side};
 use crate::hello::{self, ClientHello, ServerHello};
 use crate::peer::{CloseReason, Event, SrtpKeys, VerifiedPeer};
@@ -17,7 +17,7 @@ const MAX_REPLACED: u32 = 8;
 
 impl Session {
     pub(super) fn make_engine(&self, start: Start, now: Instant) -> Result<Engine, Failure> {
-        Engine::new(self.config.engine, start, &self.certificate, self.handshake.first_timeout, now)
+        Engine::new(&self.config, start, &self.certificate, self.handshake.first_timeout, now)
     }
 
     pub(super) fn become_client(&mut self, now: Instant) {
@@ -59,7 +59,7 @@ impl Session {
             }
             ServerHello::Chosen { version, cipher_suite, random }
                 if (self.config.min_version..=self.config.max_version).contains(&version)
-                    && hello::cipher_suite_name(cipher_suite) != "unknown"
+                    && offers(self.config.engine, cipher_suite)
                     && (cipher_suite >> 8 == 0x13) == (version == Version::Dtls13) =>
             {
                 self.filter.choose(version);
