@@ -47,13 +47,20 @@ impl Session {
 
     pub(super) fn on_server_hello(&mut self, now: Instant, chosen: ServerHello, record: &[u8]) -> bool {
         match chosen {
+            _ if self.engine.is_none() => {
+                if let ServerHello::Chosen { random, .. } = chosen {
+                    self.filter.refuse(random);
+                }
+                self.filter.stats.stale_hello += 1;
+                return false;
+            }
             ServerHello::Verify if self.config.min_version == Version::Dtls12 => {
                 self.filter.expect_another_hello()
             }
             ServerHello::Retry if self.config.max_version == Version::Dtls13 => {
                 self.filter.expect_another_hello()
             }
-            ServerHello::Chosen { random, .. } if self.handshake.refused_random == Some(random) => {
+            ServerHello::Chosen { random, .. } if self.filter.is_refused(&random) => {
                 self.filter.stats.stale_hello += 1;
                 return false;
             }
@@ -64,7 +71,8 @@ impl Session {
             {
                 self.filter.choose(version);
                 self.filter.set_cipher_suite(cipher_suite);
-                self.handshake.server_random = Some(random);
+                // When its handshake dies, it is not followed again.
+                self.filter.refuse(random);
             }
             _ => {
                 self.filter.stats.rejected_hello += 1;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::pair::UNIX;
-use crate::{Certificate, Config, Event, HashAlgorithm, Role, Session, SrtpProfile, Version};
+use super::{ENGINES, any};
+use crate::{Certificate, Engine, Event, HashAlgorithm, Role, Session, SrtpProfile, Version};
 
 struct Openssl {
     child: Child,
@@ -43,9 +44,19 @@ fn openssl(certificate: &Certificate, port: u16, arguments: &str) -> Openssl {
 }
 
 /// Shakes hands, sends a line each way, and closes.
-fn talk(role: Role, arguments: &str, expected: Option<SrtpProfile>) {
-    let ours = Certificate::generate(UNIX).unwrap();
-    let theirs = Certificate::generate(UNIX).unwrap();
+fn talk(engine: Engine, role: Role, arguments: &str, expected: Option<SrtpProfile>) {
+    let certificate = Certificate::generate(UNIX).unwrap();
+    talk_as(engine, certificate, Certificate::generate(UNIX).unwrap(), role, arguments, expected);
+}
+
+fn talk_as(
+    engine: Engine,
+    ours: Certificate,
+    theirs: Certificate,
+    role: Role,
+    arguments: &str,
+    expected: Option<SrtpProfile>,
+) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
     // A port that was free a moment ago.
@@ -63,7 +74,7 @@ fn talk(role: Role, arguments: &str, expected: Option<SrtpProfile>) {
     if role == Role::Client {
         std::thread::sleep(Duration::from_millis(300));
     }
-    let mut session = Session::new(&Config::default(), &ours, Instant::now()).unwrap();
+    let mut session = Session::new(&any(engine), &ours, Instant::now()).unwrap();
     session.start(Instant::now(), role, vec![theirs.fingerprint(HashAlgorithm::Sha256)], None);
     let (mut connected, mut got) = (false, Vec::new());
     let begin = Instant::now();
@@ -121,8 +132,10 @@ fn openssl_in_both_roles_with_all_profiles() {
         ("-use_srtp SRTP_AES128_CM_SHA1_32", None),
     ];
     for (arguments, expected) in profiles {
-        talk(Role::Client, arguments, expected);
-        talk(Role::Server, arguments, expected);
+        for &engine in ENGINES {
+            talk(engine, Role::Client, arguments, expected);
+            talk(engine, Role::Server, arguments, expected);
+        }
     }
 }
 
@@ -133,8 +146,31 @@ fn openssl_with_small_fragments_and_other_ciphers() {
         ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"]
     {
         for role in [Role::Client, Role::Server] {
-            talk(role, &format!("-cipher {cipher} -mtu 300"), None);
+            for &engine in ENGINES {
+                talk(engine, role, &format!("-cipher {cipher} -mtu 300"), None);
+            }
         }
     }
-    talk(Role::Client, "-listen", None);
+    for &engine in ENGINES {
+        talk(engine, Role::Client, "-listen", None);
+    }
+}
+
+#[test]
+#[ignore = "needs the program openssl"]
+#[cfg(feature = "openssl")]
+fn openssl_with_rsa_certificates() {
+    let rsa = Certificate::generate_rsa(UNIX).unwrap();
+    let ecdsa = Certificate::generate(UNIX).unwrap();
+    for cipher in
+        ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"]
+    {
+        for role in [Role::Client, Role::Server] {
+            talk_as(Engine::OpenSsl, rsa.clone(), rsa.clone(), role, &format!("-cipher {cipher}"), None);
+        }
+        // Who serves has the RSA certificate.
+        let arguments = format!("-cipher {cipher} -mtu 300");
+        talk_as(Engine::OpenSsl, ecdsa.clone(), rsa.clone(), Role::Client, &arguments, None);
+        talk_as(Engine::OpenSsl, rsa.clone(), ecdsa.clone(), Role::Server, &arguments, None);
+    }
 }
