@@ -1,1 +1,1 @@
-//! See the files beside this one.
+//! Benchmarks, a file per layer in `benches/`: `cargo bench -p taut-benches`.

@@ -4,7 +4,8 @@
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use taut_tests::http::{Response, request};
@@ -176,6 +177,28 @@ fn what_is_no_offer_is_refused_with_the_reason() {
     assert_eq!(request(server.authority(), "GET", "/nothing", &[], b"").status, 404);
     assert_eq!(request(server.authority(), "GET", "/echo", &[], b"").status, 405);
     assert_eq!(sessions(&server), r#"{"open":0}"#, "a refused offer leaves a session behind");
+}
+
+#[test]
+fn a_full_server_says_so_until_clients_that_never_come_are_given_up() {
+    let server = Server::start(&[], workspace::taut());
+    let mut opened = 0;
+    let full = loop {
+        let answer = offer(&server, "application/sdp", OFFER.as_bytes());
+        if answer.status != 201 {
+            break answer;
+        }
+        opened += 1;
+        assert!(opened <= 1_000, "there is no bound");
+    };
+    assert_eq!((full.status, full.header("retry-after")), (503, Some("10")), "{}", full.body);
+    assert_eq!(sessions(&server), format!(r#"{{"open":{opened}}}"#));
+    let deadline = Instant::now() + Duration::from_secs(35);
+    while sessions(&server) != r#"{"open":0}"# {
+        assert!(Instant::now() < deadline, "nobody connected, and still there is {}", sessions(&server));
+        thread::sleep(Duration::from_millis(500));
+    }
+    assert_eq!(offer(&server, "application/sdp", OFFER.as_bytes()).status, 201);
 }
 
 #[cfg(unix)]

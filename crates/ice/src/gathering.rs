@@ -117,7 +117,6 @@ impl Agent {
         }
         let servers: Vec<_> =
             self.config.stun_servers.iter().take(MAX_STUN_SERVERS).cloned().enumerate().collect();
-        self.tell_gathering_state();
         for (server, stun_server) in servers {
             match stun_server.host {
                 Host::Ip(ip) => self.add_server(server, SocketAddr::new(ip, stun_server.port)),
@@ -129,6 +128,8 @@ impl Agent {
                 }
             }
         }
+        // Only now is it known whether there is anything to wait for.
+        self.tell_gathering_state();
         self.reconcile(now);
     }
 

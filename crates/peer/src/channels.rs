@@ -18,6 +18,7 @@ impl Peer {
         self.check_open()?;
         let now = self.advance(now);
         let id = self.transport.data.open(now, init).map_err(open_error)?;
+        self.transport.expect_data();
         self.signaling.want_data_channel();
         self.update_negotiation_needed();
         self.collect(now);
@@ -46,12 +47,12 @@ impl Peer {
     }
 
     /// Sets when [`Event::ChannelBufferedAmountLow`](crate::Event::ChannelBufferedAmountLow) comes: as the buffered
-    /// amount falls to `octets` or below (W3C `bufferedAmountLowThreshold`).
+    /// amount falls to `octets` or below (W3C `bufferedAmountLowThreshold`). A channel that is gone has none.
     pub fn set_buffered_amount_low_threshold(&mut self, id: ChannelId, octets: usize) {
         self.transport.data.set_buffered_amount_low_threshold(id, octets);
     }
 
-    /// Closes a channel once what was sent on it is through (W3C `close`).
+    /// Closes a channel once what was sent on it is through (W3C `close`). One that is closed already, or gone, stays so.
     pub fn close_channel(&mut self, now: Instant, id: ChannelId) {
         let now = self.advance(now);
         self.transport.data.close_channel(now, id);

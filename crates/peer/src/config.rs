@@ -1,6 +1,6 @@
 //! What a peer connection is made from: the sans-IO half of W3C `RTCConfiguration`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::{Error, ErrorKind};
 
@@ -42,7 +42,8 @@ pub struct Config {
     pub dtls_min_version: DtlsVersion,
     /// The newest DTLS version that is offered. DTLS 1.3 by default.
     pub dtls_max_version: DtlsVersion,
-    /// SRTP profiles by preference, best first.
+    /// SRTP profiles that are offered and accepted; without any no media can flow. Which of them is used, the DTLS engine
+    /// decides.
     pub srtp_profiles: Vec<SrtpProfile>,
     /// The largest data-channel message that is accepted, in octets (`a=max-message-size`). 256 KiB by default.
     pub max_message_size: usize,
@@ -104,7 +105,7 @@ impl Config {
         self
     }
 
-    /// Sets the SRTP profiles, best first.
+    /// Sets the SRTP profiles.
     #[must_use]
     pub fn with_srtp_profiles(mut self, profiles: Vec<SrtpProfile>) -> Self {
         self.srtp_profiles = profiles;
@@ -204,11 +205,13 @@ impl IceServer {
             Some(text) => text.parse::<u16>().ok().filter(|&port| port != 0).ok_or_else(syntax)?,
             None => STUN_PORT,
         };
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let host = match bare.parse::<IpAddr>() {
-            Ok(ip) => Host::Ip(ip),
-            Err(_) if host.is_empty() || host.starts_with('[') => return Err(syntax()),
-            Err(_) => Host::Name(host.to_owned()),
+        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        let host = match (literal, host.parse::<Ipv4Addr>()) {
+            (Some(literal), _) => Host::Ip(literal.parse::<Ipv6Addr>().map_err(|_| syntax())?.into()),
+            (None, Ok(ip)) => Host::Ip(ip.into()),
+            (None, Err(_)) if host.is_empty() || !host.bytes().all(name) => return Err(syntax()),
+            (None, Err(_)) => Host::Name(host.to_owned()),
         };
         Ok(Self { host, port })
     }
@@ -261,6 +264,10 @@ mod tests {
             "http:a",
             "stun:a?b",
             "stun:[::1]x",
+            "stun:[192.0.2.1]",
+            "stun:192.0.2.1]",
+            "stun:a\nb",
+            "stun:bücher",
         ] {
             assert_eq!(IceServer::parse(url).unwrap_err().kind, ErrorKind::Syntax, "{url}");
         }

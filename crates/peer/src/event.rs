@@ -137,17 +137,26 @@ pub enum Event {
     Closed(CloseReason),
 }
 
-/// The events that wait. Bounded by the tables that they come from: "there is something" is said once until polled,
-/// and a newer state replaces an older one.
+/// How many events may wait before no more datagrams are taken in. A driver polls after every input, so only one
+/// that has stopped polling comes to it.
+const MAX_WAITING: usize = 4_096;
+
+/// The events that wait. "There is something" is said once until polled, and a newer state replaces an older one;
+/// what the network can repeat without end beyond that is bounded by taking in no more datagrams.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     queue: VecDeque<Event>,
+    ended: bool,
 }
 
 impl Events {
     /// Adds an event. One that only says "there is something" is dropped while its twin waits, and a newer state
     /// takes the place of an older one; what must be seen in order is kept whole.
     pub(crate) fn push(&mut self, event: Event) {
+        if self.ended {
+            return;
+        }
+        self.ended = matches!(event, Event::Closed(_));
         match event {
             Event::NegotiationNeeded
             | Event::ChannelReadable(_)
@@ -164,8 +173,21 @@ impl Events {
                 self.queue.retain(|old| !matches!(old, Event::IceConnectionStateChange(_)));
                 self.queue.push_back(event);
             }
+            Event::RouteAdded(path) if self.take(&Event::RouteRemoved(path)) => {}
+            Event::RouteRemoved(path) if self.take(&Event::RouteAdded(path)) => {}
             event => self.queue.push_back(event),
         }
+    }
+
+    /// Whether so many events wait that nothing should make more of them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.len() >= MAX_WAITING
+    }
+
+    /// Removes an event that waits; false if there is none.
+    fn take(&mut self, event: &Event) -> bool {
+        let place = self.queue.iter().position(|other| other == event);
+        place.and_then(|place| self.queue.remove(place)).is_some()
     }
 
     /// The oldest event.
@@ -189,6 +211,32 @@ mod tests {
         assert_eq!(events.queue.len(), 2);
         assert_eq!(events.pop(), Some(Event::FrameReady(TransceiverId::new(1))));
         assert_eq!(events.pop(), Some(Event::ConnectionStateChange(ConnectionState::Connected)));
+        assert_eq!(events.pop(), None);
+    }
+
+    #[test]
+    fn a_route_that_came_and_went_was_never_there() {
+        let path = |port| Path::udp(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], port).into());
+        let mut events = Events::default();
+        for port in 1..1000 {
+            events.push(Event::RouteAdded(path(port)));
+            events.push(Event::RouteRemoved(path(port)));
+        }
+        assert_eq!(events.pop(), None);
+        events.push(Event::RouteRemoved(path(1)));
+        events.push(Event::RouteAdded(path(2)));
+        assert_eq!(events.queue.len(), 2, "of different paths");
+    }
+
+    #[test]
+    fn nothing_comes_after_the_end() {
+        let mut events = Events::default();
+        events.push(Event::NegotiationNeeded);
+        events.push(Event::Closed(CloseReason::Local));
+        events.push(Event::NegotiationNeeded);
+        events.push(Event::Closed(CloseReason::Remote));
+        assert_eq!(events.pop(), Some(Event::NegotiationNeeded));
+        assert_eq!(events.pop(), Some(Event::Closed(CloseReason::Local)));
         assert_eq!(events.pop(), None);
     }
 

@@ -74,18 +74,11 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// `InvalidState` without a remote description, `Operation` for a candidate that does not fit it or cannot be
-    /// parsed.
+    /// `Type` for a candidate that names no section, `InvalidState` without a remote description, `Operation` for a
+    /// candidate that does not fit it or cannot be parsed.
     pub fn add_ice_candidate(&mut self, now: Instant, candidate: Option<IceCandidate>) -> Result<(), Error> {
         self.check_open()?;
         let now = self.advance(now);
-        let unreadable = candidate
-            .as_ref()
-            .filter(|candidate| !candidate.candidate.is_empty())
-            .and_then(|candidate| candidate.candidate.parse::<taut_ice::Candidate>().err());
-        if let Some(error) = unreadable {
-            return Err(Error::new(ErrorKind::Operation, error.to_string()));
-        }
         let effects = self.signaling.add_remote_candidate(candidate)?;
         self.apply(now, effects);
         Ok(())
@@ -155,6 +148,8 @@ impl Peer {
 
     /// Does what a description means.
     fn apply(&mut self, now: Instant, effects: Vec<Effect>) {
+        // What an exchange has left undone is said again (W3C section 4.4.1.5).
+        self.negotiation_needed &= !effects.contains(&Effect::StateChanged(SignalingState::Stable));
         for effect in effects {
             self.apply_one(now, effect);
         }
@@ -187,13 +182,16 @@ impl Peer {
             Effect::Send { transceiver, parameters } => self.apply_send(now, transceiver, parameters),
             Effect::Receive { transceiver, parameters } => self.apply_receive(now, transceiver, parameters),
             Effect::Data(Some(parameters)) => self.transport.set_data(now, parameters),
-            Effect::Data(None) => self.transport.data.abort(now),
+            Effect::Data(None) => self.transport.refuse_data(now),
             Effect::Track { transceiver, track_id, streams } => {
                 self.events.push(Event::Track { transceiver, track_id, streams });
             }
             Effect::TrackMuted(transceiver) => self.events.push(Event::TrackMuted(transceiver)),
             Effect::TrackUnmuted(transceiver) => self.events.push(Event::TrackUnmuted(transceiver)),
-            Effect::TransceiverStopped(transceiver) => self.events.push(Event::TrackEnded(transceiver)),
+            Effect::TransceiverStopped(transceiver) => {
+                self.receive_modes.remove(&transceiver);
+                self.events.push(Event::TrackEnded(transceiver));
+            }
             Effect::StateChanged(state) => self.events.push(Event::SignalingStateChange(state)),
         }
     }

@@ -107,6 +107,9 @@ impl Peer {
 
     /// A UDP socket is bound to `address`; it may become a host candidate. At any time.
     pub fn add_local_address(&mut self, now: Instant, address: SocketAddr) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
         let now = self.advance(now);
         self.transport.ice.add_local_address(now, address);
         self.collect(now);
@@ -114,6 +117,9 @@ impl Peer {
 
     /// The socket bound to `address` is gone.
     pub fn remove_local_address(&mut self, now: Instant, address: SocketAddr) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
         let now = self.advance(now);
         self.transport.ice.remove_local_address(now, address);
         self.collect(now);
@@ -127,7 +133,11 @@ impl Peer {
             return;
         }
         let now = self.advance(meta.at);
-        self.transport.handle_datagram(now, meta, datagram);
+        if self.events.is_full() {
+            self.transport.stats.dropped_full += 1;
+            return;
+        }
+        self.transport.handle_datagram(Received { at: now, ..meta }, datagram);
         self.collect(now);
     }
 
@@ -143,6 +153,9 @@ impl Peer {
 
     /// The answer to [`Event::Resolve`].
     pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: Result<Vec<IpAddr>, ()>) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
         let now = self.advance(now);
         self.transport.ice.handle_resolved(now, id, addresses);
         self.collect(now);

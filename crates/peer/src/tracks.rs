@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use taut_media::{Frame, Kind, Mode, ReceiverConfig};
+use taut_media::{Codec, Frame, Kind, Mode, ReceiverConfig};
 use taut_rtp as rtp;
 
 use crate::error::{Error, ErrorKind};
@@ -64,7 +64,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// `InvalidState` for a stopped transceiver, `Type` for the direction `stopped`.
+    /// `InvalidAccess` for an unknown transceiver, `InvalidState` for a stopped one, `Type` for the direction `stopped`.
     pub fn set_direction(
         &mut self,
         now: Instant,
@@ -95,11 +95,31 @@ impl Peer {
         Ok(())
     }
 
-    /// Replaces the track that a transceiver sends, without negotiation (W3C `replaceTrack`).
+    /// Sets the codecs that a transceiver may use, best first, from the next description on; none means all again (W3C
+    /// `setCodecPreferences`).
     ///
     /// # Errors
     ///
-    /// `Type` for a track of the other kind, `InvalidState` for a stopped transceiver.
+    /// `InvalidAccess` for an unknown transceiver, `InvalidState` for a stopped one, `InvalidModification` for a codec
+    /// that is not supported for its kind.
+    pub fn set_codec_preferences(
+        &mut self,
+        now: Instant,
+        id: TransceiverId,
+        codecs: Vec<Codec>,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        self.advance(now);
+        self.signaling.set_codec_preferences(id, codecs)
+    }
+
+    /// Replaces the track that a transceiver sends, without negotiation; without one nothing is sent (W3C
+    /// `replaceTrack`).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidAccess` for an unknown transceiver, `InvalidState` for a stopped one, `Type` for a track of the other
+    /// kind.
     pub fn replace_track(
         &mut self,
         now: Instant,
@@ -127,10 +147,11 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// `InvalidState` while the connection is not up or the transceiver was not negotiated to send, `NotSupported`
-    /// for a codec that was not negotiated, `Operation` when the send queue is full. The frame is dropped then.
+    /// `InvalidState` while the connection is not up, for a transceiver that has no track and for one that was not
+    /// negotiated to send, `InvalidAccess` for an unknown one, `NotSupported` for a codec that was not negotiated,
+    /// `Operation` when the send queue is full. The frame is dropped then.
     pub fn send_frame(&mut self, now: Instant, id: TransceiverId, frame: Frame) -> Result<(), Error> {
-        self.check_media()?;
+        self.check_sending(id)?;
         let now = self.advance(now);
         self.transport.media.send_frame(now, id.into(), frame).map_err(send_error)
     }
@@ -141,7 +162,7 @@ impl Peer {
     ///
     /// As [`send_frame`](Self::send_frame).
     pub fn send_rtp(&mut self, now: Instant, id: TransceiverId, packet: rtp::Packet) -> Result<(), Error> {
-        self.check_media()?;
+        self.check_sending(id)?;
         let now = self.advance(now);
         self.transport.media.send_packet(now, id.into(), packet).map_err(send_error)
     }
@@ -156,24 +177,35 @@ impl Peer {
         self.transport.media.poll_packet(id.into())
     }
 
-    /// Chooses between frames and packets on the receiving side of a transceiver; frames by default.
+    /// Chooses between frames and packets on the receiving side of a transceiver; frames by default. A transceiver
+    /// that is stopped or unknown has no receiving side.
     pub fn set_receive_mode(&mut self, id: TransceiverId, mode: Mode) {
-        self.receive_modes.insert(id, mode);
-        self.transport.media.set_mode(id.into(), mode);
+        if self.transceiver(id).is_some_and(|transceiver| !transceiver.is_stopped()) {
+            self.receive_modes.insert(id, mode);
+            self.transport.media.set_mode(id.into(), mode);
+        }
     }
 
-    /// Asks the other side for a key frame (RFC 4585 section 6.3.1). Requests in quick succession are merged.
+    /// Asks the other side for a key frame (RFC 4585 section 6.3.1). Requests in quick succession are merged; where
+    /// nothing is received nothing is asked for.
     pub fn request_keyframe(&mut self, now: Instant, id: TransceiverId) {
         let now = self.advance(now);
         self.transport.media.request_keyframe(now, id.into());
     }
 
-    fn check_media(&self) -> Result<(), Error> {
+    /// Media leaves only for a track of the application, in a direction that both descriptions allow, under keys.
+    fn check_sending(&self, id: TransceiverId) -> Result<(), Error> {
         self.check_open()?;
-        if self.transport.has_srtp() {
-            Ok(())
-        } else {
-            Err(Error::new(ErrorKind::InvalidState, "media cannot be sent before the connection is up"))
+        let refused = |why: &str| Err(Error::new(ErrorKind::InvalidState, format!("transceiver {id} {why}")));
+        match self.transceiver(id) {
+            None => Err(Error::new(ErrorKind::InvalidAccess, format!("there is no transceiver {id}"))),
+            Some(transceiver) if transceiver.is_stopped() => refused("is stopped"),
+            Some(transceiver) if transceiver.track().is_none() => refused("has no track"),
+            Some(transceiver) if transceiver.send_codecs().is_empty() => {
+                refused("was not negotiated to send")
+            }
+            Some(_) if !self.transport.has_srtp() => refused("waits for the connection"),
+            Some(_) => Ok(()),
         }
     }
 

@@ -45,8 +45,10 @@ pub struct TransportStats {
     pub dropped_no_keys: u64,
     /// RTP and RTCP that were replayed or not authentic.
     pub dropped_srtp: u64,
-    /// RTP that was authentic but malformed or for no transceiver.
+    /// RTP that was authentic but malformed or for no transceiver, and data where no data channels were agreed.
     pub dropped_unrouted: u64,
+    /// Datagrams that came while the events of [`Peer`](crate::Peer) were not polled: they would only make more of them.
+    pub dropped_full: u64,
     /// Packets of our own that could not be protected: an index of SRTP that was used before, or a session that ended.
     pub dropped_unprotected: u64,
     /// How often the selected pair changed.
@@ -79,13 +81,21 @@ struct Srtp {
 /// How far data channels are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Data {
-    /// There is no data section, or it is not answered.
+    /// Nobody wants any: what comes is dropped.
     Idle,
+    /// The application made a channel: the other side may be faster than its answer.
+    Expected,
     /// The association begins as soon as DTLS is up.
     Negotiated(DataParameters),
     /// The association was started.
     Started,
+    /// It was refused or given up.
+    Ended,
 }
+
+/// The largest datagram of a forwarded RTP packet: what Ethernet carries under IPv6 and UDP. Some browsers fill
+/// 1,200 octets with RTP alone, and to those come the tag and the MID.
+const MAX_FORWARDED: usize = 1_452;
 
 /// What a batch is made of; a batch never mixes kinds, because the sizes of one kind say nothing about another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,12 +161,25 @@ impl Transport {
         }
     }
 
+    /// The application made a data channel.
+    pub(crate) fn expect_data(&mut self) {
+        if self.data_state == Data::Idle {
+            self.data_state = Data::Expected;
+        }
+    }
+
     /// The data section is agreed.
     pub(crate) fn set_data(&mut self, now: Instant, parameters: DataParameters) {
-        if self.data_state == Data::Idle {
+        if matches!(self.data_state, Data::Idle | Data::Expected) {
             self.data_state = Data::Negotiated(parameters);
             self.start_data(now);
         }
+    }
+
+    /// The data section is refused: every channel ends.
+    pub(crate) fn refuse_data(&mut self, now: Instant) {
+        self.data_state = Data::Ended;
+        self.data.handle_transport_closed(now);
     }
 
     /// Starts DTLS once both descriptions and a path are there.
@@ -217,7 +240,8 @@ impl Transport {
     // ---- receiving
 
     /// Takes in one datagram: the whole way from the socket to the machine that it is for.
-    pub(crate) fn handle_datagram(&mut self, now: Instant, meta: Received, datagram: BytesMut) {
+    pub(crate) fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
+        let now = meta.at;
         if meta.path.local.port() == MDNS_PORT {
             return self.ice.handle_datagram(meta, datagram);
         }
@@ -260,7 +284,12 @@ impl Transport {
         self.count_received(datagram.len());
         self.dtls.handle_packet(now, datagram);
         while let Some(plaintext) = self.dtls.poll_plaintext() {
-            self.data.handle_packet(now, plaintext);
+            match self.data_state {
+                Data::Idle | Data::Ended => self.stats.dropped_unrouted += 1,
+                Data::Expected | Data::Negotiated(_) | Data::Started => {
+                    self.data.handle_packet(now, plaintext);
+                }
+            }
         }
     }
 
@@ -384,7 +413,11 @@ impl Transport {
     /// The first packet of a batch decides the source and the size of the others.
     fn append_first(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Source, usize)> {
         let sources = [Source::Handshake, Source::Rtcp, Source::Rtp, Source::Data];
-        sources.into_iter().find_map(|source| Some((source, self.append(now, source, self.mtu, out)?)))
+        sources.into_iter().find_map(|source| {
+            // What is cut here fits the MTU; what is forwarded has the size that its sender chose.
+            let room = if source == Source::Rtp { self.mtu.max(MAX_FORWARDED) } else { self.mtu };
+            Some((source, self.append(now, source, room, out)?))
+        })
     }
 
     /// Appends one packet of a source, at most `room` octets of UDP payload. What cannot be protected is left out

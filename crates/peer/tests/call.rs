@@ -327,3 +327,31 @@ fn two_hundred_bad_networks() {
         life(seed);
     }
 }
+
+#[test]
+fn a_forwarded_packet_keeps_the_size_that_its_sender_chose() {
+    let mut call = Call::new(9, lan());
+    let (a, b) = (call.a, call.b);
+    let (video, _) = add_tracks(&mut call);
+    call.negotiate(a);
+    assert!(call.connect(5 * SECOND));
+    let remote = call.peer(b).transceivers().next().unwrap().id();
+    call.peer(b).set_receive_mode(remote, taut_peer::Mode::Packets);
+    let mut payload = vec![7; 1_250];
+    payload[0] = 0x10;
+    let packet = taut_peer::rtp::Packet {
+        marker: true,
+        payload_type: taut_peer::rtp::PayloadType::new(96),
+        sequence: taut_peer::rtp::SequenceNumber::new(1),
+        timestamp: 2,
+        ssrc: taut_peer::rtp::Ssrc::new(3),
+        csrc: Vec::new(),
+        extensions: taut_peer::rtp::Extensions::default(),
+        padding: 0,
+        payload: Bytes::from(payload.clone()),
+    };
+    let now = call.now();
+    call.peer(a).send_rtp(now, video, packet).unwrap();
+    call.run_for(100 * MS);
+    assert_eq!(call.peer(b).poll_rtp(remote).map(|packet| packet.payload), Some(Bytes::from(payload)));
+}

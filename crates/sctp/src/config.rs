@@ -12,8 +12,8 @@ pub struct Config {
     pub remote_port: u16,
     /// The largest SCTP packet in octets that is ever made, however much room there is.
     pub mtu: usize,
-    /// Octets of received data that may wait to be read, 64 octets of overhead for each chunk included. The
-    /// window that is advertised is what is left of it.
+    /// Octets of received data that may wait to be read, with what it costs to keep them (256 for each chunk, 320 for
+    /// each stream). The window that is advertised is what is left of it.
     pub receive_window: usize,
     /// Octets of messages that may wait to be sent; beyond it `write` refuses.
     pub send_buffer: usize,

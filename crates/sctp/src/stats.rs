@@ -20,6 +20,8 @@ pub struct Stats {
     pub retransmissions: u64,
     /// Losses found by later acknowledgements.
     pub fast_retransmits: u64,
+    /// Packets sent to ask for acknowledgements that stayed out (RFC 8985 section 7).
+    pub probes: u64,
     /// Timeouts of unacknowledged data.
     pub timeouts: u64,
     /// Messages given up (RFC 3758).
@@ -58,6 +60,6 @@ pub struct Stats {
     pub in_flight: usize,
     /// Octets of messages that were not sent yet.
     pub queued: usize,
-    /// Octets received and not read, 64 for each chunk included.
+    /// Octets received and not read, with 256 for each chunk and 320 for each stream.
     pub unread: usize,
 }

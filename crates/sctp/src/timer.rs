@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-/// The timers of RFC 9260, and T-reconf of RFC 6525.
+/// The timers of RFC 9260, T-reconf of RFC 6525, and one for all that RFC 8985 asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
     /// INIT or COOKIE ECHO is unanswered (T1-init, T1-cookie).
@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     ShutdownGuard,
     /// Data is unacknowledged (T3-rtx).
     Retransmit,
+    /// Acknowledgements stay out: something is lost by now, or a probe is due (RFC 8985).
+    Probe,
     /// An acknowledgement is held back.
     Sack,
     /// The association is idle, or a heartbeat is unanswered.
@@ -22,11 +24,12 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Handshake,
         Self::Shutdown,
         Self::ShutdownGuard,
         Self::Retransmit,
+        Self::Probe,
         Self::Sack,
         Self::Heartbeat,
         Self::Reconfig,

@@ -47,6 +47,11 @@ impl<'a> Lines<'a> {
             if line.is_empty() {
                 continue;
             }
+            // No value may have one (RFC 8866 section 9, byte-string); at the end of a field it would be written as
+            // part of the line's end.
+            if line.contains('\r') {
+                return Err(ParseError { line: self.number, reason: Reason::NotALine });
+            }
             let (Some((&letter, [b'=', ..])), Some(value)) = (line.as_bytes().split_first(), line.get(2..))
             else {
                 return Err(ParseError { line: self.number, reason: Reason::NotALine });
@@ -128,7 +133,7 @@ mod tests {
             seen.push((line.number, line.letter, line.value));
         }
         assert_eq!(seen, [(1, b'v', "0"), (3, b'o', "x"), (5, b's', "")]);
-        for bad in ["v", "v0", "é=0", "=", " v=0"] {
+        for bad in ["v", "v0", "é=0", "=", " v=0", "v=0\r ", "v=\r0"] {
             let error = Lines::new(bad).next_line().expect_err(bad);
             assert_eq!(error, ParseError { line: 1, reason: Reason::NotALine });
         }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use taut::{
     Configuration, Error, Event, Events, FileOptions, Loopback, MediaStream, PeerConnection, TrackEvent,
 };
+use tokio::task::JoinSet;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,25 +26,26 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     receiver.set_local_description(None).await?;
     sender.set_remote_description(receiver.local_description().ok_or("no answer")?).await?;
     tokio::spawn(handle(sender_events, receiver.clone()));
-    tokio::spawn(handle(receiver_events, sender.clone()));
+    let receiving = tokio::spawn(handle(receiver_events, sender.clone()));
 
     for track in stream.tracks() {
         track.ended().await;
     }
     sender.close().await;
-    receiver.closed().await;
-    Ok(())
+    Ok(receiving.await??)
 }
 
-/// Gives the candidates to the other side and counts the frames of tracks.
+/// Gives the candidates to the other side and counts the frames of tracks, until the connection is closed.
 async fn handle(mut events: Events, other: PeerConnection) -> Result<(), Error> {
+    let mut tracks = JoinSet::new();
     while let Some(event) = events.recv().await {
         match event {
             Event::IceCandidate(candidate) => other.add_ice_candidate(candidate).await?,
-            Event::Track(event) => drop(tokio::spawn(count(event))),
+            Event::Track(event) => drop(tracks.spawn(count(event))),
             _ => {}
         }
     }
+    tracks.join_all().await;
     Ok(())
 }
 

@@ -19,7 +19,16 @@ pub(crate) type Frames = Box<dyn Iterator<Item = Frame> + Send>;
 struct Feed {
     source: Weak<Source>,
     frames: Frames,
-    next: Option<Frame>,
+    next: Next,
+    /// The time between the last two frames.
+    step: Duration,
+}
+
+/// What comes next, and when.
+enum Next {
+    Frame(Frame),
+    /// The last frame has been shown for as long as the one before it.
+    End(Duration),
 }
 
 /// Makes a track for each of the feeds, and a task that writes their frames when their time has come. The first frame
@@ -42,7 +51,8 @@ pub(crate) fn start_one(kind: Kind, frames: Frames) -> Result<MediaStreamTrack, 
 
 fn open(kind: Kind, mut frames: Frames) -> (MediaStreamTrack, Feed) {
     let source = Arc::new(Source::default());
-    let feed = Feed { source: Arc::downgrade(&source), next: frames.next(), frames };
+    let next = frames.next().map_or(Next::End(Duration::ZERO), Next::Frame);
+    let feed = Feed { source: Arc::downgrade(&source), next, frames, step: Duration::ZERO };
     (MediaStreamTrack::from_source(kind, source), feed)
 }
 
@@ -57,39 +67,51 @@ async fn pump(mut feeds: Vec<Feed>) {
         begin += HOLD;
         sleep_until(begin).await;
     }
-    let zero = feeds.iter().filter_map(Feed::due).min().unwrap_or_default();
+    let zero = feeds.iter().map(Feed::due).min().unwrap_or_default();
     feeds.iter_mut().for_each(Feed::advance);
     let begin = Instant::now();
     loop {
         feeds.retain(Feed::is_wanted);
         let Some(feed) = feeds.iter_mut().min_by_key(|feed| feed.due()) else { return };
-        sleep_until(begin + feed.due().unwrap_or_default().saturating_sub(zero)).await;
+        sleep_until(begin + feed.due().saturating_sub(zero)).await;
         feed.write();
         feed.advance();
     }
 }
 
 impl Feed {
-    fn due(&self) -> Option<Duration> {
-        self.next.as_ref().map(|frame| frame.presentation)
-    }
-
-    /// Writes the frame that is due; `None` when nobody can take it any more.
-    fn write(&self) -> Option<usize> {
-        self.source.upgrade()?.write(self.next.as_ref()?)
-    }
-
-    /// True if it has a frame, and a track that may send it.
-    fn is_wanted(&self) -> bool {
-        let source = self.source.upgrade();
-        if self.next.is_none() {
-            source.inspect(|source| source.end());
-            return false;
+    fn due(&self) -> Duration {
+        match &self.next {
+            Next::Frame(frame) => frame.presentation,
+            Next::End(at) => *at,
         }
-        source.is_some_and(|source| source.is_live())
+    }
+
+    /// Writes the frame that is due, or ends the tracks; how many senders took it, if there are still tracks.
+    fn write(&self) -> Option<usize> {
+        let source = self.source.upgrade()?;
+        match &self.next {
+            Next::Frame(frame) => source.write(frame),
+            Next::End(_) => {
+                source.end();
+                None
+            }
+        }
+    }
+
+    /// True while there is a track that may send what comes.
+    fn is_wanted(&self) -> bool {
+        self.source.upgrade().is_some_and(|source| source.is_live())
     }
 
     fn advance(&mut self) {
-        self.next = self.frames.next();
+        let before = self.due();
+        self.next = match self.frames.next() {
+            Some(frame) => {
+                self.step = frame.presentation.saturating_sub(before);
+                Next::Frame(frame)
+            }
+            None => Next::End(before.saturating_add(self.step)),
+        };
     }
 }

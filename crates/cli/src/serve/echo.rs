@@ -15,7 +15,7 @@ use super::sessions::{OpenError, SessionId, Sessions};
 const GATHER: Duration = Duration::from_secs(2);
 
 /// How long a client may take to connect after its answer; then the session ends.
-const CONNECT: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(15);
 
 /// Why an offer was not answered.
 #[derive(Debug, thiserror::Error)]

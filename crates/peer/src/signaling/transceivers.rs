@@ -34,10 +34,15 @@ fn check_ids(track: Option<&TrackInfo>, streams: &[String]) -> Result<(), Error>
     streams.iter().try_for_each(|stream| check_id(stream))
 }
 
-/// Each stream once, in order.
-fn distinct(streams: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::BTreeSet::new();
-    streams.into_iter().filter(|stream| seen.insert(stream.clone())).collect()
+/// Each once, in order.
+fn distinct<T: PartialEq>(all: Vec<T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for one in all {
+        if !kept.contains(&one) {
+            kept.push(one);
+        }
+    }
+    kept
 }
 
 fn unknown(id: TransceiverId) -> Error {
@@ -124,7 +129,7 @@ pub(super) fn add_transceiver(
     }
     transceiver.track = init.track;
     transceiver.streams = distinct(init.streams);
-    transceiver.preferences = init.codecs;
+    transceiver.preferences = distinct(init.codecs);
     Ok(id)
 }
 
@@ -164,7 +169,7 @@ pub(super) fn set_codec_preferences(
 ) -> Result<(), Error> {
     let transceiver = get_live(state, id)?;
     check_codecs(transceiver.kind, &codecs)?;
-    transceiver.preferences = codecs;
+    transceiver.preferences = distinct(codecs);
     Ok(())
 }
 

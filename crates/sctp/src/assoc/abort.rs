@@ -6,8 +6,11 @@ use crate::types::CloseReason;
 
 impl Association {
     /// ABORT with a tag that holds.
-    pub(crate) fn on_abort(&mut self, value: &[u8]) {
-        self.close(CloseReason::RemoteAbort { code: cause::first(value) });
+    pub(crate) fn on_abort(&mut self, flags: u8, value: &[u8]) {
+        // The other side knows nothing of us any more: it has our SHUTDOWN ACK, and its answer was lost or overtaken.
+        let agreed = flags & FLAG_T != 0 && matches!(self.phase, Phase::ShutdownAckSent);
+        let code = cause::first(value);
+        self.close(if agreed { CloseReason::Shutdown } else { CloseReason::RemoteAbort { code } });
     }
 
     /// Tells the other side and ends.

@@ -16,6 +16,9 @@ use crate::rx::Accepted;
 use crate::tx::SackResult;
 use crate::types::CloseReason;
 
+/// The most octets of a packet beside a payload that are kept alive by the payload: the headers, and a SACK.
+const PINNED_MAX: usize = 64;
+
 /// Whether the rest of a packet is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -111,7 +114,7 @@ impl Association {
             kind::HEARTBEAT => self.on_heartbeat(packet.slice_ref(item.value)),
             kind::HEARTBEAT_ACK => self.on_heartbeat_ack(now, item.value),
             kind::ABORT => {
-                self.on_abort(item.value);
+                self.on_abort(item.flags(), item.value);
                 return Flow::Stop;
             }
             kind::SHUTDOWN => self.on_shutdown(item.value),
@@ -149,8 +152,8 @@ impl Association {
             self.fail(code::NO_USER_DATA, CloseReason::ProtocolViolation);
             return Flow::Stop;
         }
-        // A small slice must not pin a large packet for as long as it waits.
-        let payload = if payload.len() * 2 < packet.len() {
+        // A slice must not pin a packet that is much larger for as long as it waits.
+        let payload = if packet.len() - payload.len() > PINNED_MAX {
             Bytes::copy_from_slice(payload)
         } else {
             packet.slice_ref(payload)

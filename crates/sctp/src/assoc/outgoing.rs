@@ -115,6 +115,8 @@ impl Association {
         if with_ack && chunks == 0 {
             out.truncate(before);
             self.rx.delay_again();
+            // What is sent again cannot be cut to leave room for the acknowledgement.
+            self.tx.write_data(now, end, out, &mut self.stats);
         }
     }
 

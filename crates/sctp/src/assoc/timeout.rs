@@ -20,6 +20,11 @@ impl Association {
         if self.tx.take_timer_restart() {
             self.timers.stop(Timer::Retransmit);
         }
+        // This one has no duration: it moves with what is sent and acknowledged.
+        match self.tx.probe_at().filter(|_| self.is_open()) {
+            Some(at) => self.timers.set(Timer::Probe, at),
+            None => self.timers.stop(Timer::Probe),
+        }
         for timer in Timer::ALL {
             if !self.wants(timer) {
                 self.timers.stop(timer);
@@ -43,6 +48,7 @@ impl Association {
                     | Phase::ShutdownAckSent
             ),
             Timer::Retransmit => open && self.tx.wants_timer(),
+            Timer::Probe => open && self.timers.is_set(timer),
             Timer::Sack => open && self.rx.is_ack_delayed(),
             Timer::Heartbeat => open,
             Timer::Reconfig => open && self.reconfig.is_waiting(),
@@ -58,7 +64,7 @@ impl Association {
             Timer::ShutdownGuard => {
                 self.config.rto_max * 5 + self.config.rto_max * self.config.max_retransmits
             }
-            Timer::Retransmit | Timer::Reconfig => self.tx.rto(),
+            Timer::Retransmit | Timer::Probe | Timer::Reconfig => self.tx.rto(),
             Timer::Sack => self.config.sack_delay,
             Timer::Heartbeat => {
                 // Jitter of half the timeout either way (RFC 9260 section 8.3).
@@ -89,6 +95,7 @@ impl Association {
                         self.close(CloseReason::Unreachable);
                     }
                 }
+                Timer::Probe => self.tx.on_probe_timeout(now, &mut self.stats),
                 Timer::Sack => self.rx.ack_now(),
                 Timer::Heartbeat => self.on_heartbeat_timeout(),
                 Timer::Reconfig => self.on_reconfig_timeout(),

@@ -5,6 +5,7 @@
 
 mod gaps;
 mod reassembly;
+mod stream;
 
 use bytes::Bytes;
 
@@ -18,8 +19,12 @@ use crate::types::StreamId;
 use gaps::{Arrival, Gaps};
 use reassembly::{Fragment, Reassembly};
 
-/// What each chunk costs of the window beside its octets. Bounds the number of chunks to window / 64.
-pub(crate) const CHUNK_OVERHEAD: usize = 64;
+/// What each chunk costs of the window beside its octets: what it takes in memory to keep it in order, measured by
+/// `tests/heap.rs`. Bounds the number of chunks to window / 256.
+pub(crate) const CHUNK_OVERHEAD: usize = 256;
+
+/// What each stream costs of the window on which something waits, for the same reason.
+pub(crate) const STREAM_OVERHEAD: usize = 320;
 
 /// How far over the window a chunk may go that fills a gap: it frees what waits behind it.
 const GAP_SLACK: usize = 128 << 10;

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use super::{CHUNK_OVERHEAD, Chunk};
+use super::stream::{InStream, SsnTable};
+use super::{CHUNK_OVERHEAD, Chunk, STREAM_OVERHEAD};
 use crate::packet::Ssn;
 use crate::packet::data::DataFlags;
 use crate::types::StreamId;
@@ -69,83 +70,6 @@ struct MessageKey {
     unordered: bool,
 }
 
-/// The next sequence number of each stream, in pages: 128 KiB when every stream was used, nothing before.
-#[derive(Debug, Default)]
-struct SsnTable {
-    pages: Vec<Option<Box<[u16; 256]>>>,
-}
-
-impl SsnTable {
-    fn get(&self, stream: u16) -> Ssn {
-        let [page, slot] = stream.to_be_bytes();
-        let page = self.pages.get(usize::from(page)).and_then(Option::as_ref);
-        Ssn::new(page.and_then(|page| page.get(usize::from(slot))).copied().unwrap_or(0))
-    }
-
-    fn set(&mut self, stream: u16, ssn: Ssn) {
-        let [page, slot] = stream.to_be_bytes();
-        if self.pages.len() <= usize::from(page) {
-            self.pages.resize_with(usize::from(page) + 1, || None);
-        }
-        let Some(page) = self.pages.get_mut(usize::from(page)) else { return };
-        let page = page.get_or_insert_with(|| Box::new([0; 256]));
-        if let Some(slot) = page.get_mut(usize::from(slot)) {
-            *slot = ssn.get();
-        }
-    }
-
-    /// Streams whose number is not zero.
-    fn used(&self) -> impl Iterator<Item = u16> + '_ {
-        self.pages.iter().enumerate().filter_map(|(at, page)| Some((at, page.as_ref()?))).flat_map(
-            |(at, page)| {
-                let base = (at << 8) as u16;
-                page.iter().enumerate().filter(|&(_, &ssn)| ssn != 0).map(move |(slot, _)| base | slot as u16)
-            },
-        )
-    }
-}
-
-/// What one stream holds.
-#[derive(Debug, Default)]
-struct InStream {
-    /// Ready to be read.
-    ready: VecDeque<Chunk>,
-    /// Whole ordered messages that wait for an earlier one: sequence number to first and last TSN.
-    waiting: BTreeMap<u16, (u64, u64)>,
-    /// The stream stands in the order of reading.
-    queued: bool,
-    paused: bool,
-    /// An ordered, an unordered message was read in part: a pause waits for its end.
-    inside: Inside,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Inside {
-    ordered: bool,
-    unordered: bool,
-}
-
-impl Inside {
-    fn any(self) -> bool {
-        self.ordered || self.unordered
-    }
-
-    fn note(&mut self, chunk: &Chunk) {
-        let place = if chunk.unordered { &mut self.unordered } else { &mut self.ordered };
-        *place = !chunk.end;
-    }
-}
-
-impl InStream {
-    fn is_held(&self) -> bool {
-        self.paused && !self.inside.any()
-    }
-
-    fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.waiting.is_empty() && !self.paused && !self.queued && !self.inside.any()
-    }
-}
-
 /// Fragments on their way to being messages.
 #[derive(Debug, Default)]
 pub(crate) struct Reassembly {
@@ -162,7 +86,10 @@ pub(crate) struct Reassembly {
     ssns: SsnTable,
     streams: BTreeMap<u16, InStream>,
     order: VecDeque<u16>,
+    /// Octets and chunks.
     charged: usize,
+    /// Streams on which something waits.
+    occupied: usize,
 }
 
 impl Reassembly {
@@ -171,7 +98,7 @@ impl Reassembly {
     }
 
     pub(crate) fn charged(&self) -> usize {
-        self.charged
+        self.charged + self.occupied * STREAM_OVERHEAD
     }
 
     /// Takes a fragment whose TSN is already counted in `cumulative` and `run`.
@@ -202,9 +129,10 @@ impl Reassembly {
     }
 
     /// A fragment before which nothing is missing.
-    fn in_sequence(&mut self, tsn: u64, fragment: Fragment) {
+    fn in_sequence(&mut self, tsn: u64, mut fragment: Fragment) {
         if let Some(open) = self.open {
             if fragment.is_of(&open) && !fragment.flags.is_begin() {
+                fragment.ppid = open.ppid;
                 return self.push_in_order(fragment);
             }
             // The sender broke off a message, which it may only do with FORWARD TSN.
@@ -320,19 +248,34 @@ impl Reassembly {
             self.extract(first, last);
             self.release_waiting(key.stream);
         } else if key.ssn.is_after(next) {
-            self.streams.entry(key.stream).or_default().waiting.insert(key.ssn.get(), (first, last));
+            self.occupy(key.stream).waiting.insert(key.ssn.get(), (first, last));
         } else {
             self.discard(first, last);
         }
     }
 
-    /// Makes a whole parked message readable.
+    /// Makes a whole parked message readable. The identifier of its first fragment is that of the message.
     fn extract(&mut self, first: u64, last: u64) {
+        let ppid = self.parked.get(&first).map_or(0, |fragment| fragment.ppid);
         for tsn in first..=last {
             if let Some(fragment) = self.unpark(tsn) {
-                self.push(fragment.into_chunk());
+                self.push(Fragment { ppid, ..fragment }.into_chunk());
             }
         }
+    }
+
+    /// The stream, on which something is about to wait.
+    fn occupy(&mut self, stream: u16) -> &mut InStream {
+        let in_stream = self.streams.entry(stream).or_default();
+        self.occupied += usize::from(in_stream.is_empty());
+        in_stream
+    }
+
+    fn take_waiting(&mut self, stream: u16, ssn: Ssn) -> Option<(u64, u64)> {
+        let in_stream = self.streams.get_mut(&stream)?;
+        let message = in_stream.waiting.remove(&ssn.get())?;
+        self.occupied -= usize::from(in_stream.is_empty());
+        Some(message)
     }
 
     fn discard(&mut self, first: u64, last: u64) {
@@ -347,11 +290,7 @@ impl Reassembly {
     fn release_waiting(&mut self, stream: u16) {
         loop {
             let next = self.ssns.get(stream);
-            let Some(in_stream) = self.streams.get_mut(&stream) else { return };
-            if in_stream.waiting.is_empty() {
-                return;
-            }
-            let Some((first, last)) = in_stream.waiting.remove(&next.get()) else { return };
+            let Some((first, last)) = self.take_waiting(stream, next) else { return };
             self.ssns.set(stream, next.next());
             self.extract(first, last);
         }
@@ -359,8 +298,8 @@ impl Reassembly {
 
     fn push(&mut self, chunk: Chunk) {
         let id = chunk.stream.0;
-        let stream = self.streams.entry(id).or_default();
-        stream.ready.push_back(chunk);
+        let stream = self.occupy(id);
+        stream.push(chunk);
         if !stream.queued && !stream.is_held() {
             stream.queued = true;
             self.order.push_back(id);
@@ -378,7 +317,17 @@ impl Reassembly {
         for (stream, skipped) in streams {
             self.skip_ordered(stream, skipped);
         }
-        // Whole ordered messages may still wait for their turn; everything else has lost its rest.
+        self.discard_torn(forwarded);
+        self.frontier = self.frontier.max(forwarded + 1);
+        self.advance(cumulative);
+    }
+
+    /// Drops what is parked up to `forwarded` and has lost its rest. Whole ordered messages may still wait for their
+    /// turn.
+    fn discard_torn(&mut self, forwarded: u64) {
+        if self.parked.range(..=forwarded).next().is_none() {
+            return;
+        }
         let kept: BTreeSet<u64> = self
             .streams
             .values()
@@ -398,8 +347,6 @@ impl Reassembly {
                 break;
             }
         }
-        self.frontier = self.frontier.max(forwarded + 1);
-        self.advance(cumulative);
     }
 
     /// Moves an ordered stream beyond `skipped`; whole messages up to it are handed up first.
@@ -419,8 +366,7 @@ impl Reassembly {
         };
         whole.sort_by_key(|ssn| ssn.distance_from(next));
         for ssn in whole {
-            let waiting = self.streams.get_mut(&stream).and_then(|s| s.waiting.remove(&ssn.get()));
-            if let Some((first, last)) = waiting {
+            if let Some((first, last)) = self.take_waiting(stream, ssn) {
                 self.extract(first, last);
             }
         }
@@ -435,9 +381,10 @@ impl Reassembly {
                 self.order.pop_front();
                 continue;
             };
-            let chunk = if stream.is_held() { None } else { stream.ready.pop_front() };
+            let chunk = if stream.is_held() { None } else { stream.pop() };
             if let Some(chunk) = &chunk {
                 stream.inside.note(chunk);
+                self.occupied -= usize::from(stream.is_empty());
             }
             if stream.is_held() || stream.ready.is_empty() {
                 stream.queued = false;
@@ -467,6 +414,8 @@ impl Reassembly {
         if !in_stream.ready.is_empty() && !in_stream.queued {
             in_stream.queued = true;
             self.order.push_back(stream);
+        } else if in_stream.is_idle() && self.streams.len() > IDLE_STREAMS_KEPT {
+            self.streams.remove(&stream);
         }
     }
 
@@ -582,16 +531,21 @@ mod tests {
         r.insert(10, fragment(1, 0, BE, b"held"), 10, (0, 10));
         r.insert(11, fragment(2, 0, BE, b"goes"), 11, (0, 11));
         assert_eq!(read_all(&mut r), [(2, "goes".into(), false)]);
-        assert_eq!(r.charged(), 4 + CHUNK_OVERHEAD);
+        assert_eq!(r.charged(), 4 + CHUNK_OVERHEAD + STREAM_OVERHEAD);
         r.resume(1);
         assert_eq!(read_all(&mut r), [(1, "held".into(), false)]);
     }
 
     #[test]
-    fn ssn_table_is_paged() {
-        let mut table = SsnTable::default();
-        table.set(700, Ssn::new(3));
-        assert_eq!((table.get(700), table.get(701), table.get(5)), (Ssn::new(3), Ssn::new(0), Ssn::new(0)));
-        assert_eq!(table.used().collect::<Vec<_>>(), [700]);
+    fn a_message_has_the_identifier_of_its_first_fragment() {
+        let other = |flags, payload| Fragment { ppid: 99, ..fragment(1, 0, flags, payload) };
+        let mut r = started();
+        r.insert(10, fragment(1, 0, B, b"a"), 10, (0, 10));
+        r.insert(11, other(E, b"b"), 11, (0, 11));
+        r.insert(13, Fragment { ssn: Ssn::new(1), ..fragment(1, 0, B, b"c") }, 11, (13, 13));
+        r.insert(14, Fragment { ssn: Ssn::new(1), ..other(E, b"d") }, 11, (13, 14));
+        let read: Vec<u32> = std::iter::from_fn(|| r.read()).map(|chunk| chunk.ppid).collect();
+        assert_eq!(read, [51; 4]);
+        assert_eq!(r.charged(), 0);
     }
 }

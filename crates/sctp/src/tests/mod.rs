@@ -3,6 +3,7 @@
 
 mod handshake;
 mod hostile;
+mod loss;
 mod partial;
 mod reset;
 mod shutdown;

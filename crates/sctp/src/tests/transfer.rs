@@ -98,7 +98,8 @@ fn a_slow_reader_is_not_overrun_and_goes_on() {
 
 #[test]
 fn a_message_larger_than_the_window_arrives() {
-    let mut pair = Pair::connected(3, Net { loss: 0.02, ..Net::default() }, config().with_receive_window(8_000));
+    let mut pair =
+        Pair::connected(3, Net { loss: 0.02, ..Net::default() }, config().with_receive_window(8_000));
     pair.write(End::A, 1, numbered(1, 0, 300_000), reliable());
     assert!(pair.run_until(600_000 * MS, |p| p.b.messages.len() == 1));
     assert_eq!(pair.b.messages[0].2.len(), 300_000);
@@ -188,8 +189,11 @@ fn the_window_grows_to_fill_a_long_path() {
 
 #[test]
 fn heartbeats_keep_an_idle_association_and_find_a_dead_one() {
-    let mut pair =
-        Pair::connected(8, Net::default(), config().with_heartbeat_interval(1_000 * MS).with_max_retransmits(4));
+    let mut pair = Pair::connected(
+        8,
+        Net::default(),
+        config().with_heartbeat_interval(1_000 * MS).with_max_retransmits(4),
+    );
     pair.run_for(60_000 * MS);
     assert_eq!(pair.a.sctp.state(), State::Established);
     let rtt = pair.a.sctp.stats().rtt.unwrap();

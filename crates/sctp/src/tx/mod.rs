@@ -1,8 +1,10 @@
-//! Sending: what waits ([`queue`]), what is out ([`outstanding`]), when to give up waiting ([`rto`]) and how much may
-//! be out at once ([`congestion`]). RFC 9260 sections 6.1, 6.3, 7; RFC 3758 section 3.5.
+//! Sending: what waits ([`queue`]), what is out ([`outstanding`]), when to ask for word ([`probe`]), when to give up
+//! waiting ([`rto`]) and how much may be out at once ([`congestion`]). RFC 9260 sections 6.1, 6.3, 7; RFC 3758
+//! section 3.5; RFC 8985.
 
 pub(crate) mod congestion;
 pub(crate) mod outstanding;
+mod probe;
 mod queue;
 mod rto;
 
@@ -15,12 +17,13 @@ use crate::packet::data::{DATA_HEADER, DataFlags, DataHeader};
 use crate::packet::forward_tsn::{self, FORWARD_HEADER, FORWARD_ITEM};
 use crate::packet::sack::SackView;
 use crate::packet::tlv::padded;
-use crate::packet::{Ssn, Tsn};
+use crate::packet::{HEADER_LEN, Ssn, Tsn};
 use crate::stats::Stats;
 use crate::types::{StreamId, WriteOptions};
 
 use congestion::{AckInfo, Controller};
 use outstanding::Outstanding;
+use probe::Probe;
 pub(crate) use queue::{Reset, SendQueue};
 use rto::Rto;
 
@@ -61,6 +64,7 @@ pub(crate) struct Transmitter {
     rto: Rto,
     controller: Controller,
     recovery: Recovery,
+    probe: Probe,
     /// The window the other side told.
     remote_window: usize,
     /// One packet of retransmissions may go whatever the window says (RFC 9260 section 7.2.4, rule 3).
@@ -71,6 +75,8 @@ pub(crate) struct Transmitter {
     restart_timer: bool,
     errors: u32,
     last_sent: Option<Instant>,
+    /// When something was last acknowledged for the first time.
+    last_acked: Option<Instant>,
     peer_forwards: bool,
     max_packet: usize,
 }
@@ -90,6 +96,7 @@ impl Transmitter {
             rto: Rto::new(config.rto_initial, config.rto_min, config.rto_max),
             controller: Controller::new(config.congestion, config.mtu),
             recovery: Recovery::Open,
+            probe: Probe::Armed,
             remote_window: 0,
             fast_packet: false,
             window_used: false,
@@ -97,6 +104,7 @@ impl Transmitter {
             restart_timer: false,
             errors: 0,
             last_sent: None,
+            last_acked: None,
             peer_forwards: false,
             max_packet: config.mtu,
         }
@@ -128,6 +136,8 @@ impl Transmitter {
         }
         if acked.octets > 0 {
             self.errors = 0;
+            self.probe = Probe::Armed;
+            self.last_acked = Some(now);
         }
         self.leave_recovery();
         if acked.octets > 0 && !matches!(self.recovery, Recovery::Fast { .. }) {
@@ -149,6 +159,10 @@ impl Transmitter {
             self.out.lose_probe();
         }
         self.find_losses(now, stats);
+        if acked.by_probe && self.recovery == Recovery::Open {
+            // The probe repaired a loss that nobody else will see (RFC 8985 section 7.4).
+            self.controller.on_loss(now);
+        }
         self.abandon(now, stats);
         SackResult::Taken(acked.octets > 0)
     }
@@ -162,7 +176,7 @@ impl Transmitter {
     }
 
     fn find_losses(&mut self, now: Instant, stats: &mut Stats) {
-        let lost = self.out.find_losses();
+        let lost = self.out.find_losses(now, self.rto.loss_delay());
         if lost == 0 {
             return;
         }
@@ -243,6 +257,8 @@ impl Transmitter {
         while let Some(next) = self.next(now, end.saturating_sub(out.len())) {
             match next {
                 Next::Lost(tsn) => {
+                    // RFC 9260 section 7.2.4, rule 4: the timer must leave time for the answer.
+                    self.restart_timer |= self.out.is_first(tsn);
                     self.out.retransmit(tsn, now, out);
                     retransmitted = true;
                     stats.retransmissions += 1;
@@ -260,6 +276,7 @@ impl Transmitter {
             self.fast_packet = false;
         }
         if chunks > 0 {
+            self.note_probe_sent(stats);
             self.last_sent = Some(now);
             stats.data_sent += chunks as u64;
         }
@@ -274,7 +291,7 @@ impl Transmitter {
             let allowed = !full || self.fast_packet;
             return (allowed && padded(DATA_HEADER + length) <= room).then_some(Next::Lost(tsn));
         }
-        if full {
+        if full && self.probe != Probe::Due {
             return None;
         }
         let room = room.checked_sub(DATA_HEADER).map(|room| room & !3)?;

@@ -2,9 +2,13 @@
 //!
 //! Losses are found by packets and not by chunks: every packet has a number, and a chunk is lost when three later
 //! packets were acknowledged and it was not (the three missing reports of RFC 9260 section 7.2.4, counted as
-//! RFC 9002 section 6.1.1 does). A retransmission gets the number of its packet, so a lost one is found in the same
-//! way. Every chunk is looked at once when it is acknowledged and once when the point of loss passes it: the cost
-//! of a SACK does not grow with what is in flight.
+//! RFC 9002 section 6.1.1 does), or when one was and the time for its own acknowledgement is over (RFC 8985 section
+//! 6.2, which needs no three packets in flight). A retransmission gets the number of its packet, so a lost one is
+//! found in the same way. Every chunk is looked at once when it is acknowledged and once when the point of loss
+//! passes it: the cost of a SACK does not grow with what is in flight.
+//!
+//! What gap blocks acknowledge is kept until the cumulative point passes it, because the receiver may still drop it
+//! (RFC 9260 section 6.2.1): see [`Outstanding::lose_all`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -14,6 +18,10 @@ use super::*;
 
 /// Later packets that must be acknowledged before a chunk counts as lost (RFC 9260 section 7.2.4).
 const LOSS_PACKETS: usize = 3;
+
+/// Streams whose skipped sequence numbers one FORWARD TSN tells: as many as fit into the smallest packet. The point
+/// that is forwarded to stops where there would be more (RFC 3758 section 3.5, rule C4).
+const SKIPPED_MAX: usize = (Config::MTU_MIN - HEADER_LEN - FORWARD_HEADER) / FORWARD_ITEM;
 
 /// Octets that a chunk counts for in flight.
 fn size_of(payload: &Bytes) -> usize {
@@ -64,8 +72,11 @@ impl Sent {
 pub(crate) struct Acked {
     pub(crate) octets: usize,
     pub(crate) advanced: bool,
-    /// When the newest chunk was sent that was acknowledged and sent only once (Karn's rule).
+    /// When the newest chunk was sent that was acknowledged, was sent only once (Karn's rule), and was not taken for
+    /// lost: the answer to that one may have been lost itself, and what tells of it now says nothing of the path.
     pub(crate) sample: Option<Instant>,
+    /// The probe was acknowledged, and not what it repeated, as far as time tells.
+    pub(crate) by_probe: bool,
 }
 
 /// The ring. TSNs are 64-bit numbers that do not wrap.
@@ -89,6 +100,8 @@ pub(crate) struct Outstanding {
     scanned: u64,
     /// Retransmissions by packet number.
     resent: VecDeque<(u64, u64)>,
+    /// The chunk that was repeated as a probe.
+    probed: Option<u64>,
     /// Chunks that were lost and must be checked for being given up.
     suspects: VecDeque<u64>,
     abandoned: usize,
@@ -111,6 +124,7 @@ impl Outstanding {
             top: [0; LOSS_PACKETS],
             scanned: cumulative + 1,
             resent: VecDeque::new(),
+            probed: None,
             suspects: VecDeque::new(),
             abandoned: 0,
             forward: cumulative,
@@ -294,7 +308,6 @@ impl Outstanding {
             Fate::InFlight | Fate::Lost => {}
         }
         let was = std::mem::replace(&mut sent.fate, Fate::Acked);
-        sent.payload = Bytes::new();
         let (transmits, sent_at, packet) = (sent.transmits, sent.sent_at, sent.packet);
         if was == Fate::InFlight {
             self.in_flight = self.in_flight.saturating_sub(size);
@@ -303,12 +316,16 @@ impl Outstanding {
         }
         self.octets = self.octets.saturating_sub(size);
         acked.octets += size;
-        if transmits == 1 {
+        if transmits == 1 && was == Fate::InFlight {
             acked.sample = acked.sample.max(Some(sent_at));
         }
         // An answer that comes sooner than ever is to an earlier transmission and says nothing of this packet.
         if transmits == 1 || now.saturating_duration_since(sent_at) >= lowest_rtt {
             self.note_packet(packet);
+            acked.by_probe |= self.probed == Some(tsn);
+        }
+        if self.probed == Some(tsn) {
+            self.probed = None;
         }
     }
 
@@ -325,31 +342,50 @@ impl Outstanding {
         };
     }
 
-    /// Marks as lost what three later packets left behind; how many chunks there were.
-    pub(crate) fn find_losses(&mut self) -> usize {
-        let [.., point] = self.top;
+    /// Marks as lost what later packets left behind: three, or one that was sent `delay` ago. Returns how many chunks
+    /// there were.
+    pub(crate) fn find_losses(&mut self, now: Instant, delay: Duration) -> usize {
+        let [newest, .., point] = self.top;
+        let is_lost = |sent: &Sent| {
+            let late = now.saturating_duration_since(sent.sent_at) >= delay;
+            sent.packet < point || (sent.packet < newest && late)
+        };
         let mut found = 0;
         while let Some(sent) = self.get(self.scanned) {
-            if sent.transmits == 1 && sent.packet >= point {
-                break;
-            }
             if sent.transmits == 1 && sent.fate == Fate::InFlight {
+                if !is_lost(sent) {
+                    break;
+                }
                 self.lose(self.scanned);
                 found += 1;
             }
             self.scanned += 1;
         }
         while let Some(&(packet, tsn)) = self.resent.front() {
-            if packet >= point {
-                break;
-            }
-            self.resent.pop_front();
-            if self.get(tsn).is_some_and(|sent| sent.packet == packet && sent.fate == Fate::InFlight) {
+            if let Some(sent) = self.in_flight_since(packet, tsn) {
+                if !is_lost(sent) {
+                    break;
+                }
                 self.lose(tsn);
                 found += 1;
             }
+            self.resent.pop_front();
         }
         found
+    }
+
+    /// The chunk, if that packet was the last to carry it and it is in flight.
+    fn in_flight_since(&self, packet: u64, tsn: u64) -> Option<&Sent> {
+        self.get(tsn).filter(|sent| sent.packet == packet && sent.fate == Fate::InFlight)
+    }
+
+    /// When [`find_losses`](Self::find_losses) would find one by time alone.
+    pub(crate) fn loss_deadline(&self, delay: Duration) -> Option<Instant> {
+        let [newest, ..] = self.top;
+        let first = self.get(self.scanned).filter(|sent| sent.transmits == 1 && sent.fate == Fate::InFlight);
+        let resent = self.resent.front().and_then(|&(packet, tsn)| self.in_flight_since(packet, tsn));
+        let passed = first.into_iter().chain(resent).filter(|sent| sent.packet < newest);
+        passed.filter_map(|sent| sent.sent_at.checked_add(delay)).min()
     }
 
     fn lose(&mut self, tsn: u64) {
@@ -367,12 +403,46 @@ impl Outstanding {
         }
     }
 
-    /// The timer went off: everything in flight is lost. `false` if nothing was.
+    /// The timer went off: everything in flight is lost. So is what gap blocks acknowledged, if the first chunk is
+    /// among it: the receiver has dropped what it had told of (RFC 9260 section 6.2.1, rule D iii). `false` if nothing
+    /// is lost.
     pub(crate) fn lose_all(&mut self) -> bool {
+        if self.ring.front().is_some_and(|sent| sent.fate == Fate::Acked) {
+            self.renege();
+        }
         for index in 0..self.ring.len() {
             self.lose(self.cumulative + 1 + index as u64);
         }
+        self.probed = None;
         !self.lost.is_empty()
+    }
+
+    fn renege(&mut self) {
+        for sent in self.ring.iter_mut().filter(|sent| sent.fate == Fate::Acked) {
+            sent.fate = Fate::InFlight;
+            self.in_flight += size_of(&sent.payload);
+            self.octets += size_of(&sent.payload);
+        }
+        self.ranges.clear();
+    }
+
+    /// The newest chunk in flight is to be sent again as a probe (RFC 8985 section 7.3); `false` if it may not be.
+    pub(crate) fn lose_newest(&mut self, now: Instant) -> bool {
+        let Some(back) = self.ring.iter().rev().position(|sent| sent.fate == Fate::InFlight) else {
+            return false;
+        };
+        let tsn = self.newest() - back as u64;
+        if self.get(tsn).is_none_or(|sent| sent.is_spent(now)) {
+            return false;
+        }
+        self.lose(tsn);
+        self.probed = Some(tsn);
+        true
+    }
+
+    /// True for the lowest chunk that is not acknowledged.
+    pub(crate) fn is_first(&self, tsn: u64) -> bool {
+        tsn == self.forward.max(self.cumulative) + 1
     }
 
     /// The one chunk that probed a closed window is sent again.
@@ -432,8 +502,11 @@ impl Outstanding {
                 if sent.fate != Fate::Abandoned {
                     break;
                 }
+                let (stream, ssn) = (sent.stream, sent.ssn);
                 if !sent.flags.is_unordered() {
-                    let (stream, ssn) = (sent.stream, sent.ssn);
+                    if self.skipped.len() >= SKIPPED_MAX && !self.skipped.contains_key(&stream) {
+                        break;
+                    }
                     self.skipped.insert(stream, ssn);
                 }
                 self.forward += 1;

@@ -16,7 +16,7 @@ pub(crate) struct Rto {
 #[derive(Debug, Clone, Copy)]
 enum Measured {
     Never,
-    Srtt { smoothed: Duration, variation: Duration, lowest: Duration },
+    Srtt { smoothed: Duration, variation: Duration, lowest: Duration, latest: Duration },
 }
 
 impl Rto {
@@ -28,11 +28,11 @@ impl Rto {
     pub(crate) fn sample(&mut self, rtt: Duration) {
         let (smoothed, variation, lowest) = match self.measured {
             Measured::Never => (rtt, rtt / 2, rtt),
-            Measured::Srtt { smoothed, variation, lowest } => {
+            Measured::Srtt { smoothed, variation, lowest, .. } => {
                 (smoothed * 7 / 8 + rtt / 8, variation * 3 / 4 + smoothed.abs_diff(rtt) / 4, lowest.min(rtt))
             }
         };
-        self.measured = Measured::Srtt { smoothed, variation, lowest };
+        self.measured = Measured::Srtt { smoothed, variation, lowest, latest: rtt };
         self.rto = (smoothed + variation * 4).clamp(self.min, self.max);
         self.backoff = 0;
     }
@@ -54,6 +54,17 @@ impl Rto {
         match self.measured {
             Measured::Never => None,
             Measured::Srtt { smoothed, .. } => Some(smoothed),
+        }
+    }
+
+    /// How long after it was sent a chunk counts as lost, if a later one was acknowledged: a round trip, and a quarter
+    /// of one for packets that overtake each other (RFC 8985 section 6.2). Never before there is a sample.
+    pub(crate) fn loss_delay(&self) -> Duration {
+        match self.measured {
+            Measured::Never => Duration::MAX,
+            Measured::Srtt { smoothed, latest, .. } => {
+                (smoothed.max(latest) * 5 / 4).max(Duration::from_millis(1))
+            }
         }
     }
 

@@ -1,0 +1,191 @@
+//! What a hostile peer can make an association hold: whatever the shape of what it sends, no more than the receive
+//! window and 512 KiB.
+//!
+//! Alone in its file, because the allocator counts for the whole process.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use peak_alloc::PeakAlloc;
+use taut_sansio::rng::Rng;
+use taut_sctp::{Association, Config, State};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// What may be held beyond the window.
+const SLACK: usize = 512 << 10;
+
+const INIT: u8 = 1;
+const INIT_ACK: u8 = 2;
+const COOKIE_ECHO: u8 = 10;
+const RE_CONFIG: u8 = 130;
+const FORWARD_TSN: u8 = 192;
+/// A type that is not known, and is skipped without a word.
+const UNKNOWN: u8 = 0xbf;
+
+const UNORDERED: u8 = 4;
+const BEGIN: u8 = 2;
+const END: u8 = 1;
+const WHOLE: u8 = BEGIN | END;
+
+/// A peer that sends what it likes.
+struct Peer {
+    victim: Association,
+    now: Instant,
+    tag: u32,
+    tsn: u32,
+    before: usize,
+    most: usize,
+}
+
+fn chunk(kind: u8, flags: u8, value: &[u8]) -> Vec<u8> {
+    let mut out = vec![kind, flags];
+    out.extend(((value.len() + 4) as u16).to_be_bytes());
+    out.extend(value);
+    out.resize(out.len().next_multiple_of(4), 0);
+    out
+}
+
+impl Peer {
+    #[allow(clippy::disallowed_methods, reason = "a starting point in time is needed")]
+    fn new(window: usize) -> Self {
+        let before = ALLOCATOR.current_usage();
+        let victim = Association::new(Config::default().with_receive_window(window), Rng::from_u64(1));
+        let mut peer = Self { victim, now: Instant::now(), tag: 0, tsn: 1, before, most: 0 };
+        // Tag 7, window, streams both ways, first TSN 1; FORWARD TSN and RE-CONFIG are supported.
+        let mut init = vec![0, 0, 0, 7, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1];
+        init.extend([0xc0, 0, 0, 4, 0x80, 8, 0, 6, FORWARD_TSN, RE_CONFIG, 0, 0]);
+        peer.send(&chunk(INIT, 0, &init));
+        let answer = peer.answer().expect("INIT is answered");
+        assert_eq!(answer[12], INIT_ACK);
+        peer.tag = u32::from_be_bytes(answer[16..20].try_into().unwrap());
+        let cookie = answer[32..].windows(2).position(|pair| pair == [0, 7]).unwrap() + 32;
+        let length = usize::from(u16::from_be_bytes([answer[cookie + 2], answer[cookie + 3]]));
+        peer.send(&chunk(COOKIE_ECHO, 0, &answer[cookie + 4..cookie + length]));
+        assert_eq!(peer.victim.state(), State::Established);
+        peer
+    }
+
+    fn answer(&mut self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        self.victim.poll_transmit(self.now, 1200, &mut out).map(|_| out)
+    }
+
+    fn send(&mut self, chunks: &[u8]) {
+        let mut packet = Vec::with_capacity(12 + chunks.len());
+        packet.extend([0x13, 0x88, 0x13, 0x88]);
+        packet.extend(self.tag.to_be_bytes());
+        packet.extend([0; 4]);
+        packet.extend(chunks);
+        let sum = crc_fast::crc32_iscsi(&packet);
+        packet[8..12].copy_from_slice(&sum.to_le_bytes());
+        self.victim.handle_packet(self.now, Bytes::from(packet));
+    }
+
+    /// Sends a DATA chunk, and `more` after it.
+    fn data(&mut self, tsn: u32, stream: u16, ssn: u16, flags: u8, payload: &[u8], more: &[u8]) {
+        let mut value = tsn.to_be_bytes().to_vec();
+        value.extend(stream.to_be_bytes());
+        value.extend(ssn.to_be_bytes());
+        value.extend([0, 0, 0, 53]);
+        value.extend(payload);
+        let mut chunks = chunk(0, flags, &value);
+        chunks.extend(more);
+        self.send(&chunks);
+        while self.answer().is_some() {}
+        while self.victim.poll_event().is_some() {}
+        self.most = self.most.max(self.held());
+    }
+
+    fn held(&self) -> usize {
+        ALLOCATOR.current_usage().saturating_sub(self.before)
+    }
+
+    fn is_full(&self) -> bool {
+        self.victim.stats().chunks_beyond_window > 50
+    }
+}
+
+/// A way to fill the window: the stream, the sequence number and the flags of the i-th chunk, and its payload.
+struct Shape {
+    name: &'static str,
+    /// The first TSN stays out, so that nothing is in sequence.
+    gap: bool,
+    chunk: fn(u32) -> (u16, u16, u8),
+    payload: usize,
+    /// Octets of another chunk in the packet.
+    beside: usize,
+}
+
+const SHAPES: [Shape; 12] = [
+    Shape { name: "large messages", gap: false, chunk: |i| (1, i as u16, WHOLE), payload: 1_160, beside: 0 },
+    Shape { name: "tiny messages", gap: false, chunk: |i| (1, i as u16, WHOLE), payload: 1, beside: 0 },
+    Shape { name: "small messages", gap: false, chunk: |i| (1, i as u16, WHOLE), payload: 63, beside: 0 },
+    Shape { name: "half a packet", gap: false, chunk: |i| (1, i as u16, WHOLE), payload: 600, beside: 560 },
+    Shape { name: "many streams", gap: false, chunk: |i| (i as u16, 0, WHOLE), payload: 1, beside: 0 },
+    Shape { name: "waiting", gap: false, chunk: |i| (1, i as u16 + 1, WHOLE), payload: 1, beside: 0 },
+    Shape { name: "waiting streams", gap: false, chunk: |i| (i as u16, 1, WHOLE), payload: 1, beside: 0 },
+    Shape { name: "unordered", gap: false, chunk: |_| (1, 0, WHOLE | UNORDERED), payload: 1, beside: 0 },
+    Shape {
+        name: "no end",
+        gap: false,
+        chunk: |i| (1, 0, if i == 0 { BEGIN } else { 0 }),
+        payload: 1,
+        beside: 0,
+    },
+    Shape { name: "only begins", gap: false, chunk: |i| (1, i as u16, BEGIN), payload: 1, beside: 0 },
+    Shape { name: "out of sequence", gap: true, chunk: |i| (1, i as u16, 0), payload: 1, beside: 0 },
+    Shape { name: "whole, early", gap: true, chunk: |i| (i as u16, i as u16, WHOLE), payload: 1, beside: 0 },
+];
+
+fn fill(shape: &Shape, window: usize) {
+    let mut peer = Peer::new(window);
+    let payload = vec![5; shape.payload];
+    let beside = if shape.beside > 0 { chunk(UNKNOWN, 0, &vec![0; shape.beside]) } else { Vec::new() };
+    let first = if shape.gap { 2 } else { 1 };
+    let mut sent = 0;
+    while !peer.is_full() && sent < 100_000 {
+        let (stream, ssn, flags) = (shape.chunk)(sent);
+        peer.data(first + sent, stream, ssn, flags, &payload, &beside);
+        sent += 1;
+    }
+    assert!(peer.is_full(), "{}: the window is used", shape.name);
+    let (most, bound) = (peer.most, window + SLACK);
+    println!("{}: {sent} chunks, {most} octets, {} charged", shape.name, peer.victim.stats().unread);
+    assert!(most <= bound, "{}: {most} octets are held, {bound} may be", shape.name);
+    // Once it is read, it is gone; but for what still waits for its turn.
+    while peer.victim.poll_read(peer.now).is_some() {}
+    if peer.victim.stats().unread == 0 {
+        let left = peer.held();
+        assert!(left <= SLACK, "{}: {left} octets are left", shape.name);
+    }
+}
+
+#[test]
+fn hostile_streams_hold_no_more_than_the_window() {
+    // Pages, tables and the like that are made once are not counted.
+    drop(Peer::new(1 << 20));
+    for window in [300_000, 4 << 20] {
+        for shape in &SHAPES {
+            fill(shape, window);
+        }
+    }
+    queues_are_given_back();
+}
+
+/// Streams that were full once and are empty keep little.
+fn queues_are_given_back() {
+    let mut peer = Peer::new(1 << 20);
+    for stream in 0..100 {
+        for ssn in 0..2_000 {
+            let tsn = peer.tsn;
+            peer.data(tsn, stream, ssn, WHOLE, b"x", &[]);
+            peer.tsn += 1;
+        }
+        while peer.victim.poll_read(peer.now).is_some() {}
+    }
+    assert_eq!(peer.victim.stats().chunks_beyond_window, 0);
+    let left = peer.held();
+    assert!(left <= SLACK, "{left}");
+}
