@@ -1,5 +1,7 @@
 //! What an application chooses: versions, SRTP profiles, the engine, the role.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A version of the protocol.
@@ -84,6 +86,38 @@ pub enum Engine {
     Dimpl,
     /// OpenSSL: DTLS 1.2, ECDSA and RSA certificates, in virtual time. A maximum of DTLS 1.3 means 1.2 here.
     OpenSsl,
+}
+
+impl Engine {
+    /// The name, which is also that of the feature.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Dimpl => "dimpl",
+            Engine::OpenSsl => "openssl",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text is not the name of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the engines are dimpl and openssl")]
+pub struct ParseEngineError;
+
+impl FromStr for Engine {
+    type Err = ParseEngineError;
+
+    fn from_str(name: &str) -> Result<Self, ParseEngineError> {
+        [Engine::Dimpl, Engine::OpenSsl]
+            .into_iter()
+            .find(|engine| engine.name() == name)
+            .ok_or(ParseEngineError)
+    }
 }
 
 /// How a session behaves. [`Default`] is right for WebRTC.

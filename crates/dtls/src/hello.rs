@@ -226,6 +226,16 @@ mod tests {
     }
 
     #[test]
+    fn suites_that_have_a_name_have_their_overhead() {
+        for suite in (0..=u16::MAX).filter(|suite| cipher_suite_name(*suite) != "unknown") {
+            let name = cipher_suite_name(suite);
+            let explicit_nonce = name.contains("_GCM_") && !name.starts_with("TLS_AES");
+            assert_eq!(protection_overhead(suite), if explicit_nonce { 24 } else { 16 }, "{name}");
+            assert_eq!(is_rsa(suite), name.contains("_RSA_"), "{name}");
+        }
+    }
+
+    #[test]
     fn what_a_client_offers() {
         let hello = |extensions: &[u8]| {
             let mut body = vec![0xfe, 0xfd];

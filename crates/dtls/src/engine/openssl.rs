@@ -227,7 +227,11 @@ impl OpenSslEngine {
             self.said.push_back(Output::Keys(profile, material));
         }
         self.said.push_back(Output::Connected);
-        self.read(LONGEST_PLAINTEXT, false)
+        self.read(LONGEST_PLAINTEXT, false)?;
+        if self.lengths.is_empty() {
+            self.plaintext = Vec::new();
+        }
+        Ok(())
     }
 
     /// Opens what was put in: records of no more than this many octets, and whether it is a single one.
@@ -351,6 +355,8 @@ impl Wire {
             self.take(&mut datagram);
             all.push(datagram);
         }
+        // With its copies, a flight is larger than anything to come.
+        self.outgoing = Vec::new();
         all
     }
 }

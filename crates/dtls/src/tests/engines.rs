@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::pair::{CLIENT, End, Link, Pair, SERVER, UNIX};
 use super::{ENGINES, any};
-use crate::{Certificate, Config, Engine, Role, Session, SessionError, SrtpProfile, Version};
+use crate::{
+    Certificate, Config, Engine, ParseEngineError, Role, Session, SessionError, SrtpProfile, Version,
+};
 
 const ALL: [SrtpProfile; 3] =
     [SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm, SrtpProfile::Aes128CmSha1_80];
@@ -20,6 +22,14 @@ fn engines_that_are_not_built_are_an_error() {
             assert_eq!(made.unwrap_err(), SessionError::EngineNotBuilt);
         }
     }
+}
+
+#[test]
+fn engines_have_names() {
+    for engine in [Engine::Dimpl, Engine::OpenSsl] {
+        assert_eq!(engine.to_string().parse(), Ok(engine));
+    }
+    assert_eq!("OpenSSL".parse::<Engine>(), Err(ParseEngineError));
 }
 
 #[test]
