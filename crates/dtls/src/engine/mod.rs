@@ -56,6 +56,7 @@ pub(crate) enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// Retransmissions went unanswered.
+    #[cfg_attr(not(feature = "dimpl"), allow(dead_code, reason = "OpenSSL leaves the time to the session"))]
     Timeout,
     /// Everything else.
     Protocol(HandshakeFailure),

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use super::pair::{CLIENT, Link, Pair, SERVER};
 use super::{CASES, ENGINES, any};
 use crate::record::{handshake, write_message};
-use crate::{CloseReason, Engine, Event, Fingerprint, HashAlgorithm, Role, State, Version};
+use crate::{CloseReason, Event, Fingerprint, HashAlgorithm, Role, State, Version};
 
 fn start_with(pair: &mut Pair, remote: [Vec<Fingerprint>; 2]) {
     for (end, (remote, role)) in remote.into_iter().zip([Role::Client, Role::Server]).enumerate() {
@@ -320,7 +320,7 @@ fn without_the_filter_that_server_hello_is_a_panic() {
     body.extend_from_slice(&[0, 0x13, 0x01, 0, 0, 4, 0, 43, 0, 2]);
     let mut forged = Vec::new();
     write_message(handshake::SERVER_HELLO, 0, &body, &mut forged);
-    let mut pair = Pair::of(Engine::Dimpl, 13);
+    let mut pair = Pair::of(crate::Engine::Dimpl, 13);
     pair.ends[CLIENT].session.unfiltered = true;
     pair.start();
     pair.inject(CLIENT, &forged);

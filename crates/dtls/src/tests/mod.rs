@@ -6,8 +6,10 @@ mod figures;
 mod handshake;
 mod hostile;
 mod lifecycle;
+#[cfg(feature = "openssl")]
 mod openssl;
 mod pair;
+mod program;
 mod world;
 
 use crate::{Config, Engine, Version};
