@@ -49,7 +49,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     (
         "taut",
         &["taut-sansio", "taut-peer", "taut-stun", "taut-container"],
-        &["bytes", "if-addrs", "quinn-udp", "socket2", "thiserror", "tokio", "tracing"],
+        &["bytes", "getrandom", "if-addrs", "quinn-udp", "socket2", "thiserror", "tokio", "tracing"],
     ),
     // The binary: an HTTP server and a command line on the facade alone.
     (

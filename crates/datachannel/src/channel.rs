@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use taut_sctp::{Chunk, Ordering, Reliability, WriteOptions};
+use taut_sctp::{Accounting, Chunk, Ordering, Reliability, WriteOptions};
 
+use crate::dcep::ppid;
 use crate::types::{Message, MessageKind};
 
 /// The state of a channel (W3C `RTCDataChannelState`).
@@ -99,9 +100,13 @@ impl Assembly {
         if !chunk.end {
             return Assembled::Unfinished;
         }
-        let whole = Bytes::from(std::mem::take(buffer));
+        let mut whole = std::mem::take(buffer);
         *self = Self::Nothing;
-        Assembled::Whole(whole)
+        if whole.capacity() - whole.len() > whole.len() / 4 {
+            // It may wait long, and is charged by its length.
+            whole.shrink_to_fit();
+        }
+        Assembled::Whole(Bytes::from(whole))
     }
 }
 
@@ -126,6 +131,8 @@ pub struct Channel {
     pub(crate) unread: usize,
     /// `Readable` stands in the event queue.
     pub(crate) told_readable: bool,
+    /// `Closed` was polled.
+    pub(crate) told_closed: bool,
     pub(crate) paused: bool,
     pub(crate) ordered_assembly: Assembly,
     pub(crate) unordered_assembly: Assembly,
@@ -163,6 +170,7 @@ impl Channel {
             inbox: VecDeque::new(),
             unread: 0,
             told_readable: false,
+            told_closed: false,
             paused: false,
             ordered_assembly: Assembly::default(),
             unordered_assembly: Assembly::default(),
@@ -257,7 +265,7 @@ impl Channel {
 
     /// How a message of this channel is written now. Before the other side is known to have the channel, messages
     /// are ordered, so that they stay behind the OPEN (RFC 8832 section 6).
-    pub(crate) fn write_options(&self, ppid: u32) -> WriteOptions {
+    fn write_options(&self, ppid: u32) -> WriteOptions {
         let ordering = match self.origin {
             Origin::Local(Answered::No) => Ordering::Ordered,
             _ => self.ordering,
@@ -265,14 +273,16 @@ impl Channel {
         WriteOptions { ppid, ordering, reliability: self.reliability, ..WriteOptions::default() }
     }
 
-    /// The payload protocol identifier for a message; SCTP has no empty ones, so those are one zero octet.
-    pub(crate) fn encode(message: &Message) -> (u32, Bytes) {
-        use crate::dcep::ppid;
-        match (message.kind, message.data.is_empty()) {
+    /// What goes to the association for a message, and how. SCTP has no empty messages, so those are one zero octet
+    /// (RFC 8831 section 6.6), which does not count as buffered.
+    pub(crate) fn encode(&self, message: &Message) -> (Bytes, WriteOptions) {
+        let (ppid, data) = match (message.kind, message.data.is_empty()) {
             (MessageKind::Text, false) => (ppid::STRING, message.data.clone()),
             (MessageKind::Binary, false) => (ppid::BINARY, message.data.clone()),
             (MessageKind::Text, true) => (ppid::STRING_EMPTY, Bytes::from_static(&[0])),
             (MessageKind::Binary, true) => (ppid::BINARY_EMPTY, Bytes::from_static(&[0])),
-        }
+        };
+        let accounting = if message.data.is_empty() { Accounting::Uncounted } else { Accounting::Counted };
+        (data, WriteOptions { accounting, ..self.write_options(ppid) })
     }
 }

@@ -8,15 +8,16 @@ use taut_sctp::CongestionAlgorithm;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The largest message that is taken, in octets, as announced to the other side; zero for any. A channel on
-    /// which a larger one comes is closed.
+    /// The largest message that is taken, in octets, as announced to the other side; zero for any, which is held to
+    /// [`Config::MESSAGE_SIZE_MAX`]. A channel on which a larger one comes is closed.
     pub max_message_size: usize,
     /// Octets of messages that may wait to be sent on all channels together.
     pub send_buffer: usize,
     /// Octets that may wait to be read: this much in the association, where it is the receive window, and this much
     /// in whole messages that were not polled.
     pub receive_buffer: usize,
-    /// How many channels the other side may have open at once. More are refused.
+    /// How many channels the other side may have at once, closed ones included whose messages or events were not
+    /// polled. More are refused.
     pub max_incoming_channels: usize,
     /// The local SCTP port.
     pub port: u16,
@@ -42,6 +43,18 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The largest message that is taken whatever [`Config::max_message_size`] says: a message is put together in
+    /// memory, one at a time.
+    pub const MESSAGE_SIZE_MAX: usize = 64 << 20;
+
+    /// The largest message that is taken.
+    pub(crate) fn message_limit(&self) -> usize {
+        match self.max_message_size {
+            0 => Self::MESSAGE_SIZE_MAX,
+            size => size.min(Self::MESSAGE_SIZE_MAX),
+        }
+    }
+
     /// Sets [`Config::max_message_size`].
     #[must_use]
     pub fn with_max_message_size(mut self, octets: usize) -> Self {
@@ -156,5 +169,16 @@ impl ChannelInit {
     pub fn with_negotiated(mut self, id: u16) -> Self {
         self.negotiated = Some(id);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_bounded_whatever_is_announced() {
+        let limit = |size| Config::default().with_max_message_size(size).message_limit();
+        assert_eq!((limit(1), limit(0), limit(usize::MAX)), (1, 64 << 20, 64 << 20));
     }
 }

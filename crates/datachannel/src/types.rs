@@ -175,10 +175,12 @@ pub struct Stats {
     pub channels_closed: u64,
     /// Messages dropped for a payload protocol identifier that is not known.
     pub unknown_protocols: u64,
-    /// Messages dropped because no channel has their stream.
+    /// Messages dropped because no channel has their stream, and there was no room to wait for one.
     pub unknown_streams: u64,
     /// DCEP messages that are malformed or break a rule.
     pub bad_dcep: u64,
+    /// Channels of the other side that were refused because there are too many, or their names too long.
+    pub channels_refused: u64,
     /// Messages dropped because they were larger than announced.
     pub oversized: u64,
     /// The smoothed round-trip time, once measured.

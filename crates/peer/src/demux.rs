@@ -107,6 +107,12 @@ impl Demux {
         Some(transceiver)
     }
 
+    /// How many sections and how many SSRCs are known.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.sections.len(), self.ssrcs.len())
+    }
+
     fn learn(&mut self, ssrc: u32, transceiver: TransceiverId) {
         if self.ssrcs.len() < MAX_SSRCS || self.ssrcs.contains_key(&ssrc) {
             self.ssrcs.insert(ssrc, transceiver);

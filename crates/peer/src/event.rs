@@ -184,6 +184,11 @@ impl Events {
         self.queue.len() >= MAX_WAITING
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Removes an event that waits; false if there is none.
     fn take(&mut self, event: &Event) -> bool {
         let place = self.queue.iter().position(|other| other == event);

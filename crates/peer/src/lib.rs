@@ -22,6 +22,9 @@ mod negotiate;
 mod peer;
 pub mod signaling;
 pub mod stats;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests;
 mod tracks;
 mod transceiver;
 mod transport;

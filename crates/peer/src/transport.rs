@@ -471,6 +471,12 @@ impl Transport {
         }
     }
 
+    /// Whether a datagram waits for its path.
+    #[cfg(test)]
+    pub(crate) fn holds(&self) -> bool {
+        !self.gate.is_empty()
+    }
+
     /// The DTLS role, once both descriptions are known.
     pub(crate) fn dtls_role(&self) -> Option<dtls::Role> {
         self.dtls_role

@@ -6,11 +6,11 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Call, body};
+use common::{Call, audio_frame, binary, body, video_frame};
 use taut_netsim::{Link, Loss};
 use taut_peer::{
-    ChannelInit, ChannelState, Codec, ConnectionState, Direction, Event, Frame, IceConnectionState, Kind,
-    Message, MessageKind, OfferOptions, SignalingState, TrackInfo, TransceiverId,
+    ChannelInit, ChannelState, ConnectionState, Direction, Event, IceConnectionState, Kind, Message,
+    MessageKind, OfferOptions, SignalingState, TrackInfo, TransceiverId,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -22,24 +22,6 @@ fn lan() -> Link {
 
 fn text(text: &str) -> Message {
     Message { kind: MessageKind::Text, data: Bytes::copy_from_slice(text.as_bytes()) }
-}
-
-fn binary(data: Bytes) -> Message {
-    Message { kind: MessageKind::Binary, data }
-}
-
-fn video_frame(number: usize) -> Frame {
-    // A VP8 key frame has the low bit of its first octet clear (RFC 6386 section 9.1).
-    let mut data = body(number, 3_000 + number % 700).to_vec();
-    data[0] = if number.is_multiple_of(30) { 0x10 } else { 0x11 };
-    Frame::new(Codec::Vp8, data, Duration::from_millis(33 * number as u64))
-}
-
-fn audio_frame(number: usize) -> Frame {
-    // An Opus TOC octet: 20 ms, one frame (RFC 6716 section 3.1).
-    let mut data = body(number, 80).to_vec();
-    data[0] = 0x78;
-    Frame::new(Codec::Opus, data, Duration::from_millis(20 * number as u64))
 }
 
 fn channel(call: &mut Call, label: &str) -> taut_peer::ChannelId {
@@ -282,6 +264,9 @@ fn an_outage_of_ten_seconds_loses_no_message() {
     assert_eq!(call.peer(a).connection_state(), ConnectionState::Connected);
 }
 
+/// Enough for losses to hit every phase of the association, few enough for 200 seeds in a debug build.
+const MESSAGES: usize = 24;
+
 /// One whole life on a bad network: connect, reliable messages both ways, close.
 fn life(seed: u64) {
     let loss = (seed % 21) as f64 / 100.0;
@@ -296,15 +281,15 @@ fn life(seed: u64) {
     let id = channel(&mut call, "reliable");
     call.negotiate(a);
     assert!(call.connect(30 * SECOND), "seed {seed}: not connected at {loss} loss");
-    for number in 0..40 {
+    for number in 0..MESSAGES {
         let now = call.now();
-        call.peer(a).send(now, id, binary(body(number, 1 + (number * 997) % 20_000))).unwrap();
+        call.peer(a).send(now, id, binary(body(number, 1 + (number * 997) % 10_000))).unwrap();
     }
-    let arrived = call.run_until(600 * SECOND, |w, _, b| w.node(b).message_count() == 40);
-    assert!(arrived, "seed {seed}: {} of 40 messages", call.side(b).message_count());
+    let arrived = call.run_until(600 * SECOND, |w, _, b| w.node(b).message_count() == MESSAGES);
+    assert!(arrived, "seed {seed}: {} of {MESSAGES} messages", call.side(b).message_count());
     let remote = call.side(b).incoming()[0];
-    for number in 0..40 {
-        let expected = binary(body(number, 1 + (number * 997) % 20_000));
+    for number in 0..MESSAGES {
+        let expected = binary(body(number, 1 + (number * 997) % 10_000));
         assert_eq!(call.side(b).messages[&remote][number], expected, "seed {seed}: message {number}");
     }
     let now = call.now();

@@ -1,7 +1,10 @@
 //! SCTP (RFC 9260) for WebRTC data channels, without I/O.
 //!
 //! One [`Association`] lives inside one DTLS connection (RFC 8261): no addresses, no multihoming. It does partial
-//! reliability (RFC 3758) and stream reset (RFC 6525).
+//! reliability (RFC 3758) and stream reset (RFC 6525), and finds losses by time and by probes (RFC 8985).
+//!
+//! What it holds of received data, all that it takes to keep it in order included, is at most the receive window and
+//! 512 KiB, whatever the other side sends.
 //!
 //! # The contract
 //!

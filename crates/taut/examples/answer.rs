@@ -1,17 +1,30 @@
 //! Answers an offer by copy and paste: reads an SDP offer from standard input up to its end (Ctrl-D) or a line with a
-//! single dot, writes the answer to standard output, and sends back all media and messages it gets. Works with any
-//! browser: `cargo run -p taut --example answer`.
+//! single dot, writes the answer to standard output, and sends back all media and messages it gets, until the other side
+//! goes. Works with any browser, whose offer must have its candidates in it.
+//!
+//! ```console
+//! $ cargo run -p taut --example answer
+//! ```
 
+use std::error::Error;
 use std::io::BufRead;
 
 use taut::{
-    Configuration, DataChannel, Direction, Error, Event, PeerConnection, SessionDescription, TrackEvent,
+    Configuration, ConnectionState, DataChannel, Direction, Event, PeerConnection, SessionDescription,
+    TrackEvent,
 };
 
 #[tokio::main]
-async fn main() -> Result<(), Error> {
+async fn main() -> Result<(), Box<dyn Error>> {
+    eprintln!("waiting for an offer; end it with a line that has one dot");
     let lines = std::io::stdin().lock().lines().map_while(Result::ok).take_while(|line| line.trim() != ".");
     let offer: String = lines.map(|line| line.trim_end().to_owned() + "\r\n").collect();
+    if offer.trim().is_empty() {
+        eprintln!(
+            "there was none; in a browser, `pc.localDescription.sdp` is one once gathering is complete"
+        );
+        return Ok(());
+    }
 
     let (pc, mut events) = PeerConnection::new(Configuration::default())?;
     pc.set_remote_description(SessionDescription::offer(offer)).await?;
@@ -21,12 +34,13 @@ async fn main() -> Result<(), Error> {
     pc.set_local_description(None).await?;
     // The other side has no way to get candidates later.
     pc.gathering_complete().await;
-    if let Some(answer) = pc.local_description() {
-        println!("{}", answer.sdp);
-    }
+    println!("{}", pc.local_description().ok_or("no answer")?.sdp);
 
     while let Some(event) = events.recv().await {
         match event {
+            Event::ConnectionStateChange(ConnectionState::Failed) => {
+                return Err("the connection failed".into());
+            }
             Event::ConnectionStateChange(state) => eprintln!("{state:?}"),
             Event::DataChannel(channel) => drop(tokio::spawn(echo_messages(channel))),
             Event::Track(event) => drop(tokio::spawn(echo_packets(event))),
@@ -36,7 +50,7 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-async fn echo_messages(channel: DataChannel) -> Result<(), Error> {
+async fn echo_messages(channel: DataChannel) -> Result<(), taut::Error> {
     while let Some(message) = channel.recv().await {
         channel.send(message).await?;
     }

@@ -1,56 +1,69 @@
-//! Two peers in one process that send each other messages. Run it with
-//! `cargo run -p taut --example data_channel`.
+//! An echo over a data channel: Alice sends messages, Bob sends them back. Candidates are trickled, each as it is found.
+//!
+//! ```console
+//! $ cargo run -p taut --example data_channel
+//! ```
 
-use taut::{
-    Configuration, DataChannelInit, Error, Event, Events, Loopback, Message, OfferOptions, PeerConnection,
-};
+use std::error::Error;
+
+use taut::{Configuration, DataChannel, DataChannelInit, Event, Events, Loopback, Message, PeerConnection};
+
+type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
-async fn main() -> Result<(), Error> {
+async fn main() -> Result<(), Failure> {
+    // Both peers are on this host, which may have no network at all.
     let config = Configuration::default().with_loopback(Loopback::Always);
     let (alice, alice_events) = PeerConnection::new(config.clone())?;
     let (bob, bob_events) = PeerConnection::new(config)?;
+
+    // What is negotiated is what there is when the offer is made.
     let chat = alice.create_data_channel("chat", DataChannelInit::default())?;
 
-    // Signaling: an application sends these over a connection of its own.
-    let offer = alice.create_offer(OfferOptions::default()).await?;
-    alice.set_local_description(offer.clone()).await?;
-    bob.set_remote_description(offer).await?;
-    let answer = bob.create_answer().await?;
-    bob.set_local_description(answer.clone()).await?;
-    alice.set_remote_description(answer).await?;
+    // Offer and answer; an application sends them over a connection of its own, see the example `signaling`.
+    alice.set_local_description(None).await?;
+    bob.set_remote_description(alice.local_description().ok_or("no offer")?).await?;
+    bob.set_local_description(None).await?;
+    alice.set_remote_description(bob.local_description().ok_or("no answer")?).await?;
+
+    // From here on each side reacts to its events.
     tokio::spawn(handle("alice", alice_events, bob.clone()));
     tokio::spawn(handle("bob", bob_events, alice.clone()));
 
+    // The first message waits until the channel is open.
     for text in ["hello", "how are you?", "bye"] {
         chat.send(Message::text(text)).await?;
-        match chat.recv().await {
-            Some(message) => println!("alice got back: {}", String::from_utf8_lossy(&message.data)),
-            None => break,
-        }
+        let answer = chat.recv().await.ok_or("the channel was closed")?;
+        println!("alice got back: {:?}", answer.as_text());
+        assert_eq!(answer, Message::text(text));
     }
+
+    // Closing is told to the other side.
     alice.close().await;
     bob.closed().await;
     Ok(())
 }
 
-/// Gives the candidates to the other side, and answers what comes in on data channels.
-async fn handle(name: &'static str, mut events: Events, other: PeerConnection) -> Result<(), Error> {
+/// Gives the candidates of one side to the other, and answers on the channels that come in.
+async fn handle(name: &'static str, mut events: Events, other: PeerConnection) -> Result<(), taut::Error> {
     while let Some(event) = events.recv().await {
         match event {
             Event::IceCandidate(candidate) => other.add_ice_candidate(candidate).await?,
             Event::ConnectionStateChange(state) => println!("{name} is {state:?}"),
             Event::DataChannel(channel) => {
                 println!("{name} has a new channel: {}", channel.label());
-                tokio::spawn(async move {
-                    while let Some(message) = channel.recv().await {
-                        channel.send(message).await?;
-                    }
-                    Ok::<_, Error>(())
-                });
+                tokio::spawn(echo(channel));
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Sends back every message until the channel is closed.
+async fn echo(channel: DataChannel) -> Result<(), taut::Error> {
+    while let Some(message) = channel.recv().await {
+        channel.send(message).await?;
     }
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! Measures two peers in one process over loopback: how long it takes to connect, and how fast a data channel is.
-//! `cargo run --release -p taut --example throughput -- [MESSAGE_OCTETS] [SECONDS]`.
+//!
+//! ```console
+//! $ cargo run --release -p taut --example throughput -- [MESSAGE_OCTETS] [SECONDS]
+//! ```
 
 use std::time::Duration;
 

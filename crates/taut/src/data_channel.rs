@@ -236,7 +236,7 @@ impl DataChannel {
         self.state_in(&state)
     }
 
-    /// How many octets of messages wait to be sent.
+    /// How many octets of messages wait to be sent; 0 once a closed channel has been read to its end.
     pub fn buffered_amount(&self) -> usize {
         self.with_channel(Channel::buffered_amount).unwrap_or(0)
     }

@@ -13,11 +13,12 @@ pub(super) const ECHO: &str = "echo";
 /// See [`ECHO`].
 pub(super) const STREAM: &str = "stream";
 
-/// How many messages are echoed.
-const ECHOED: usize = 200;
+/// How many messages are echoed while the clip plays, and their sizes in bytes, in turn: the edges of a packet and of a
+/// 16-bit length. One at a time, and none so large that it could drive the sound out of the buffers of a slow machine.
+const BESIDE: (usize, &[usize]) = (150, &[0, 1, 15, 160, 1_150, 1_200, 1_300, 4_096, 16_384, 65_535]);
 
-/// Their sizes, in turn, in bytes: the edges of a packet, of a 16-bit length and of the default largest message.
-const SIZES: [usize; 12] = [0, 1, 15, 160, 1_150, 1_200, 1_300, 4_096, 16_384, 65_535, 65_536, 262_144];
+/// The same for those that are echoed when it is over, as many at a time as fit: up to the default largest message.
+const AFTER: (usize, &[usize]) = (50, &[262_144, 0, 1_200, 65_536, 1, 131_072]);
 
 /// The size of a message of the stream, in bytes. Large enough that messages cost little, small enough for any peer.
 const BLOCK: usize = 64 * 1024;
@@ -31,36 +32,64 @@ const MAX_BLOCKS: u64 = 16_384;
 /// What ends the stream, and what pc2 answers with.
 const END: &str = "end";
 
-/// Message `index` of the echoed ones: text and binary in turn, each with bytes of its own.
-fn message(index: usize) -> Message {
-    let size = SIZES[index % SIZES.len()];
-    if index.is_multiple_of(2) {
+/// Message `index` of those of these sizes: text and binary in turn, each with bytes of its own.
+fn message(index: usize, sizes: &[usize]) -> Message {
+    let size = sizes.get(index % sizes.len().max(1)).copied().unwrap_or_default();
+    if (index / sizes.len().max(1) + index).is_multiple_of(2) {
         Message::binary((0..size).map(|at| (at.wrapping_mul(31) ^ index) as u8).collect::<Vec<u8>>())
     } else {
         Message::text(char::from(b'a' + (index % 26) as u8).to_string().repeat(size))
     }
 }
 
-/// pc1: sends the messages and checks that each comes back, in order. Returns when all are back, or the channel is closed.
-pub(super) async fn echo_and_check(channel: &DataChannel, counters: &Counters) -> Result<(), taut::Error> {
+/// pc1: sends messages one by one, spread over `length`, and checks that each comes back before the next goes out.
+pub(super) async fn echo_beside(
+    channel: &DataChannel,
+    length: Duration,
+    counters: &Counters,
+) -> Result<(), taut::Error> {
+    let (count, sizes) = BESIDE;
+    let mut ticks = tokio::time::interval(length / count as u32);
+    for index in 0..count {
+        ticks.tick().await;
+        channel.send(message(index, sizes)).await?;
+        counters.messages_sent.add(1);
+        if !check(channel.recv().await, message(index, sizes), counters) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// pc1: sends messages as fast as it goes, and checks that each comes back, in order.
+pub(super) async fn echo_after(channel: &DataChannel, counters: &Counters) -> Result<(), taut::Error> {
+    let (count, sizes) = AFTER;
     let send = async {
-        for index in 0..ECHOED {
-            channel.send(message(index)).await?;
+        for index in 0..count {
+            channel.send(message(index, sizes)).await?;
             counters.messages_sent.add(1);
         }
         Ok(())
     };
-    let check = async {
-        for index in 0..ECHOED {
-            match channel.recv().await {
-                Some(back) if back == message(index) => counters.messages_received.add(1),
-                Some(_) => {} // Arrived, but wrong: it counts as lost.
-                None => break,
+    let receive = async {
+        for index in 0..count {
+            if !check(channel.recv().await, message(index, sizes), counters) {
+                break;
             }
         }
         Ok(())
     };
-    tokio::try_join!(send, check).map(|_| ())
+    tokio::try_join!(send, receive).map(|_| ())
+}
+
+/// Counts a message that came back as it was; false once none will come any more.
+fn check(back: Option<Message>, expected: Message, counters: &Counters) -> bool {
+    match &back {
+        Some(back) if *back == expected => counters.messages_received.add(1),
+        Some(_) => tracing::warn!("a message came back changed"),
+        None => {}
+    }
+    back.is_some()
 }
 
 /// pc2: sends every message back.

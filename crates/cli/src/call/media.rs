@@ -60,7 +60,13 @@ pub(super) async fn receive(
     };
     let mut next = 0;
     while let Some(Frame { data, received: at, .. }) = track.recv_frame().await {
-        let Some(found) = part.find(&data, next) else { continue };
+        let Some(found) = part.find(&data, next) else {
+            tracing::warn!(kind = ?track.kind(), next, "a frame came that is not in the clip");
+            continue;
+        };
+        if found > next {
+            tracing::warn!(kind = ?track.kind(), missing = ?(next..found), "frames are missing");
+        }
         next = found + 1;
         received.add(1);
         if let (Some(first), Some(at)) = (first.take(), at) {

@@ -7,12 +7,12 @@ mod data;
 mod media;
 mod progress;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taut::{
-    Configuration, DataChannel, DataChannelInit, Endpoint, Event, Events, Loopback, OfferOptions,
+    Configuration, DataChannel, DataChannelInit, Event, Events, IceCandidate, Loopback, OfferOptions,
     PeerConnection,
 };
 use tokio::sync::oneshot;
@@ -94,7 +94,7 @@ impl Call {
         let echo = pc1.create_data_channel(data::ECHO, DataChannelInit::default())?;
         let stream = pc1.create_data_channel(data::STREAM, DataChannelInit::default())?;
 
-        let (first_frame, seen) = oneshot::channel();
+        let (first_frame, mut seen) = oneshot::channel();
         negotiate(&pc1, &pc2).await?;
         tokio::spawn(trickle(events1, pc2.clone()));
         tokio::spawn(answer(events2, pc1.clone(), clip.clone(), self.counters.clone(), first_frame));
@@ -102,31 +102,30 @@ impl Call {
         timeout(CONNECT, both).await.map_err(|_| Error::Connect)??;
         self.report.connected_ms = Some(self.elapsed_ms(None));
 
-        let carried = self.carry(&clip, &tracks, &echo, &stream).await;
-        self.report.first_frame_ms = seen.await.ok().map(|at| self.elapsed_ms(Some(at)));
+        let played = self.play(&clip, &tracks, &echo).await;
+        self.report.first_frame_ms = seen.try_recv().ok().map(|at| self.elapsed_ms(Some(at)));
+        // Before the queues are filled: the round trip is that of the path.
         self.describe(&pc1).await;
-        carried?;
+        played?;
+        self.fill(&echo, &stream).await?;
 
         pc1.close().await;
         timeout(DRAIN, pc2.closed()).await.map_err(|_| Error::Close)
     }
 
-    /// The clip and the echoed messages at the same time; then, alone, the stream that wants all there is.
-    async fn carry(
-        &mut self,
-        clip: &Clip,
-        tracks: &media::Tracks,
-        echo: &DataChannel,
-        stream: &DataChannel,
-    ) -> Result<(), Error> {
+    /// The clip, with messages beside it.
+    async fn play(&self, clip: &Clip, tracks: &media::Tracks, echo: &DataChannel) -> Result<(), Error> {
         let counters = &*self.counters;
-        let messages = async {
-            timeout(PATIENCE, data::echo_and_check(echo, counters)).await.map_err(|_| Error::Echo)??;
-            Ok::<(), Error>(())
-        };
-        let ((), messages) = tokio::join!(media::play(clip, tracks, self.length, counters), messages);
+        let beside = timeout(self.length + PATIENCE, data::echo_beside(echo, self.length, counters));
+        let ((), beside) = tokio::join!(media::play(clip, tracks, self.length, counters), beside);
         media::drain(counters, DRAIN).await;
-        messages?;
+        Ok(beside.map_err(|_| Error::Echo)??)
+    }
+
+    /// Large messages, and the stream that wants all there is.
+    async fn fill(&mut self, echo: &DataChannel, stream: &DataChannel) -> Result<(), Error> {
+        let counters = &*self.counters;
+        timeout(PATIENCE, data::echo_after(echo, counters)).await.map_err(|_| Error::Echo)??;
         let rate = timeout(PATIENCE, data::stream(stream, counters)).await.map_err(|_| Error::Stream)??;
         self.report.data_mb_per_s = rate.map(rounded);
         Ok(())
@@ -185,10 +184,9 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// A connection with one socket, on the loopback interface.
+/// A connection that also has a socket on the loopback interface.
 fn connection() -> Result<(PeerConnection, Events), taut::Error> {
-    let endpoint = Endpoint::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))])?;
-    PeerConnection::with_endpoint(Configuration::default().with_loopback(Loopback::Always), &endpoint)
+    PeerConnection::new(Configuration::default().with_loopback(Loopback::Always))
 }
 
 /// Offer and answer; the candidates come later, one by one.
@@ -241,10 +239,21 @@ async fn answer(
     }
 }
 
-async fn pass_on(to: &PeerConnection, candidate: Option<taut::IceCandidate>) {
+/// Tells the other side of a candidate on the loopback interface, and of the end; the call stays on this interface.
+async fn pass_on(to: &PeerConnection, candidate: Option<IceCandidate>) {
+    if candidate.as_ref().is_some_and(|candidate| !is_loopback(candidate)) {
+        return;
+    }
     if let Err(error) = to.add_ice_candidate(candidate).await {
         tracing::warn!(%error, "a candidate was refused");
     }
+}
+
+/// The address is the fifth field of a candidate (RFC 8839 section 5.1).
+fn is_loopback(candidate: &IceCandidate) -> bool {
+    let address =
+        candidate.candidate.split_whitespace().nth(4).and_then(|field| field.parse::<IpAddr>().ok());
+    address.is_some_and(|address| address.is_loopback())
 }
 
 /// The version as people write it.

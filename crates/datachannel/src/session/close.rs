@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use taut_sctp::StreamId;
 
+use super::early::Early;
 use super::{Link, Session};
 use crate::channel::{ChannelState, Direction, Origin};
 use crate::types::{ChannelId, CloseReason, Event};
@@ -76,7 +77,10 @@ impl Session {
     }
 
     pub(super) fn on_incoming_reset(&mut self, stream: StreamId) {
-        let Some((_, channel)) = self.channel_of(stream) else { return };
+        let Some((_, channel)) = self.channel_of(stream) else {
+            self.stats.unknown_streams += self.early.drop_stream(stream);
+            return;
+        };
         if channel.incoming == Direction::Running {
             channel.incoming = Direction::Resetting;
             self.closing_streams.insert(stream.0);
@@ -153,10 +157,6 @@ impl Session {
             ChannelState::Connecting | ChannelState::Closing => {}
         }
         channel.state = ChannelState::Closed;
-        if channel.origin == Origin::Remote {
-            self.incoming_channels = self.incoming_channels.saturating_sub(1);
-            self.name_octets = self.name_octets.saturating_sub(channel.label.len() + channel.protocol.len());
-        }
         let stream = channel.stream;
         let waited: usize = channel.backlog.iter().map(|message| message.data.len() + 64).sum();
         channel.backlog.clear();
@@ -170,16 +170,18 @@ impl Session {
             self.release_stream(stream);
         }
         self.events.push_back(Event::Closed(id));
-        self.remove_if_done(id);
     }
 
-    /// A closed channel is forgotten once its last message was polled.
+    /// A closed channel is forgotten once its last message and its event were polled. Until then it counts among the
+    /// channels of the other side, so that opening and closing them makes nothing grow.
     pub(super) fn remove_if_done(&mut self, id: ChannelId) {
-        let done = self
-            .channels
-            .get(&id)
-            .is_some_and(|channel| channel.state == ChannelState::Closed && channel.inbox.is_empty());
-        if done {
+        let Some(channel) = self.channels.get(&id) else { return };
+        if channel.told_closed && channel.inbox.is_empty() {
+            if channel.origin == Origin::Remote {
+                let names = channel.label.len() + channel.protocol.len();
+                self.incoming_channels = self.incoming_channels.saturating_sub(1);
+                self.name_octets = self.name_octets.saturating_sub(names);
+            }
             self.channels.remove(&id);
         }
     }
@@ -193,6 +195,7 @@ impl Session {
         self.refused.clear();
         self.closing_streams.clear();
         self.dcep.clear();
+        self.early = Early::default();
     }
 
     /// The session is over.

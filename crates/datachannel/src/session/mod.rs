@@ -1,6 +1,7 @@
 //! The session: the association, its channels, and what passes between them.
 
 mod close;
+mod early;
 mod open;
 mod receive;
 mod send;
@@ -15,6 +16,8 @@ use taut_sctp::{Association, StreamId};
 use crate::channel::{Channel, ChannelState};
 use crate::config::Config;
 use crate::types::{ChannelId, CloseReason, Event, RemoteParameters, Role, Stats};
+
+use early::Early;
 
 /// What is known of the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +66,10 @@ pub struct Session {
     unread: usize,
     /// All inboxes together are full: every channel is paused.
     full: bool,
-    /// DCEP messages that are being put together; at most one for each of the few streams in question.
+    /// DCEP messages that are being put together: the association hands up one message at a time that is not whole.
     dcep: BTreeMap<u16, Vec<u8>>,
+    /// What came on streams that no channel has yet.
+    early: Early,
     events: VecDeque<Event>,
     now: Option<Instant>,
     stats: Stats,
@@ -98,6 +103,7 @@ impl Session {
             unread: 0,
             full: false,
             dcep: BTreeMap::new(),
+            early: Early::default(),
             events: VecDeque::new(),
             now: None,
             stats: Stats::default(),
@@ -162,10 +168,19 @@ impl Session {
     /// What happened since the last call.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
-        if let Event::Readable(id) = event
-            && let Some(channel) = self.channels.get_mut(&id)
-        {
-            channel.told_readable = false;
+        match event {
+            Event::Readable(id) => {
+                if let Some(channel) = self.channels.get_mut(&id) {
+                    channel.told_readable = false;
+                }
+            }
+            Event::Closed(id) => {
+                if let Some(channel) = self.channels.get_mut(&id) {
+                    channel.told_closed = true;
+                }
+                self.remove_if_done(id);
+            }
+            _ => {}
         }
         Some(event)
     }
@@ -175,7 +190,8 @@ impl Session {
         self.association.poll_timeout()
     }
 
-    /// A channel, until it is closed and its last message was polled.
+    /// A channel, until it is closed and its last message and [`Event::Closed`] were polled. The buffered amount stays
+    /// what it was when it closed, as W3C has it.
     pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
         self.channels.get(&id)
     }

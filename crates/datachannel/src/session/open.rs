@@ -15,7 +15,7 @@ use crate::types::{ChannelId, Event, OpenError, Role};
 /// The highest stream id of a data channel (RFC 8831 section 6.2: 65,535 cannot be used).
 const STREAM_MAX: u32 = 65_534;
 
-/// Labels and protocols of all channels that the other side opened, in octets. More channels are refused.
+/// Labels and protocols of all channels that the other side has, in octets. More channels are refused.
 const NAME_OCTETS_MAX: usize = 1 << 20;
 
 /// Streams on which an OPEN was refused and that are not reset yet. Further bad OPENs get no answer.
@@ -49,6 +49,7 @@ impl Session {
         if self.is_connected() && stream.is_some() {
             self.set_open(id);
         }
+        self.take_early(now, id);
         Ok(id)
     }
 
@@ -214,6 +215,7 @@ impl Session {
             || self.incoming_channels >= self.config.max_incoming_channels
             || self.name_octets + names > NAME_OCTETS_MAX
         {
+            self.stats.channels_refused += 1;
             return self.refuse(now, stream);
         }
         self.incoming_channels += 1;
@@ -230,6 +232,7 @@ impl Session {
         self.write_dcep(now, stream, &Dcep::Ack);
         self.events.push_back(Event::Incoming(id));
         self.set_open(id);
+        self.take_early(now, id);
     }
 
     /// An OPEN that cannot be: the channel is closed, if there is one, else the stream is reset without an ACK.

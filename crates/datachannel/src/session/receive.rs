@@ -106,15 +106,11 @@ impl Session {
         }
     }
 
-    fn on_chunk(&mut self, now: Instant, chunk: Chunk) {
-        let limit = match self.config.max_message_size {
-            0 => usize::MAX,
-            size => size,
-        };
+    pub(super) fn on_chunk(&mut self, now: Instant, chunk: Chunk) {
+        let limit = self.config.message_limit();
         let (ppid, end) = (chunk.ppid, chunk.end);
         let Some((id, channel)) = self.channel_of(chunk.stream) else {
-            self.stats.unknown_streams += u64::from(chunk.end);
-            return;
+            return self.on_early_chunk(chunk);
         };
         if let Origin::Local(answered) = &mut channel.origin {
             // Any message shows that the other side has the channel.
@@ -182,8 +178,8 @@ impl Session {
 }
 
 impl Channel {
-    /// Closed by us and not by the other side.
+    /// Being closed by us and not by the other side.
     fn is_closed_here(&self) -> bool {
-        self.outgoing != Direction::Running && self.incoming == Direction::Running
+        self.state == ChannelState::Closing && self.incoming == Direction::Running
     }
 }

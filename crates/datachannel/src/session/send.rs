@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use taut_sctp::{Accounting, StreamId, WriteError};
+use taut_sctp::{StreamId, WriteError};
 
 use super::{Link, Session};
-use crate::channel::{Channel, ChannelState};
+use crate::channel::ChannelState;
 use crate::types::{ChannelId, Event, Message, SendError};
 
 /// What a message costs of the send buffer beside its octets, as in the association.
@@ -29,9 +29,7 @@ impl Session {
         }
         match channel.stream.filter(|_| channel.backlog.is_empty()) {
             Some(stream) => {
-                let (ppid, data) = Channel::encode(&message);
-                let accounting = if length == 0 { Accounting::Uncounted } else { Accounting::Counted };
-                let options = taut_sctp::WriteOptions { accounting, ..channel.write_options(ppid) };
+                let (data, options) = channel.encode(&message);
                 self.association.write(now, StreamId(stream), data, &options).map_err(
                     |error| match error {
                         WriteError::Full => SendError::Full,
@@ -71,9 +69,7 @@ impl Session {
         };
         while let Some(message) = channel.backlog.front() {
             let length = message.data.len();
-            let (ppid, data) = Channel::encode(message);
-            let accounting = if length == 0 { Accounting::Uncounted } else { Accounting::Counted };
-            let options = taut_sctp::WriteOptions { accounting, ..channel.write_options(ppid) };
+            let (data, options) = channel.encode(message);
             // Sent before the limit was known, and over it: it cannot go, and is dropped.
             let too_large = length > max_message_size;
             if !too_large

@@ -19,6 +19,8 @@ pub(crate) struct End {
     path: Path,
     pub(crate) events: Vec<Event>,
     pub(crate) messages: BTreeMap<ChannelId, Vec<Message>>,
+    /// The channels that the other side opened, and whether they are ordered.
+    pub(crate) ordered: BTreeMap<ChannelId, bool>,
     pub(crate) reads: bool,
 }
 
@@ -26,6 +28,11 @@ impl End {
     /// Takes what there is to take.
     pub(crate) fn drain(&mut self) {
         while let Some(event) = self.session.poll_event() {
+            if let Event::Incoming(id) = event
+                && let Some(channel) = self.session.channel(id)
+            {
+                self.ordered.insert(id, channel.ordered());
+            }
             self.events.push(event);
         }
         if !self.reads {
@@ -97,7 +104,8 @@ impl Net {
         let mut end = |local: std::net::SocketAddr, remote| {
             let session = Session::new(config.clone(), world.rng().child());
             let path = Path::udp(local, remote);
-            let end = End { session, path, events: vec![], messages: BTreeMap::new(), reads: true };
+            let (messages, ordered) = (BTreeMap::new(), BTreeMap::new());
+            let end = End { session, path, events: vec![], messages, ordered, reads: true };
             world.add_node(end, &[local.ip()])
         };
         let (a, b) = (end(one, two), end(two, one));

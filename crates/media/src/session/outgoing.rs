@@ -16,8 +16,8 @@ pub(super) struct Lanes {
     repairs: VecDeque<SenderId>,
     audio: VecDeque<SenderId>,
     video: VecDeque<SenderId>,
-    /// Since when the packet whose turn it is finds no room.
-    stuck_since: Option<Instant>,
+    /// The lane whose next packet finds no room, and since when. What overtakes it changes nothing.
+    stuck: Option<(Turn, Instant)>,
 }
 
 impl Lanes {
@@ -46,8 +46,15 @@ impl Lanes {
         repair.or_else(audio).or_else(video)
     }
 
+    /// Since when this lane is stuck; from now on if it was not.
+    fn stuck_since(&mut self, turn: Turn, now: Instant) -> Instant {
+        let (_, since) =
+            *self.stuck.insert(self.stuck.filter(|(stuck, _)| *stuck == turn).unwrap_or((turn, now)));
+        since
+    }
+
     fn done(&mut self, turn: Turn) {
-        self.stuck_since = None;
+        self.stuck = self.stuck.filter(|(stuck, _)| *stuck != turn);
         match turn {
             Turn::Repair => self.repairs.pop_front(),
             Turn::Audio => self.audio.pop_front(),
@@ -83,7 +90,7 @@ impl Session {
                 }
                 Polled::Empty => self.lanes.done(turn),
                 Polled::NoRoom => {
-                    let since = *self.lanes.stuck_since.get_or_insert(now);
+                    let since = self.lanes.stuck_since(turn, now);
                     if now.saturating_duration_since(since) < MAX_STUCK {
                         return None;
                     }

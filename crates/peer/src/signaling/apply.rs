@@ -282,7 +282,11 @@ fn apply_answer(
             }
         }
     }
-    state.data = data(state.data, &answer, remote);
+    let agreed = data(state.data, &answer, remote);
+    // A provisional answer may still be replaced by one that takes the data section.
+    if kind == SdpType::Answer || agreed != DataState::Refused {
+        state.data = agreed;
+    }
     put(state, side, kind, answer);
     candidates::hand_out(state);
     Ok(())

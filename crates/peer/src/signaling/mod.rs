@@ -8,6 +8,7 @@
 //! - All sections share one transport. Every section of ours carries its parameters; an answer that does not bundle is
 //!   an error, and of an offer that does not bundle only the first usable section is taken.
 //! - A section that is not taken gets no transceiver and no track event.
+//! - Data channels that were refused once stay refused: no later description offers or takes them.
 //! - A section that a remote offer rejects stops its transceiver when the answer is set, not before, so that a rollback can undo it.
 
 mod answer;

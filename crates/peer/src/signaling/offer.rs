@@ -10,7 +10,7 @@ use super::config::{LocalTransport, SignalingConfig, SignalingState};
 use super::plan::{Purpose, purpose};
 use super::remote::transport_section;
 use super::sections::{MediaSection, Shared, rejected};
-use super::state::{Draft, State};
+use super::state::{DataState, Draft, State};
 use crate::error::{Error, ErrorKind};
 use crate::transceiver::{Transceiver, TransceiverId};
 
@@ -132,7 +132,7 @@ fn slots(state: &State, base: &[Media]) -> Vec<Slot> {
     for transceiver in new {
         add(Slot::Media(transceiver.id));
     }
-    if state.data_wanted && !has_data(state, base) {
+    if state.data_wanted && state.data != DataState::Refused && !has_data(state, base) {
         add(Slot::Data);
     }
     slots

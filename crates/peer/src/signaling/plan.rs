@@ -7,7 +7,7 @@ use taut_media::Kind;
 use taut_sdp::{Attribute, Format, Media, MediaKind, Protocol, Session};
 
 use super::codecs;
-use super::state::State;
+use super::state::{DataState, State};
 use crate::error::{Error, ErrorKind};
 
 /// What a media section is for.
@@ -143,7 +143,8 @@ fn is_live(state: &State, index: usize, media: &Media, bundled: bool) -> bool {
 
 fn is_usable(state: &State, index: usize, media: &Media) -> bool {
     match purpose(media) {
-        Some(Purpose::Data) => true,
+        // An SCTP association that has ended does not come back under the same transport.
+        Some(Purpose::Data) => state.data != DataState::Refused,
         Some(Purpose::Media(kind)) => {
             let transceiver = state.at_index(index).filter(|transceiver| transceiver.kind == kind);
             let preferences = transceiver.map_or(&[][..], |transceiver| &transceiver.preferences);

@@ -67,9 +67,10 @@ impl RemoteTransport {
     }
 }
 
-/// Those with a hash that may be used (RFC 8122 section 5).
+/// Those of the strongest hash that is there and may be used: one of them must match the certificate, and weaker ones
+/// do not count (RFC 8122 sections 5 and 5.1).
 fn fingerprints<'a>(all: impl Iterator<Item = &'a taut_sdp::Fingerprint>) -> Vec<dtls::Fingerprint> {
-    all.filter_map(|print| {
+    let usable = all.filter_map(|print| {
         let algorithm = match print.algorithm {
             HashAlgorithm::Sha256 => dtls::HashAlgorithm::Sha256,
             HashAlgorithm::Sha384 => dtls::HashAlgorithm::Sha384,
@@ -77,8 +78,11 @@ fn fingerprints<'a>(all: impl Iterator<Item = &'a taut_sdp::Fingerprint>) -> Vec
             _ => return None,
         };
         Some(dtls::Fingerprint { algorithm, value: print.value.clone() })
-    })
-    .collect()
+    });
+    let mut prints: Vec<dtls::Fingerprint> = usable.collect();
+    let strongest = prints.iter().map(|print| print.value.len()).max();
+    prints.retain(|print| Some(print.value.len()) == strongest);
+    prints
 }
 
 /// Lengths are strict; besides `ice-char` the characters that older agents use are taken.

@@ -77,6 +77,7 @@ impl Shared {
         }
         list.push(Attribute::RtcpMux);
         list.extend(mux_only.then_some(Attribute::RtcpMuxOnly));
+        // RTCP of reduced size is taken. What is sent is compound, which is always allowed (RFC 5506 section 5).
         list.push(Attribute::RtcpRsize);
         list.extend(codecs::attributes(&codecs));
         if direction.sends() {

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use taut_netsim::{Link, Node, NodeId, World};
 use taut_peer::{
-    ChannelId, Config, ConnectionState, Event, Frame, IceCandidate, Message, OfferOptions, Peer,
-    SignalingState, TransceiverId,
+    ChannelId, ChannelInit, Codec, Config, ConnectionState, Event, Frame, IceCandidate, Kind, Message,
+    MessageKind, OfferOptions, Peer, SessionDescription, SignalingState, TrackInfo, TransceiverId,
 };
-use taut_sansio::net::{Received, Transmit};
+use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The port of the only socket of each side.
 pub(crate) const PORT: u16 = 4000;
@@ -25,11 +28,50 @@ pub(crate) struct Side {
     pub(crate) frames: BTreeMap<TransceiverId, Vec<Frame>>,
     /// Whether messages are read as they come.
     pub(crate) reading: bool,
+    /// What was sent.
+    pub(crate) sent: Vec<Sent>,
+}
+
+/// A datagram that was sent, as far as the tests look into it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) at: Instant,
+    pub(crate) remote: SocketAddr,
+    pub(crate) len: usize,
+    pub(crate) what: What,
+}
+
+/// What a datagram is, by its first two octets (RFC 7983, RFC 5761 section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Stun,
+    Dtls,
+    Rtp,
+    Rtcp,
+}
+
+impl What {
+    pub(crate) fn of(datagram: &[u8]) -> Self {
+        match datagram {
+            [0..=3, ..] => Self::Stun,
+            [20..=63, ..] => Self::Dtls,
+            [128..=191, 192..=223, ..] => Self::Rtcp,
+            [128..=191, ..] => Self::Rtp,
+            _ => panic!("a datagram of no protocol was sent"),
+        }
+    }
 }
 
 impl Side {
     fn new(peer: Peer) -> Self {
-        Self { peer, events: Vec::new(), messages: BTreeMap::new(), frames: BTreeMap::new(), reading: true }
+        Self {
+            peer,
+            events: Vec::new(),
+            messages: BTreeMap::new(),
+            frames: BTreeMap::new(),
+            reading: true,
+            sent: Vec::new(),
+        }
     }
 
     /// The channels that the other side opened, in order.
@@ -49,6 +91,11 @@ impl Side {
     pub(crate) fn saw(&self, event: &Event) -> bool {
         self.events.contains(event)
     }
+
+    /// How many datagrams of a kind were sent.
+    pub(crate) fn count(&self, what: What) -> usize {
+        self.sent.iter().filter(|sent| sent.what == what).count()
+    }
 }
 
 impl Node for Side {
@@ -61,7 +108,13 @@ impl Node for Side {
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
-        self.peer.poll_transmit(now, max_segments, out)
+        let start = out.len();
+        let transmit = self.peer.poll_transmit(now, max_segments, out)?;
+        for datagram in out[start..].chunks(transmit.segment_size.unwrap_or(transmit.len)) {
+            let (len, what) = (datagram.len(), What::of(datagram));
+            self.sent.push(Sent { at: now, remote: transmit.path.remote, len, what });
+        }
+        Some(transmit)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -86,6 +139,11 @@ pub(crate) fn seed(number: u64) -> [u8; 32] {
 impl Call {
     /// Two peers with a configuration each and the same link in both directions.
     pub(crate) fn with_configs(number: u64, link: Link, config_a: Config, config_b: Config) -> Self {
+        Self::with_addresses(number, link, [("10.0.0.1", config_a), ("10.0.0.2", config_b)])
+    }
+
+    /// Two peers with an address and a configuration each.
+    pub(crate) fn with_addresses(number: u64, link: Link, sides: [(&str, Config); 2]) -> Self {
         let mut world = World::new(number);
         world.set_default_link(link);
         let now = world.now();
@@ -96,8 +154,9 @@ impl Call {
             peer.add_local_address(now, SocketAddr::new(address, PORT));
             world.add_node(Side::new(peer), &[address])
         };
-        let a = add("10.0.0.1", 0, config_a);
-        let b = add("10.0.0.2", 1, config_b);
+        let [(address_a, config_a), (address_b, config_b)] = sides;
+        let a = add(address_a, 0, config_a);
+        let b = add(address_b, 1, config_b);
         Self { world, a, b, trickle: true }
     }
 
@@ -123,13 +182,25 @@ impl Call {
 
     /// Offer from `from`, answer from the other side.
     pub(crate) fn negotiate(&mut self, from: NodeId) {
+        self.negotiate_changed(from, |offer| offer, |answer| answer);
+    }
+
+    /// The same, with the descriptions changed on their way.
+    pub(crate) fn negotiate_changed(
+        &mut self,
+        from: NodeId,
+        change_offer: impl Fn(String) -> String,
+        change_answer: impl Fn(String) -> String,
+    ) {
         let now = self.now();
         let to = self.other(from);
         let offer = self.peer(from).create_offer(now, OfferOptions::default()).expect("an offer");
         self.peer(from).set_local_description(now, Some(offer.clone())).expect("the offer is set locally");
+        let offer = SessionDescription::offer(change_offer(offer.sdp));
         self.peer(to).set_remote_description(now, offer).expect("the offer is accepted");
         let answer = self.peer(to).create_answer(now).expect("an answer");
         self.peer(to).set_local_description(now, Some(answer.clone())).expect("the answer is set locally");
+        let answer = SessionDescription::answer(change_answer(answer.sdp));
         self.peer(from).set_remote_description(now, answer).expect("the answer is accepted");
         assert_eq!(self.peer(from).signaling_state(), SignalingState::Stable);
         assert_eq!(self.peer(to).signaling_state(), SignalingState::Stable);
@@ -203,6 +274,24 @@ pub(crate) fn deliver(world: &mut World<Side>, to: NodeId, now: Instant, candida
     }
 }
 
+pub(crate) fn binary(data: Bytes) -> Message {
+    Message { kind: MessageKind::Binary, data }
+}
+
+pub(crate) fn video_frame(number: usize) -> Frame {
+    // A VP8 key frame has the low bit of its first octet clear (RFC 6386 section 9.1).
+    let mut data = body(number, 3_000 + number % 700).to_vec();
+    data[0] = if number.is_multiple_of(30) { 0x10 } else { 0x11 };
+    Frame::new(Codec::Vp8, data, Duration::from_millis(33 * number as u64))
+}
+
+pub(crate) fn audio_frame(number: usize) -> Frame {
+    // An Opus TOC octet: 20 ms, one frame (RFC 6716 section 3.1).
+    let mut data = body(number, 80).to_vec();
+    data[0] = 0x78;
+    Frame::new(Codec::Opus, data, Duration::from_millis(20 * number as u64))
+}
+
 /// Octets that tell which message they are.
 pub(crate) fn body(number: usize, len: usize) -> Bytes {
     let mut out = format!("{number}:").into_bytes();
@@ -210,4 +299,55 @@ pub(crate) fn body(number: usize, len: usize) -> Bytes {
         out.push((number.wrapping_mul(31).wrapping_add(out.len())) as u8);
     }
     Bytes::from(out)
+}
+
+/// A connected pair with a data channel and a video track.
+pub(crate) fn pair(seed: u64) -> (Call, ChannelId) {
+    let mut call = Call::new(seed, Link::default().latency(10 * MS));
+    let (now, a) = (call.now(), call.a);
+    let id = call.peer(a).create_data_channel(now, ChannelInit::new("x")).unwrap();
+    call.peer(a).add_track(now, TrackInfo::new("v", Kind::Video), vec![]).unwrap();
+    call.negotiate(a);
+    assert!(call.connect(5 * SECOND));
+    call.run_for(SECOND);
+    (call, id)
+}
+
+/// Puts a datagram in front of a side, as if it came from `from`.
+pub(crate) fn inject(call: &mut Call, to: NodeId, from: SocketAddr, datagram: &[u8]) {
+    let local = SocketAddr::new(if to == call.a { [10, 0, 0, 1] } else { [10, 0, 0, 2] }.into(), PORT);
+    let meta = Received { at: call.now(), path: Path::udp(local, from), ecn: None };
+    call.peer(to).handle_datagram(meta, BytesMut::from(datagram));
+}
+
+pub(crate) fn true_peer() -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], PORT))
+}
+
+pub(crate) fn stranger(number: u32) -> SocketAddr {
+    SocketAddr::from(([172, 16, (number >> 8) as u8, number as u8], 9))
+}
+
+pub(crate) fn assert_alive(call: &mut Call, id: ChannelId) {
+    let (now, a) = (call.now(), call.a);
+    let before = call.world.node(call.b).message_count();
+    call.peer(a).send(now, id, Message { kind: MessageKind::Binary, data: body(before, 3_000) }).unwrap();
+    assert!(call.run_until(5 * SECOND, |w, _, b| w.node(b).message_count() == before + 1));
+    for side in [call.a, call.b] {
+        assert_eq!(call.peer(side).connection_state(), ConnectionState::Connected);
+    }
+    let b = call.b;
+    assert!(call.side(b).frames.is_empty(), "nothing forged became a frame");
+}
+
+/// The start of a ClientHello that offers the null cipher, in one record of epoch 0.
+pub(crate) fn client_hello() -> Vec<u8> {
+    let mut body = vec![0xfe, 0xfd];
+    body.extend([7; 32]);
+    body.extend([0, 0, 0, 2, 0, 0, 1, 0]);
+    let mut message = vec![1, 0, 0, body.len() as u8, 0, 0, 0, 0, 0, 0, 0, body.len() as u8];
+    message.extend(body);
+    let mut record = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, message.len() as u8];
+    record.extend(message);
+    record
 }

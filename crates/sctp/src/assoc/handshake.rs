@@ -157,13 +157,7 @@ impl Association {
     }
 
     fn accept_cookie(&mut self, cookie: &Cookie) {
-        self.adopt(Remote {
-            tag: cookie.remote.tag,
-            tsn: cookie.remote.tsn,
-            incoming: cookie.remote.incoming,
-            capabilities: cookie.capabilities,
-        });
-        self.tx.start(cookie.remote.window, cookie.capabilities.forward_tsn);
+        self.adopt_cookie(cookie);
         self.establish();
     }
 
@@ -174,7 +168,14 @@ impl Association {
         self.timers = crate::timer::Timers::default();
         self.pending = crate::association::Pending::default();
         self.incoming_resets.clear();
+        self.resets_wanted = 0;
         self.phase = Phase::Established;
+        self.adopt_cookie(cookie);
+        self.push_event(Event::Restarted);
+    }
+
+    /// The other side is as the cookie says.
+    fn adopt_cookie(&mut self, cookie: &Cookie) {
         self.adopt(Remote {
             tag: cookie.remote.tag,
             tsn: cookie.remote.tsn,
@@ -182,7 +183,6 @@ impl Association {
             capabilities: cookie.capabilities,
         });
         self.tx.start(cookie.remote.window, cookie.capabilities.forward_tsn);
-        self.push_event(Event::Restarted);
     }
 
     /// COOKIE ACK (RFC 9260 section 5.2.5).

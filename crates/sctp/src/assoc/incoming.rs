@@ -44,6 +44,9 @@ impl Association {
         }
         self.on_chunks(now, header.tag, chunks, &packet);
         self.rx.on_packet_end();
+        if self.rx.is_overrun() {
+            self.fail(code::PROTOCOL_VIOLATION, CloseReason::ProtocolViolation);
+        }
         self.settle(now);
     }
 
@@ -117,7 +120,7 @@ impl Association {
                 self.on_abort(item.flags(), item.value);
                 return Flow::Stop;
             }
-            kind::SHUTDOWN => self.on_shutdown(item.value),
+            kind::SHUTDOWN => self.on_shutdown(now, item.value),
             kind::SHUTDOWN_ACK => {
                 self.on_shutdown_ack(tag);
                 return Flow::Stop;
@@ -161,10 +164,6 @@ impl Association {
         match self.rx.on_data(&header, payload, &mut self.stats) {
             Accepted::New => self.stats.data_received += 1,
             Accepted::Duplicate | Accepted::Dropped => {}
-            Accepted::Overrun => {
-                self.fail(code::PROTOCOL_VIOLATION, CloseReason::ProtocolViolation);
-                return Flow::Stop;
-            }
         }
         if matches!(self.phase, Phase::ShutdownSent) {
             // RFC 9260 section 9.2: answered with SACK and SHUTDOWN at once.
@@ -183,10 +182,21 @@ impl Association {
             self.stats.malformed_chunks += 1;
             return;
         };
-        match self.tx.on_sack(now, &view, &mut self.stats) {
-            SackResult::Taken(_) => {}
-            SackResult::Stale => tracing::trace!("stale SACK"),
-            SackResult::Invalid => self.stats.bad_sacks += 1,
+        self.take_sack(now, &view);
+    }
+
+    /// `false` if it acknowledges what was never sent.
+    pub(crate) fn take_sack(&mut self, now: Instant, view: &SackView<'_>) -> bool {
+        match self.tx.on_sack(now, view, &mut self.stats) {
+            SackResult::Taken => true,
+            SackResult::Stale => {
+                tracing::trace!("stale SACK");
+                true
+            }
+            SackResult::Invalid => {
+                self.stats.bad_sacks += 1;
+                false
+            }
         }
     }
 

@@ -21,7 +21,10 @@ impl Association {
     /// Appends at most one packet of at most `room` octets to `out` and returns its length. Called until it
     /// returns `None`.
     ///
-    /// A chunk that has been sent is never cut again: `room` should not shrink for good below what it was.
+    /// A chunk that has been sent is never cut again (RFC 9260 section 6.9), and no chunk is cut larger than
+    /// [`Config::mtu`](crate::Config::mtu), which fits every path of IPv6, allows: a `room` of at least that is
+    /// always enough. If `room` was larger than the path takes now, data stops; [`room_needed`](Self::room_needed)
+    /// says what the next packet takes, and that one must go in fragments of IP, as the section says.
     pub fn poll_transmit(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) -> Option<usize> {
         let now = self.tick(now);
         let start = out.len();
@@ -36,6 +39,12 @@ impl Association {
         }
         out.truncate(start);
         None
+    }
+
+    /// The least room with which [`poll_transmit`](Self::poll_transmit) could send again everything that is out; zero
+    /// if nothing is. It looks at all of it: to be asked when the path has shrunk, and not for each packet.
+    pub fn room_needed(&self) -> usize {
+        self.tx.largest_out().map_or(0, |chunk| crate::packet::HEADER_LEN + chunk)
     }
 
     fn header(&self, tag: u32) -> Header {

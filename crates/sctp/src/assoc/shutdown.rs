@@ -1,22 +1,26 @@
 //! Ending in agreement (RFC 9260 section 9.2).
 
+use std::time::Instant;
+
 use taut_sansio::codec::Reader;
 
 use crate::association::{Association, Phase, Reply};
+use crate::packet::sack::SackView;
 use crate::packet::{FLAG_T, Tsn};
 use crate::types::CloseReason;
 
 impl Association {
-    /// SHUTDOWN: the other side has sent everything.
-    pub(crate) fn on_shutdown(&mut self, value: &[u8]) {
+    /// SHUTDOWN: the other side has sent everything. It acknowledges as a SACK without gaps does.
+    pub(crate) fn on_shutdown(&mut self, now: Instant, value: &[u8]) {
         let Ok(cumulative) = Reader::new(value).u32().map(Tsn::new) else {
             self.stats.malformed_chunks += 1;
             return;
         };
-        if cumulative.is_after(self.tx.newest()) {
-            // It acknowledges what was never sent.
-            self.stats.bad_sacks += 1;
-            return;
+        if self.is_open() {
+            let window = self.tx.remote_window().min(u32::MAX as usize) as u32;
+            if !self.take_sack(now, &SackView::without_gaps(cumulative, window)) {
+                return;
+            }
         }
         match self.phase {
             Phase::Established | Phase::ShutdownPending => self.phase = Phase::ShutdownReceived,

@@ -30,6 +30,11 @@ impl<'a> SackView<'a> {
         Ok(Self { cumulative, window, gaps })
     }
 
+    /// What a SHUTDOWN acknowledges (RFC 9260 section 3.3.8).
+    pub(crate) fn without_gaps(cumulative: Tsn, window: u32) -> Self {
+        Self { cumulative, window, gaps: &[] }
+    }
+
     /// Gap blocks as offsets from the cumulative TSN, first and last inclusive.
     pub(crate) fn gaps(&self) -> impl Iterator<Item = (u16, u16)> + 'a {
         self.gaps

@@ -32,7 +32,8 @@ const GAP_SLACK: usize = 128 << 10;
 /// Duplicate TSNs that are remembered for the next SACK.
 const DUPLICATES_MAX: usize = 32;
 
-/// Chunks beyond the window in a row, without one that was taken, that end the association.
+/// Packets in a row of which nothing was taken for want of room, that end the association. A peer that probes a
+/// closed window comes to it in a day.
 const OVERRUN_MAX: u32 = 10_000;
 
 /// A piece of a message, as [`Association::poll_read`](crate::Association::poll_read) hands it up.
@@ -71,8 +72,6 @@ pub(crate) enum Accepted {
     Duplicate,
     /// There was no room: not acknowledged, so it comes again.
     Dropped,
-    /// The other side ignores the window for good.
-    Overrun,
 }
 
 /// The receiving half of an association.
@@ -88,6 +87,8 @@ pub(crate) struct Receiver {
     /// The window that the last SACK told.
     told: usize,
     overruns: u32,
+    /// Something in the packet that is being handled was refused.
+    refused_in_packet: bool,
     mtu: usize,
 }
 
@@ -102,6 +103,7 @@ impl Receiver {
             data_in_packet: false,
             told: window,
             overruns: 0,
+            refused_in_packet: false,
             mtu,
         }
     }
@@ -147,6 +149,7 @@ impl Receiver {
             return self.refuse(stats);
         }
         self.overruns = 0;
+        self.refused_in_packet = false;
         let fragment = Fragment {
             stream: header.stream,
             ssn: header.ssn,
@@ -164,12 +167,18 @@ impl Receiver {
     fn refuse(&mut self, stats: &mut Stats) -> Accepted {
         stats.chunks_beyond_window += 1;
         self.ack = Ack::Now;
-        self.overruns += 1;
-        if self.overruns > OVERRUN_MAX { Accepted::Overrun } else { Accepted::Dropped }
+        self.refused_in_packet = true;
+        Accepted::Dropped
+    }
+
+    /// The other side ignores the window for good.
+    pub(crate) fn is_overrun(&self) -> bool {
+        self.overruns > OVERRUN_MAX
     }
 
     /// The packet is through: the second one with DATA asks for a SACK at once (RFC 9260 section 6.2).
     pub(crate) fn on_packet_end(&mut self) {
+        self.overruns += u32::from(std::mem::take(&mut self.refused_in_packet));
         if std::mem::take(&mut self.data_in_packet) {
             self.ack = match self.ack {
                 Ack::Nothing => Ack::Delayed,

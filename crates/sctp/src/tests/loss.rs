@@ -112,6 +112,38 @@ fn a_loss_in_a_short_flight_is_found_by_time() {
 }
 
 #[test]
+fn the_timer_waits_for_the_answer_to_a_repair() {
+    // Even, and long: the timeout is little more than a round trip.
+    let mut pair = idle(300);
+    for _ in 0..40 {
+        pair.write(End::A, 1, vec![1; 3_000], reliable());
+        pair.run_for(1_000 * MS);
+    }
+    pair.write(End::A, 2, vec![2; 1_100 * 80], reliable());
+    pair.poll(End::A);
+    let third = data_on_the_wire(&pair)[2];
+    let (_, packet) = pair.wire.remove(&third).unwrap();
+    let tsn = &packet[16..20];
+    let before = pair.b.messages.len();
+    // It is lost once more when it is sent again.
+    while pair.a.sctp.stats().retransmissions == 0 {
+        assert!(pair.step());
+        pair.poll(End::A);
+    }
+    pair.wire.retain(|_, (_, again)| !again.windows(4).any(|octets| octets == tsn));
+    assert!(pair.run_until(10_000 * MS, |p| p.b.messages.len() > before && p.a.sctp.tx.is_drained()));
+    let stats = pair.a.sctp.stats();
+    assert!(stats.rto < 1_000 * MS, "{stats:?}");
+    assert_eq!((stats.timeouts, stats.retransmissions), (0, 2));
+    // A single message, whose acknowledgement is held back, is no reason for the timer.
+    for _ in 0..10 {
+        pair.write(End::A, 2, vec![2; 100], reliable());
+        pair.run_for(5_000 * MS);
+    }
+    assert_eq!((pair.a.sctp.stats().timeouts, pair.a.sctp.stats().retransmissions), (0, 2));
+}
+
+#[test]
 fn what_comes_late_by_less_than_a_quarter_is_not_taken_for_lost() {
     let mut pair = idle(50);
     for _ in 0..50 {

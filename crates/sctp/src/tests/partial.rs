@@ -6,7 +6,7 @@ fn limited(reliability: Reliability, ordering: Ordering) -> WriteOptions {
 
 #[test]
 fn what_is_given_up_is_never_torn_late_or_twice() {
-    for seed in 0..200u64 {
+    for seed in 0..96u64 {
         let net =
             Net { latency: 20 * MS, jitter: 10 * MS, loss: 0.1 + (seed % 3) as f64 * 0.1, duplicate: 0.05 };
         let mut pair = Pair::connected(seed, net, config());
@@ -74,6 +74,28 @@ fn zero_retransmits_gives_up_at_the_first_loss() {
     assert_eq!(pair.b.messages[0].2, vec![2; 100]);
     assert_eq!(pair.a.sctp.stats().retransmissions, 0);
     assert_eq!(pair.a.sctp.stats().abandoned_messages, 1);
+}
+
+#[test]
+fn more_streams_are_skipped_than_one_chunk_can_name() {
+    let mut pair = Pair::connected(3, Net::default(), config());
+    pair.run_for(1_000 * MS);
+    let options = limited(Reliability::MaxRetransmits(0), Ordering::Ordered);
+    for stream in 0..1_000 {
+        pair.write(End::A, stream, vec![1; 1], options);
+    }
+    pair.poll(End::A);
+    pair.wire.clear();
+    pair.run_for(10_000 * MS);
+    assert!(pair.run_until(60_000 * MS, |p| p.a.sctp.tx.is_drained()));
+    let given_up = pair.a.sctp.stats().abandoned_messages;
+    assert!(given_up > 290, "more than a packet of {given_up}");
+    // Every stream goes on behind what was given up.
+    pair.b.messages.clear();
+    for stream in 0..1_000 {
+        pair.write(End::A, stream, vec![2; 1], reliable());
+    }
+    assert!(pair.run_until(10_000 * MS, |p| p.b.messages.len() == 1_000), "{}", pair.b.messages.len());
 }
 
 #[test]

@@ -7,7 +7,7 @@ fn closed(side: &Side) -> Option<CloseReason> {
 #[test]
 fn shutdown_delivers_everything_first() {
     for both in [false, true] {
-        for seed in 0..50 {
+        for seed in 0..30 {
             let net = Net { loss: 0.1, jitter: 20 * MS, ..Net::default() };
             let mut pair = Pair::connected(seed, net, config());
             for _ in 0..20 {
@@ -69,6 +69,28 @@ fn the_last_packet_of_a_shutdown_may_be_lost() {
     pair.wire.clear();
     assert!(pair.run_until(60_000 * MS, |p| closed(&p.b).is_some()));
     assert_eq!(closed(&pair.b), Some(CloseReason::Shutdown));
+}
+
+#[test]
+fn a_shutdown_acknowledges_what_came_before_it() {
+    use crate::packet::{Header, chunk_head, finish, kind, put_tlv};
+    let mut pair = Pair::connected(5, Net::default(), config());
+    pair.run_for(1_000 * MS);
+    pair.write(End::A, 1, vec![1; 3_000], reliable());
+    pair.poll(End::A);
+    let (newest, now) = (pair.a.sctp.tx.newest(), pair.now);
+    let mut shutdown = |cumulative: crate::packet::Tsn| {
+        let mut out = Vec::new();
+        Header { source: 5000, destination: 5000, tag: pair.a.sctp.local_tag }.write(&mut out);
+        put_tlv(&mut out, chunk_head(kind::SHUTDOWN, 0), |out| {
+            out.extend_from_slice(&cumulative.get().to_be_bytes());
+        });
+        finish(&mut out, 0);
+        pair.a.sctp.handle_packet(now, out.into());
+        (pair.a.sctp.state(), pair.a.sctp.tx.is_drained(), pair.a.sctp.stats().bad_sacks)
+    };
+    assert_eq!(shutdown(newest + 1), (State::Established, false, 1));
+    assert_eq!(shutdown(newest), (State::ShuttingDown, true, 1));
 }
 
 #[test]

@@ -45,8 +45,7 @@ pub(crate) enum SackResult {
     Stale,
     /// It acknowledges what was never sent.
     Invalid,
-    /// Taken; `true` if something was acknowledged for the first time.
-    Taken(bool),
+    Taken,
 }
 
 /// Which DATA may go into the packet that is being made.
@@ -164,7 +163,7 @@ impl Transmitter {
             self.controller.on_loss(now);
         }
         self.abandon(now, stats);
-        SackResult::Taken(acked.octets > 0)
+        SackResult::Taken
     }
 
     fn leave_recovery(&mut self) {
@@ -316,6 +315,11 @@ impl Transmitter {
         }
     }
 
+    /// Octets of the largest chunk that may have to be sent again.
+    pub(crate) fn largest_out(&self) -> Option<usize> {
+        self.out.largest().map(|length| padded(DATA_HEADER + length))
+    }
+
     /// There is data that would go if the windows let it.
     pub(crate) fn has_data(&self) -> bool {
         !self.queue.is_empty() || self.out.first_lost().is_some()
@@ -360,6 +364,11 @@ impl Transmitter {
     /// The TSN before the next new one.
     pub(crate) fn newest(&self) -> Tsn {
         Tsn::new(self.out.newest() as u32)
+    }
+
+    /// The window the other side told last.
+    pub(crate) fn remote_window(&self) -> usize {
+        self.remote_window
     }
 
     pub(crate) fn fill_stats(&self, stats: &mut Stats) {

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// The least that the timeout is above the round-trip time. On an even path the variation goes to nothing, and an
+/// acknowledgement that is held back, for 200 ms in the implementations that are in use, would always come too late
+/// (the G of RFC 9260 section 6.3.1, and more).
+const MARGIN_MIN: Duration = Duration::from_millis(200);
+
 /// Smoothed round-trip time, its variation, and the timeout with its back-off.
 #[derive(Debug, Clone)]
 pub(crate) struct Rto {
@@ -33,7 +38,7 @@ impl Rto {
             }
         };
         self.measured = Measured::Srtt { smoothed, variation, lowest, latest: rtt };
-        self.rto = (smoothed + variation * 4).clamp(self.min, self.max);
+        self.rto = (smoothed + (variation * 4).max(MARGIN_MIN)).clamp(self.min, self.max);
         self.backoff = 0;
     }
 
@@ -85,7 +90,10 @@ mod tests {
 
     #[test]
     fn follows_the_rules_and_backs_off_to_the_maximum() {
-        let mut rto = Rto::new(1000 * MS, 200 * MS, 10_000 * MS);
+        let mut rto = Rto::new(1000 * MS, 400 * MS, 10_000 * MS);
+        rto.sample(10 * MS);
+        assert_eq!(rto.current(), 400 * MS, "never below the minimum");
+        let mut rto = Rto::new(1000 * MS, 100 * MS, 10_000 * MS);
         assert_eq!(rto.current(), 1000 * MS);
         rto.sample(100 * MS);
         assert_eq!(rto.current(), 300 * MS);
@@ -98,7 +106,7 @@ mod tests {
         for _ in 0..50 {
             rto.sample(10 * MS);
         }
-        assert_eq!(rto.current(), 200 * MS, "never below the minimum");
+        assert_eq!(rto.current().as_millis(), 10 + 200, "never just the round trip");
         assert_eq!(rto.lowest(), 10 * MS);
     }
 }

@@ -9,11 +9,12 @@ use tokio::sync::Notify;
 use super::sockets::Batch;
 
 /// How many octets wait for a connection at most. What comes above it is dropped (a shared endpoint) or left in the
-/// kernel (a private one).
-const MAX_OCTETS: usize = 1 << 20;
+/// kernel (a private one). As much as the default receive window of an association: a peer that fills the window must
+/// not push sound and pictures out.
+const MAX_OCTETS: usize = 4 << 20;
 
 /// How many batches wait at most, whatever their size.
-const MAX_BATCHES: usize = 1_024;
+const MAX_BATCHES: usize = 4_096;
 
 /// What an endpoint has for one connection.
 #[derive(Debug)]

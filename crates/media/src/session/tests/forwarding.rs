@@ -118,3 +118,22 @@ fn what_never_fits_is_dropped_at_last() {
     assert_eq!(pair.world.node(pair.a).session.stats().oversized_dropped, 1);
     assert_eq!(pair.world.node(pair.b).frames.len(), 1);
 }
+
+#[test]
+fn sound_that_overtakes_does_not_keep_what_never_fits() {
+    let mut pair = Pair::new(1, ALL, Link::default());
+    let large = Packet { payload: Bytes::from(vec![0x10; 3_000]), ..packet(7, 1, 1) };
+    let now = pair.world.now();
+    pair.world.node_mut(pair.a).session.send_packet(now, SenderId(VIDEO), large).unwrap();
+    for i in 0..50u8 {
+        if i % 2 == 0 {
+            let picture = pair.picture(100, i == 0);
+            pair.send(picture);
+        }
+        let sound = Frame::new(Codec::Opus, vec![0xfc, i], pair.world.elapsed());
+        pair.send(sound);
+        pair.world.run_for(20 * MS);
+    }
+    assert_eq!(pair.world.node(pair.a).session.stats().oversized_dropped, 1);
+    assert_eq!(pair.world.node(pair.b).frames.len(), 75);
+}

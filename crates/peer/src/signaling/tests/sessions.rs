@@ -349,3 +349,38 @@ fn the_machine_can_be_sent_between_threads() {
     check::<Signaling>();
     check::<Effect>();
 }
+
+/// The data section of a description, rejected.
+fn without_data(description: &SessionDescription, kind: SdpType) -> SessionDescription {
+    let sdp = description.sdp.replace("m=application 9", "m=application 0");
+    let bundle = sdp.lines().find(|line| line.starts_with("a=group:BUNDLE")).expect("a group").to_owned();
+    let fewer = bundle.trim_end_matches(" 1").to_owned();
+    SessionDescription::new(kind, sdp.replace(&bundle, &fewer))
+}
+
+#[test]
+fn refused_data_stays_refused_but_a_provisional_answer_refuses_nothing() {
+    for last in [false, true] {
+        let (mut a, mut b) = pair();
+        a.track("mic", Kind::Audio);
+        a.signaling.want_data_channel();
+        let offer = a.send_offer();
+        let answer = b.reply(offer);
+        let refusing = if last { SdpType::Answer } else { SdpType::PrAnswer };
+        let effects = a.set_remote(without_data(&answer, refusing)).expect("an answer");
+        assert_eq!(has(&effects, |e| matches!(e, Effect::Data(None))), last);
+        if !last {
+            let effects = a.set_remote(answer).expect("the final answer");
+            assert!(has(&effects, |e| matches!(e, Effect::Data(Some(_)))));
+            continue;
+        }
+        assert!(!a.signaling.negotiation_needed());
+        let offer = a.send_offer();
+        assert_eq!(parse(&offer).media.iter().filter(|media| media.port != 0).count(), 1, "{}", offer.sdp);
+        a.set_local(Some(SessionDescription::rollback())).expect("back");
+        // The other side believes that it has data channels, and offers them on.
+        let offer = b.send_offer();
+        let answer = a.reply(offer);
+        assert_eq!(parse(&answer).media[1].port, 0);
+    }
+}
