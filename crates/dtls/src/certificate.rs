@@ -1,15 +1,20 @@
-//! Certificates of our own: made on the fly, self-signed, ECDSA on P-256 (RFC 8827 section 6.5).
+//! Certificates of our own: made on the fly, self-signed, ECDSA on P-256 or RSA (RFC 8827 section 6.5).
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RsaKeyPair};
 use bytes::Bytes;
-use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    RsaKeySize,
+};
 use taut_sansio::codec::{Reader, Short};
 
+#[cfg(feature = "openssl")]
+use crate::engine::Contexts;
 use crate::fingerprint::{Fingerprint, HashAlgorithm};
 
 /// How long before the given time a certificate starts to be valid: clocks differ.
@@ -31,8 +36,8 @@ pub enum CertificateError {
     /// The text is not PEM, is too long, or lacks a `CERTIFICATE` or a `PRIVATE KEY`.
     #[error("the text does not hold a certificate and a private key in PEM")]
     Pem,
-    /// The private key is not a PKCS #8 key on the curve P-256.
-    #[error("the private key is not an ECDSA key on P-256")]
+    /// The private key is not a PKCS #8 key on the curve P-256, or of RSA with 2048 to 8192 bits.
+    #[error("the private key is not an ECDSA key on P-256 or an RSA key")]
     Key,
     /// The certificate is not an X.509 certificate, or not of this key.
     #[error("the certificate cannot be read or is not of this key")]
@@ -43,6 +48,25 @@ struct Inner {
     der: Bytes,
     pkcs8: Vec<u8>,
     expires: Duration,
+    #[cfg_attr(not(feature = "dimpl"), allow(dead_code, reason = "OpenSSL takes both kinds"))]
+    rsa: bool,
+    #[cfg(feature = "openssl")]
+    contexts: Contexts,
+}
+
+impl Inner {
+    fn new(der: Bytes, pkcs8: Vec<u8>, expires: Duration, kind: Kind) -> Self {
+        let rsa = matches!(kind, Kind::Rsa);
+        #[cfg(feature = "openssl")]
+        return Self { der, pkcs8, expires, rsa, contexts: Contexts::default() };
+        #[cfg(not(feature = "openssl"))]
+        Self { der, pkcs8, expires, rsa }
+    }
+}
+
+enum Kind {
+    Ecdsa,
+    Rsa,
 }
 
 /// A certificate and its private key. Cheap to clone, and meant to be used for many sessions.
@@ -56,6 +80,17 @@ impl Certificate {
     /// 30 days after it. The key and the serial number are drawn from the system.
     pub fn generate(unix: Duration) -> Result<Self, CertificateError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|_| CertificateError::Generate)?;
+        Self::sign(unix, &key, Kind::Ecdsa)
+    }
+
+    /// The same with an RSA key of 2048 bits, which takes a hundred times as long or more. Only the engine OpenSSL can
+    /// use it.
+    pub fn generate_rsa(unix: Duration) -> Result<Self, CertificateError> {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048);
+        Self::sign(unix, &key.map_err(|_| CertificateError::Generate)?, Kind::Rsa)
+    }
+
+    fn sign(unix: Duration, key: &KeyPair, kind: Kind) -> Result<Self, CertificateError> {
         let mut serial = [0; 16];
         SystemRandom::new().fill(&mut serial).map_err(|_| CertificateError::Generate)?;
         let mut params = CertificateParams::default();
@@ -71,9 +106,9 @@ impl Certificate {
         let expires = Duration::from_secs((unix + LIFETIME).as_secs());
         params.not_before = epoch + Duration::from_secs(unix.saturating_sub(BACKDATED).as_secs());
         params.not_after = epoch + expires;
-        let signed = params.self_signed(&key).map_err(|_| CertificateError::Generate)?;
+        let signed = params.self_signed(key).map_err(|_| CertificateError::Generate)?;
         let der = Bytes::copy_from_slice(signed.der());
-        Ok(Self { inner: Arc::new(Inner { der, pkcs8: key.serialize_der(), expires }) })
+        Ok(Self { inner: Arc::new(Inner::new(der, key.serialize_der(), expires, kind)) })
     }
 
     /// Reads a certificate and its PKCS #8 private key from PEM text, in any order.
@@ -85,14 +120,19 @@ impl Certificate {
         let block = |tag| blocks.iter().find(|block| block.tag() == tag).ok_or(CertificateError::Pem);
         let der = Bytes::copy_from_slice(block("CERTIFICATE")?.contents());
         let pkcs8 = block("PRIVATE KEY")?.contents().to_vec();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8)
-            .map_err(|_| CertificateError::Key)?;
+        let (public_key, kind) =
+            if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8) {
+                (key.public_key().as_ref().to_vec(), Kind::Ecdsa)
+            } else {
+                let key = RsaKeyPair::from_pkcs8(&pkcs8).map_err(|_| CertificateError::Key)?;
+                (key.public_key().as_ref().to_vec(), Kind::Rsa)
+            };
         let facts = Facts::parse(&der).ok_or(CertificateError::Certificate)?;
-        if !facts.public_key.ends_with(key.public_key().as_ref()) {
+        if !facts.public_key.ends_with(&public_key) {
             return Err(CertificateError::Certificate);
         }
         let expires = facts.not_after;
-        Ok(Self { inner: Arc::new(Inner { der, pkcs8, expires }) })
+        Ok(Self { inner: Arc::new(Inner::new(der, pkcs8, expires, kind)) })
     }
 
     /// The certificate and its private key as PEM text. Whoever reads it can play this side.
@@ -121,6 +161,16 @@ impl Certificate {
 
     pub(crate) fn pkcs8(&self) -> &[u8] {
         &self.inner.pkcs8
+    }
+
+    #[cfg(feature = "dimpl")]
+    pub(crate) fn is_rsa(&self) -> bool {
+        self.inner.rsa
+    }
+
+    #[cfg(feature = "openssl")]
+    pub(crate) fn contexts(&self) -> &Contexts {
+        &self.inner.contexts
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an application chooses: versions, SRTP profiles, the engine, the role.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A version of the protocol.
@@ -74,13 +76,48 @@ impl SrtpProfile {
     }
 }
 
-/// Which implementation of the protocol runs behind the filter.
+/// Which implementation of the protocol runs behind the filter. Each is built in by the feature of its name, `dimpl`
+/// and `openssl`; choosing one that is not is an error of [`Session::new`](crate::Session::new).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Engine {
     /// The crate `dimpl`: DTLS 1.2 and 1.3, ECDSA certificates only, in virtual time.
     #[default]
     Dimpl,
+    /// OpenSSL: DTLS 1.2, ECDSA and RSA certificates, in virtual time. A maximum of DTLS 1.3 means 1.2 here.
+    OpenSsl,
+}
+
+impl Engine {
+    /// The name, which is also that of the feature.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Dimpl => "dimpl",
+            Engine::OpenSsl => "openssl",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text is not the name of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the engines are dimpl and openssl")]
+pub struct ParseEngineError;
+
+impl FromStr for Engine {
+    type Err = ParseEngineError;
+
+    fn from_str(name: &str) -> Result<Self, ParseEngineError> {
+        [Engine::Dimpl, Engine::OpenSsl]
+            .into_iter()
+            .find(|engine| engine.name() == name)
+            .ok_or(ParseEngineError)
+    }
 }
 
 /// How a session behaves. [`Default`] is right for WebRTC.
@@ -117,8 +154,8 @@ impl Config {
         self
     }
 
-    /// The oldest and the newest version to negotiate; DTLS 1.2 to 1.3 unless told. A minimum above the maximum is
-    /// an error of [`Session::new`](crate::Session::new).
+    /// The oldest and the newest version to negotiate; DTLS 1.2 to 1.3 unless told. A minimum above the maximum, or
+    /// above what the engine speaks, is an error of [`Session::new`](crate::Session::new).
     pub fn with_versions(mut self, min: Version, max: Version) -> Self {
         self.min_version = min;
         self.max_version = max;
@@ -126,9 +163,9 @@ impl Config {
     }
 
     /// The SRTP profiles for which keys are handed out; all three unless told, none for a connection that carries
-    /// data only. The engine `dimpl` offers all three whatever is set here, in an order of its own: when the one
-    /// agreed on is not in this list, the connection stands and its [`VerifiedPeer`](crate::VerifiedPeer) has no
-    /// SRTP keys.
+    /// data only. OpenSSL offers these, in this order. The engine `dimpl` offers all three whatever is set here, in an
+    /// order of its own: when the one agreed on is not in this list, the connection stands and its
+    /// [`VerifiedPeer`](crate::VerifiedPeer) has no SRTP keys.
     pub fn with_srtp_profiles(mut self, profiles: impl IntoIterator<Item = SrtpProfile>) -> Self {
         self.srtp_profiles = profiles.into_iter().collect();
         self

@@ -36,6 +36,9 @@ const FINISHED: usize = 12 + 12;
 /// The shortest protected fragment of DTLS 1.3: an inner content type and a tag.
 const SHORTEST_13: usize = 1 + 16;
 
+/// ServerHellos that are remembered, for when the handshake dies.
+const MAX_REFUSED: usize = 8;
+
 /// The part that this side plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -102,6 +105,8 @@ pub(crate) struct Filter {
     confirmed: bool,
     cipher_suite: Option<u16>,
     own_random: Option<[u8; 32]>,
+    /// The randoms of the ServerHellos that came; those of a handshake that died are not for the next one.
+    refused: Vec<[u8; 32]>,
     passed: Vec<u8>,
     pub(crate) stats: Stats,
 }
@@ -123,6 +128,7 @@ impl Filter {
             confirmed: false,
             cipher_suite: None,
             own_random: None,
+            refused: Vec::new(),
             passed: Vec::new(),
             stats: Stats::default(),
         }
@@ -131,7 +137,8 @@ impl Filter {
     /// Begins anew, for a new engine. The octets that were spent stay spent.
     pub(crate) fn restart(&mut self, side: Side) {
         let (stats, handshake_octets) = (self.stats, self.handshake_octets);
-        *self = Self { stats, handshake_octets, ..Self::new(side) };
+        let refused = std::mem::take(&mut self.refused);
+        *self = Self { stats, handshake_octets, refused, ..Self::new(side) };
     }
 
     /// Lets a client see ClientHellos until a server has answered it.
@@ -155,6 +162,17 @@ impl Filter {
     pub(crate) fn expect_another_hello(&mut self) {
         self.hello_seq = 1;
         self.assembly.clear();
+    }
+
+    /// A ServerHello with this random is not for the handshakes to come. The first [`MAX_REFUSED`] are remembered.
+    pub(crate) fn refuse(&mut self, random: [u8; 32]) {
+        if self.refused.len() < MAX_REFUSED && !self.is_refused(&random) {
+            self.refused.push(random);
+        }
+    }
+
+    pub(crate) fn is_refused(&self, random: &[u8; 32]) -> bool {
+        self.refused.contains(random)
     }
 
     /// What a client's engine was told by the ServerHello.
@@ -231,6 +249,11 @@ impl Filter {
                 Judgement::Hold => self.hold(record.bytes),
                 Judgement::Later => self.hold_future(record.bytes),
                 Judgement::Hello(hello, behind) => {
+                    if !self.refused.is_empty() {
+                        // What waits may be of the flight of a ServerHello that is not followed.
+                        self.held.clear();
+                        self.order.clear();
+                    }
                     self.hold(&behind);
                     self.hold(reader.rest());
                     return Some(hello);
@@ -470,6 +493,11 @@ impl Filter {
         // A server takes a ClientHello whenever it comes: the session knows whether it is the same one again.
         let in_time = is_client_hello || (self.stage == Stage::Hello && first.message_seq == self.hello_seq);
         if !in_time || first.message_seq > self.hello_seq {
+            if let (handshake::SERVER_HELLO, 0) = (first.kind, first.offset)
+                && let Ok(random) = Reader::new(first.body.get(2..).unwrap_or_default()).array()
+            {
+                self.refuse(random);
+            }
             self.stats.stale_hello += 1;
             return Judgement::Drop;
         }

@@ -133,14 +133,22 @@ pub(crate) fn cipher_suite_name(suite: u16) -> &'static str {
         0xc02b => "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
         0xc02c => "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
         0xcca9 => "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        0xc02f => "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        0xc030 => "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+        0xcca8 => "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
         _ => "unknown",
     }
+}
+
+/// True for a suite whose server signs with RSA.
+pub(crate) fn is_rsa(suite: u16) -> bool {
+    matches!(suite, 0xc02f | 0xc030 | 0xcca8)
 }
 
 /// What protection adds to a fragment: the explicit nonce and the tag (RFC 5288, RFC 7905, RFC 8446 section 5.2).
 pub(crate) fn protection_overhead(suite: u16) -> usize {
     match suite {
-        0xc02b | 0xc02c => 8 + 16,
+        0xc02b | 0xc02c | 0xc02f | 0xc030 => 8 + 16,
         _ => 16,
     }
 }
@@ -215,6 +223,16 @@ mod tests {
         assert_eq!(ServerHello::parse_verify(&[0xfe, 0xff, 2, 1, 2]), Ok(ServerHello::Verify));
         assert_eq!(ServerHello::parse_verify(&[0xfe, 0xff, 3, 1, 2]), Err(Unreadable));
         assert_eq!(ServerHello::parse_verify(&[0xfe, 0xff, 1, 1, 2]), Err(Unreadable));
+    }
+
+    #[test]
+    fn suites_that_have_a_name_have_their_overhead() {
+        for suite in (0..=u16::MAX).filter(|suite| cipher_suite_name(*suite) != "unknown") {
+            let name = cipher_suite_name(suite);
+            let explicit_nonce = name.contains("_GCM_") && !name.starts_with("TLS_AES");
+            assert_eq!(protection_overhead(suite), if explicit_nonce { 24 } else { 16 }, "{name}");
+            assert_eq!(is_rsa(suite), name.contains("_RSA_"), "{name}");
+        }
     }
 
     #[test]

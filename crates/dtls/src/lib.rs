@@ -23,6 +23,22 @@
 //! drops what the state of the handshake does not call for, puts the first flight in order, and bounds what is
 //! held. A handshake that dies all the same, of something nobody had authenticated, is restarted once.
 
+//!
+//! # Engines
+//!
+//! Two implementations of the protocol can be built in and are chosen per session, with
+//! [`Config::with_engine`]:
+//!
+//! | | feature `dimpl` (default) | feature `openssl` |
+//! | --- | --- | --- |
+//! | versions | 1.2, 1.3 | 1.2 |
+//! | certificates of this side | ECDSA on P-256 | ECDSA on P-256, RSA |
+//! | certificates of the other side | ECDSA | ECDSA, RSA, Ed25519 |
+//! | SRTP profiles | all, in its own order | those of the configuration, in their order |
+//!
+//! The feature `openssl` takes the OpenSSL of the system, 1.1.1 or newer; the feature `vendored` builds one from source.
+//! Both engines run in the time that the session is told. What an engine cannot do is an error of [`Session::new`].
+
 mod assembly;
 mod certificate;
 mod config;
@@ -40,7 +56,7 @@ mod stats;
 mod tests;
 
 pub use certificate::{Certificate, CertificateError};
-pub use config::{Config, Engine, Role, SrtpProfile, Version};
+pub use config::{Config, Engine, ParseEngineError, Role, SrtpProfile, Version};
 pub use fingerprint::{Fingerprint, HashAlgorithm, ParseFingerprintError};
 pub use peer::{CloseReason, Event, HandshakeFailure, SealError, SessionError, SrtpKeys, VerifiedPeer};
 pub use session::{Session, State};

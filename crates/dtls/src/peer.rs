@@ -152,9 +152,19 @@ pub enum SessionError {
     /// The smallest version of the configuration is above its largest.
     #[error("the version range is empty")]
     Versions,
-    /// The cryptographic library does not work.
+    /// The cryptographic library does not work, or not with this certificate.
     #[error("the cryptographic library failed its checks")]
     Crypto,
+    /// The engine of the configuration is not part of this program: the crate was built without the feature of its
+    /// name.
+    #[error("the engine is not built in")]
+    EngineNotBuilt,
+    /// The engine speaks no version of the range: OpenSSL knows DTLS 1.2 only.
+    #[error("the engine does not speak this version")]
+    VersionNotSupported,
+    /// The engine has no use for a certificate of this kind: dimpl takes ECDSA only.
+    #[error("the engine cannot use a certificate of this kind")]
+    Certificate,
 }
 
 /// Why a record was not sealed; the output is as it was.

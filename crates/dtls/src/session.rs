@@ -12,7 +12,7 @@ use taut_sansio::time::earliest;
 
 use crate::certificate::Certificate;
 use crate::config::{Config, Role, SrtpProfile, Version};
-use crate::engine::{Engine, Output};
+use crate::engine::{Engine, Output, max_version};
 use crate::filter::{Filter, MAX_HELD, Side};
 use crate::fingerprint::Fingerprint;
 use crate::outgoing::Outgoing;
@@ -84,9 +84,8 @@ struct Handshake {
     /// When a session of the role Auto stops waiting for a ClientHello.
     auto_deadline: Option<Instant>,
     client_random: Option<[u8; 32]>,
-    /// Of the ServerHello that a client follows, and of the one whose handshake died: its flight may still come.
-    server_random: Option<[u8; 32]>,
-    refused_random: Option<[u8; 32]>,
+    /// When a client begins anew after a handshake that died.
+    resume: Option<Instant>,
     last_hello: Option<Instant>,
     /// The number of the ClientHello that was answered last.
     hello_seq: u16,
@@ -112,14 +111,17 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the range of versions is empty, or the cryptographic library fails its self-tests.
+    /// When the range of versions is empty, the cryptographic library fails its self-tests, or the engine is not built
+    /// in, or cannot use the versions or the certificate.
     pub fn new(config: &Config, certificate: &Certificate, now: Instant) -> Result<Self, SessionError> {
         if config.min_version > config.max_version {
             return Err(SessionError::Versions);
         }
-        Engine::check(config.engine)?;
+        Engine::check(config, certificate)?;
+        let mut config = config.clone();
+        config.max_version = config.max_version.min(max_version(config.engine));
         Ok(Self {
-            config: config.clone(),
+            config,
             certificate: certificate.clone(),
             state: State::New,
             now,
@@ -131,8 +133,7 @@ impl Session {
                 deadline: None,
                 auto_deadline: None,
                 client_random: None,
-                server_random: None,
-                refused_random: None,
+                resume: None,
                 last_hello: None,
                 hello_seq: 0,
                 replaced: 0,
@@ -272,17 +273,21 @@ impl Session {
                 self.filter.take_client_hello();
             }
         }
+        if due(self.handshake.resume) {
+            self.handshake.resume = None;
+            self.become_client(now);
+        }
+        if due(self.engine_timeout) {
+            self.engine_timeout = None;
+            match self.engine.as_mut().map(|engine| engine.handle_timeout(now)) {
+                Some(Ok(())) => self.drain(now, &mut BytesMut::new()),
+                Some(Err(failure)) => self.on_failure(now, failure),
+                None => {}
+            }
+        }
+        // Behind the engine: what it has just sent again need not go out twice.
         if self.engine.is_some() {
             self.outgoing.handle_timeout(now);
-        }
-        if !due(self.engine_timeout) {
-            return;
-        }
-        self.engine_timeout = None;
-        let Some(engine) = self.engine.as_mut() else { return };
-        match engine.handle_timeout(now) {
-            Ok(()) => self.drain(now, &mut BytesMut::new()),
-            Err(failure) => self.on_failure(now, failure),
         }
     }
 
@@ -311,6 +316,7 @@ impl Session {
         match self.state {
             State::Connecting => {
                 let own = earliest(self.handshake.deadline, self.handshake.auto_deadline);
+                let own = earliest(own, self.handshake.resume);
                 earliest(own, earliest(self.engine_timeout, self.outgoing.timeout()))
             }
             State::Connected => earliest(self.engine_timeout, self.outgoing.timeout()),

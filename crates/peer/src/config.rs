@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::{Error, ErrorKind};
 
-pub use taut_dtls::{Certificate, SrtpProfile, Version as DtlsVersion};
+pub use taut_dtls::{Certificate, Engine as DtlsEngine, SrtpProfile, Version as DtlsVersion};
 pub use taut_ice::Loopback;
 
 /// The default port of a STUN server (RFC 8489 section 18.6).
@@ -38,9 +38,11 @@ pub struct Config {
     pub loopback: Loopback,
     /// The certificate of the DTLS handshake; one is made on the fly when there is none (W3C `certificates`).
     pub certificate: Option<Certificate>,
+    /// The implementation of DTLS. dimpl by default; OpenSSL, for the feature `openssl`, also meets RSA certificates.
+    pub dtls_engine: DtlsEngine,
     /// The oldest DTLS version that is accepted. DTLS 1.2 by default.
     pub dtls_min_version: DtlsVersion,
-    /// The newest DTLS version that is offered. DTLS 1.3 by default.
+    /// The newest DTLS version that is offered. DTLS 1.3 by default, which with OpenSSL means 1.2.
     pub dtls_max_version: DtlsVersion,
     /// SRTP profiles that are offered and accepted; without any no media can flow. Which of them is used, the DTLS engine
     /// decides.
@@ -61,6 +63,7 @@ impl Default for Config {
             ice_servers: Vec::new(),
             loopback: Loopback::default(),
             certificate: None,
+            dtls_engine: DtlsEngine::default(),
             dtls_min_version: DtlsVersion::Dtls12,
             dtls_max_version: DtlsVersion::Dtls13,
             srtp_profiles: vec![
@@ -95,6 +98,13 @@ impl Config {
     #[must_use]
     pub fn with_certificate(mut self, certificate: Certificate) -> Self {
         self.certificate = Some(certificate);
+        self
+    }
+
+    /// Sets the implementation of DTLS. One that is not built in is an error of [`Peer::new`](crate::Peer::new).
+    #[must_use]
+    pub fn with_dtls_engine(mut self, engine: DtlsEngine) -> Self {
+        self.dtls_engine = engine;
         self
     }
 

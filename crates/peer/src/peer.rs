@@ -47,7 +47,8 @@ impl Peer {
     /// # Errors
     ///
     /// `Range` for a configuration that cannot be honoured, `Operation` if no certificate can be made,
-    /// `InvalidAccess` for a certificate that has expired (W3C `RTCPeerConnection` constructor).
+    /// `InvalidAccess` for a certificate that has expired (W3C `RTCPeerConnection` constructor), `NotSupported` for a
+    /// DTLS engine that is not built in, or that cannot use the certificate or the versions.
     pub fn new(config: Config, clock: WallClock, seed: [u8; 32]) -> Result<Self, Error> {
         config.check()?;
         let now = clock.instant;
@@ -62,10 +63,10 @@ impl Peer {
         let mut rng = Rng::from_seed(seed);
         let ice_config = ice_config(&config);
         let dtls_config = taut_dtls::Config::default()
+            .with_engine(config.dtls_engine)
             .with_versions(config.dtls_min_version, config.dtls_max_version)
             .with_srtp_profiles(config.srtp_profiles.iter().copied());
-        let dtls =
-            taut_dtls::Session::new(&dtls_config, &certificate, now).map_err(|error| operation(&error))?;
+        let dtls = taut_dtls::Session::new(&dtls_config, &certificate, now).map_err(refused)?;
         let ice = taut_ice::Agent::new(ice_config.clone(), rng.child());
         let media_config = taut_media::Config::default()
             .with_cname(rng.ice_chars(16))
@@ -203,6 +204,16 @@ impl Peer {
         self.now = self.now.max(now);
         self.now
     }
+}
+
+/// Why there is no DTLS session.
+fn refused(error: taut_dtls::SessionError) -> Error {
+    let kind = match error {
+        taut_dtls::SessionError::Crypto => ErrorKind::Operation,
+        taut_dtls::SessionError::Versions => ErrorKind::Range,
+        _ => ErrorKind::NotSupported,
+    };
+    Error::new(kind, error.to_string())
 }
 
 fn ice_config(config: &Config) -> taut_ice::Config {

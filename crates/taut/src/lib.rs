@@ -103,8 +103,8 @@ pub use transports::{DtlsTransport, IceCandidatePair, IceTransport};
 pub use taut_container as container;
 pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
-    Certificate, ChannelState as DataChannelState, Codec, ConnectionState, Direction, DtlsVersion, Frame,
-    Host, IceCandidate, IceConnectionState, IceGatheringState, IceServer, Kind, Loopback, Message,
-    MessageKind, OfferOptions, SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport, rtp,
-    stats,
+    Certificate, ChannelState as DataChannelState, Codec, ConnectionState, Direction, DtlsEngine,
+    DtlsVersion, Frame, Host, IceCandidate, IceConnectionState, IceGatheringState, IceServer, Kind, Loopback,
+    Message, MessageKind, OfferOptions, SdpType, SessionDescription, SignalingState, SrtpProfile,
+    StatsReport, rtp, stats,
 };

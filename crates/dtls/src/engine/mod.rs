@@ -1,13 +1,23 @@
 //! The engines: implementations of the protocol behind one small set of calls. An engine sees only what the record
 //! filter lets through.
 
+#[cfg(feature = "dimpl")]
 mod dimpl;
+#[cfg(feature = "openssl")]
+mod openssl;
 
 use std::time::{Duration, Instant};
 
 use crate::certificate::Certificate;
-use crate::config::{self, SrtpProfile, Version};
+use crate::config::{self, Config, SrtpProfile, Version};
+use crate::hello;
 use crate::peer::{HandshakeFailure, SessionError};
+
+#[cfg(feature = "openssl")]
+pub(crate) use self::openssl::Contexts;
+
+#[cfg(not(any(feature = "dimpl", feature = "openssl")))]
+compile_error!("taut-dtls needs one of its features `dimpl` and `openssl`");
 
 /// Which hello an engine begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +56,7 @@ pub(crate) enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// Retransmissions went unanswered.
+    #[cfg_attr(not(feature = "dimpl"), allow(dead_code, reason = "OpenSSL leaves the time to the session"))]
     Timeout,
     /// Everything else.
     Protocol(HandshakeFailure),
@@ -55,70 +66,116 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub(crate) enum Engine {
     /// The crate `dimpl`.
+    #[cfg(feature = "dimpl")]
     Dimpl(Box<dimpl::DimplEngine>),
+    /// OpenSSL.
+    #[cfg(feature = "openssl")]
+    OpenSsl(Box<openssl::OpenSslEngine>),
+}
+
+/// Makes the same call on whichever engine it is.
+macro_rules! each {
+    ($engine:expr, $inner:ident => $call:expr) => {
+        match $engine {
+            #[cfg(feature = "dimpl")]
+            Engine::Dimpl($inner) => $call,
+            #[cfg(feature = "openssl")]
+            Engine::OpenSsl($inner) => $call,
+        }
+    };
 }
 
 impl Engine {
-    /// Checks, before anything depends on it, that the engine can work at all.
-    pub(crate) fn check(engine: config::Engine) -> Result<(), SessionError> {
-        match engine {
-            config::Engine::Dimpl => dimpl::check(),
+    /// Checks, before anything depends on it, that the engine can do what the configuration asks for.
+    pub(crate) fn check(config: &Config, certificate: &Certificate) -> Result<(), SessionError> {
+        match config.engine {
+            #[cfg(feature = "dimpl")]
+            config::Engine::Dimpl => {
+                if certificate.is_rsa() {
+                    return Err(SessionError::Certificate);
+                }
+                dimpl::check()
+            }
+            #[cfg(feature = "openssl")]
+            config::Engine::OpenSsl => {
+                if config.min_version > max_version(config.engine) {
+                    return Err(SessionError::VersionNotSupported);
+                }
+                openssl::check(certificate, &config.srtp_profiles)
+            }
+            #[allow(unreachable_patterns, reason = "both engines are built")]
+            _ => Err(SessionError::EngineNotBuilt),
         }
     }
 
     pub(crate) fn new(
-        engine: config::Engine,
+        config: &Config,
         start: Start,
         certificate: &Certificate,
         first_timeout: Duration,
         now: Instant,
     ) -> Result<Self, Failure> {
-        match engine {
+        match config.engine {
+            #[cfg(feature = "dimpl")]
             config::Engine::Dimpl => {
                 let engine = dimpl::DimplEngine::new(start, certificate, first_timeout, now)?;
                 Ok(Engine::Dimpl(Box::new(engine)))
             }
+            #[cfg(feature = "openssl")]
+            config::Engine::OpenSsl => {
+                let profiles = &config.srtp_profiles;
+                let engine = openssl::OpenSslEngine::new(start, certificate, profiles, first_timeout, now)?;
+                Ok(Engine::OpenSsl(Box::new(engine)))
+            }
+            // `check` has refused it.
+            #[allow(unreachable_patterns, reason = "both engines are built")]
+            _ => Err(Failure::Protocol(HandshakeFailure::Crypto)),
         }
     }
 
     /// Gives it a datagram that came in at `now`.
     pub(crate) fn handle_packet(&mut self, now: Instant, packet: &[u8]) -> Result<(), Failure> {
-        match self {
-            Engine::Dimpl(engine) => engine.handle_packet(now, packet),
-        }
+        each!(self, engine => engine.handle_packet(now, packet))
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Failure> {
-        match self {
-            Engine::Dimpl(engine) => engine.handle_timeout(now),
-        }
+        each!(self, engine => engine.handle_timeout(now))
     }
 
     /// Hands over application data, to be protected into one record that the next polls give out.
     pub(crate) fn send(&mut self, now: Instant, plaintext: &[u8]) -> Result<(), Failure> {
-        match self {
-            Engine::Dimpl(engine) => engine.send(now, plaintext),
-        }
+        each!(self, engine => engine.send(now, plaintext))
     }
 
     /// Begins to close; a connected engine gives out a close_notify.
     pub(crate) fn close(&mut self) -> Result<(), Failure> {
-        match self {
-            Engine::Dimpl(engine) => engine.close(),
-        }
+        each!(self, engine => engine.close())
     }
 
     /// The next thing it has to say, to be called until [`Output::Idle`].
     pub(crate) fn poll(&mut self, buffer: &mut [u8]) -> Output {
-        match self {
-            Engine::Dimpl(engine) => engine.poll(buffer),
-        }
+        each!(self, engine => engine.poll(buffer))
     }
 
     /// The negotiated version, once the hellos have settled it.
     pub(crate) fn version(&self) -> Option<Version> {
-        match self {
-            Engine::Dimpl(engine) => engine.version(),
-        }
+        each!(self, engine => engine.version())
     }
+}
+
+/// The newest version that an engine speaks.
+pub(crate) fn max_version(engine: config::Engine) -> Version {
+    match engine {
+        config::Engine::Dimpl => Version::Dtls13,
+        config::Engine::OpenSsl => Version::Dtls12,
+    }
+}
+
+/// True for a cipher suite that an engine offers.
+pub(crate) fn offers(engine: config::Engine, suite: u16) -> bool {
+    hello::cipher_suite_name(suite) != "unknown"
+        && match engine {
+            config::Engine::Dimpl => !hello::is_rsa(suite),
+            config::Engine::OpenSsl => suite >> 8 != 0x13,
+        }
 }

@@ -55,10 +55,14 @@ impl Session {
         self.engine_timeout = None;
         self.outgoing.clear();
         self.handshake.client_random = None;
-        self.handshake.refused_random = self.handshake.server_random.take();
         self.handshake.certificate = None;
         match self.handshake.side {
-            Side::Client => self.become_client(now),
+            // What comes within this time answers the hello whose handshake died, so it is refused, and known when it
+            // comes again.
+            Side::Client => {
+                self.filter.restart(Side::Client);
+                self.handshake.resume = now.checked_add(self.handshake.first_timeout);
+            }
             Side::Server => self.filter.restart(Side::Server),
         }
     }

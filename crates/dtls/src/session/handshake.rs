@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use super::drive::packets;
 use super::{MIN_FIRST_TIMEOUT, Session, State, Verified};
 use crate::config::{Role, Version};
-use crate::engine::{Engine, Failure, Start};
+use crate::engine::{Engine, Failure, Start, offers};
 use crate::filter::{Hello, HelloKind, Side};
 use crate::hello::{self, ClientHello, ServerHello};
 use crate::peer::{CloseReason, Event, SrtpKeys, VerifiedPeer};
@@ -17,7 +17,7 @@ const MAX_REPLACED: u32 = 8;
 
 impl Session {
     pub(super) fn make_engine(&self, start: Start, now: Instant) -> Result<Engine, Failure> {
-        Engine::new(self.config.engine, start, &self.certificate, self.handshake.first_timeout, now)
+        Engine::new(&self.config, start, &self.certificate, self.handshake.first_timeout, now)
     }
 
     pub(super) fn become_client(&mut self, now: Instant) {
@@ -47,24 +47,32 @@ impl Session {
 
     pub(super) fn on_server_hello(&mut self, now: Instant, chosen: ServerHello, record: &[u8]) -> bool {
         match chosen {
+            _ if self.engine.is_none() => {
+                if let ServerHello::Chosen { random, .. } = chosen {
+                    self.filter.refuse(random);
+                }
+                self.filter.stats.stale_hello += 1;
+                return false;
+            }
             ServerHello::Verify if self.config.min_version == Version::Dtls12 => {
                 self.filter.expect_another_hello()
             }
             ServerHello::Retry if self.config.max_version == Version::Dtls13 => {
                 self.filter.expect_another_hello()
             }
-            ServerHello::Chosen { random, .. } if self.handshake.refused_random == Some(random) => {
+            ServerHello::Chosen { random, .. } if self.filter.is_refused(&random) => {
                 self.filter.stats.stale_hello += 1;
                 return false;
             }
             ServerHello::Chosen { version, cipher_suite, random }
                 if (self.config.min_version..=self.config.max_version).contains(&version)
-                    && hello::cipher_suite_name(cipher_suite) != "unknown"
+                    && offers(self.config.engine, cipher_suite)
                     && (cipher_suite >> 8 == 0x13) == (version == Version::Dtls13) =>
             {
                 self.filter.choose(version);
                 self.filter.set_cipher_suite(cipher_suite);
-                self.handshake.server_random = Some(random);
+                // When its handshake dies, it is not followed again.
+                self.filter.refuse(random);
             }
             _ => {
                 self.filter.stats.rejected_hello += 1;

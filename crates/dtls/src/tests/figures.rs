@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::pair::{CLIENT, Pair, SERVER, UNIX};
-use crate::{Certificate, Config, Version};
+use super::{CASES, Case};
+use crate::Certificate;
 
 /// The time that this thread has run, which a busy machine does not change much; without Linux, the time itself.
 fn ran(begin: Instant) -> Duration {
@@ -28,17 +29,17 @@ fn per(count: u32, what: &str, mut run: impl FnMut()) {
 #[ignore = "measures"]
 fn figures() {
     per(1000, "certificate generated", || drop(Certificate::generate(UNIX).unwrap()));
-    for version in [Version::Dtls12, Version::Dtls13] {
-        let config = Config::default().with_versions(version, version);
+    for &case in CASES {
+        let config = case.only();
+        let Case { engine, version } = case;
         let mut pairs: Vec<Pair> = (0..301).map(|seed| Pair::with(seed, &config, &config)).collect();
-        per(300, &format!("{version:?} handshake, both ends, client knows"), || {
+        per(300, &format!("{engine:?} {version:?} handshake, both ends, client knows"), || {
             let mut pair = pairs.pop().unwrap();
             pair.start();
             assert!(pair.run_until(Duration::from_secs(1), Pair::connected));
         });
-        let mut pairs: Vec<Pair> =
-            (0..301).map(|seed| Pair::with(seed, &Config::default(), &config)).collect();
-        per(300, &format!("{version:?} handshake, both ends, client offers both"), || {
+        let mut pairs: Vec<Pair> = (0..301).map(|seed| Pair::with(seed, &case.any(), &config)).collect();
+        per(300, &format!("{engine:?} {version:?} handshake, both ends, client offers both"), || {
             let mut pair = pairs.pop().unwrap();
             pair.start();
             assert!(pair.run_until(Duration::from_secs(1), Pair::connected));
@@ -49,7 +50,7 @@ fn figures() {
         let now = pair.now;
         let plaintext = vec![7; 1200 - pair.ends[CLIENT].session.overhead()];
         let mut out = Vec::with_capacity(2048);
-        per(100_000, &format!("{version:?} seal a record of 1200 octets"), || {
+        per(100_000, &format!("{engine:?} {version:?} seal a record of 1200 octets"), || {
             out.clear();
             pair.ends[CLIENT].session.seal(now, &plaintext, &mut out).unwrap();
         });
@@ -57,13 +58,13 @@ fn figures() {
         let mut pair = Pair::with(2, &config, &config);
         pair.connect();
         let now = pair.now;
-        per(100_000, &format!("{version:?} seal and open it"), || {
+        per(100_000, &format!("{engine:?} {version:?} seal and open it"), || {
             out.clear();
             pair.ends[CLIENT].session.seal(now, &plaintext, &mut out).unwrap();
             pair.ends[SERVER].session.handle_packet(now, BytesMut::from(&out[..]));
             assert!(pair.ends[SERVER].session.poll_plaintext().is_some());
         });
-        per(100_000, &format!("{version:?} drop a forged alert"), || {
+        per(100_000, &format!("{engine:?} {version:?} drop a forged alert"), || {
             let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
             pair.ends[SERVER].session.handle_packet(now, BytesMut::from(&alert[..]));
         });

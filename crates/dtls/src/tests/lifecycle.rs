@@ -5,14 +5,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::pair::{CLIENT, Link, Pair, SERVER};
+use super::{CASES, ENGINES, any};
 use crate::record::{handshake, write_message};
-use crate::{CloseReason, Config, Event, Fingerprint, HashAlgorithm, Role, State, Version};
-
-const BOTH: [Version; 2] = [Version::Dtls12, Version::Dtls13];
-
-fn only(version: Version) -> Config {
-    Config::default().with_versions(version, version)
-}
+use crate::{CloseReason, Event, Fingerprint, HashAlgorithm, Role, State, Version};
 
 fn start_with(pair: &mut Pair, remote: [Vec<Fingerprint>; 2]) {
     for (end, (remote, role)) in remote.into_iter().zip([Role::Client, Role::Server]).enumerate() {
@@ -39,11 +34,11 @@ fn wrong_ones(right: &Fingerprint) -> Vec<Vec<Fingerprint>> {
 
 #[test]
 fn a_wrong_fingerprint_ends_it_before_anything_gets_out() {
-    for version in BOTH {
+    for &case in CASES {
         for judge in [CLIENT, SERVER] {
-            let probe = Pair::new(1);
+            let probe = Pair::of(case.engine, 1);
             for wrong in wrong_ones(&probe.ends[0].fingerprint()) {
-                let mut pair = Pair::with(1, &only(version), &only(version));
+                let mut pair = Pair::with(1, &case.only(), &case.only());
                 let right = [vec![pair.ends[SERVER].fingerprint()], vec![pair.ends[CLIENT].fingerprint()]];
                 let mut remote = right.clone();
                 // The wrong ones are wrong for this certificate too.
@@ -62,12 +57,12 @@ fn a_wrong_fingerprint_ends_it_before_anything_gets_out() {
                     out.clear();
                 }
                 let end = &pair.ends[judge];
-                assert_eq!(end.events, [Event::Closed(CloseReason::FingerprintMismatch)], "{version:?}");
+                assert_eq!(end.events, [Event::Closed(CloseReason::FingerprintMismatch)], "{case:?}");
                 assert_eq!(end.session.state(), State::Failed);
                 assert!(end.data.is_empty() && end.session.remote_certificate().is_none());
                 // The other side was told.
                 let told = &pair.ends[1 - judge].events;
-                assert!(told.contains(&Event::Closed(CloseReason::Remote)), "{version:?} {judge} {told:?}");
+                assert!(told.contains(&Event::Closed(CloseReason::Remote)), "{case:?} {judge} {told:?}");
             }
         }
     }
@@ -75,22 +70,24 @@ fn a_wrong_fingerprint_ends_it_before_anything_gets_out() {
 
 #[test]
 fn one_right_fingerprint_of_several_is_enough() {
-    for algorithm in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
-        let mut pair = Pair::new(2);
-        let mut wrong = pair.ends[SERVER].certificate.fingerprint(HashAlgorithm::Sha256);
-        wrong.value[0] ^= 1;
-        let right = pair.ends[SERVER].certificate.fingerprint(algorithm);
-        let client = pair.ends[CLIENT].certificate.fingerprint(algorithm);
-        start_with(&mut pair, [vec![wrong, right], vec![client]]);
-        assert!(pair.run_until(Duration::from_secs(5), Pair::connected));
-        pair.check_keys();
+    for &engine in ENGINES {
+        for algorithm in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
+            let mut pair = Pair::of(engine, 2);
+            let mut wrong = pair.ends[SERVER].certificate.fingerprint(HashAlgorithm::Sha256);
+            wrong.value[0] ^= 1;
+            let right = pair.ends[SERVER].certificate.fingerprint(algorithm);
+            let client = pair.ends[CLIENT].certificate.fingerprint(algorithm);
+            start_with(&mut pair, [vec![wrong, right], vec![client]]);
+            assert!(pair.run_until(Duration::from_secs(5), Pair::connected));
+            pair.check_keys();
+        }
     }
 }
 
 #[test]
 fn a_client_hello_before_start_is_held_and_answered() {
-    for version in BOTH {
-        let mut pair = Pair::with(3, &only(version), &only(version));
+    for &case in CASES {
+        let mut pair = Pair::with(3, &case.only(), &case.only());
         pair.room = 600;
         pair.start_as(CLIENT, Role::Client);
         let mut hello = pair.take(CLIENT);
@@ -109,36 +106,40 @@ fn a_client_hello_before_start_is_held_and_answered() {
 
 #[test]
 fn no_more_than_eight_kibibytes_are_held_before_start() {
-    let mut pair = Pair::new(4);
-    for _ in 0..20 {
-        pair.inject(SERVER, &[22; 1000]);
+    for &engine in ENGINES {
+        let mut pair = Pair::of(engine, 4);
+        for _ in 0..20 {
+            pair.inject(SERVER, &[22; 1000]);
+        }
+        pair.inject(SERVER, &[]);
+        assert_eq!(pair.ends[SERVER].session.stats().held_overflow, 13);
+        pair.connect();
     }
-    pair.inject(SERVER, &[]);
-    assert_eq!(pair.ends[SERVER].session.stats().held_overflow, 13);
-    pair.connect();
 }
 
 #[test]
 fn both_may_start_at_the_same_moment_in_any_order() {
-    for roles in [[Role::Client, Role::Server], [Role::Server, Role::Client]] {
-        for late in [0, 1, 25, 100, 3000] {
-            let mut pair = Pair::new(5);
-            pair.start_as(0, roles[0]);
-            pair.run(Duration::from_millis(late));
-            pair.start_as(1, roles[1]);
-            assert!(pair.run_until(Duration::from_secs(5), Pair::connected), "{roles:?} {late}");
-            pair.check_keys();
-            pair.check_data();
+    for &engine in ENGINES {
+        for roles in [[Role::Client, Role::Server], [Role::Server, Role::Client]] {
+            for late in [0, 1, 25, 100, 3000] {
+                let mut pair = Pair::of(engine, 5);
+                pair.start_as(0, roles[0]);
+                pair.run(Duration::from_millis(late));
+                pair.start_as(1, roles[1]);
+                assert!(pair.run_until(Duration::from_secs(5), Pair::connected), "{roles:?} {late}");
+                pair.check_keys();
+                pair.check_data();
+            }
         }
     }
 }
 
 #[test]
 fn automatic_sides_find_their_roles() {
-    for version in BOTH {
+    for &case in CASES {
         for other in [Role::Client, Role::Server, Role::Auto] {
             for late in [0, 1, 20, 60, 200, 1000] {
-                let mut pair = Pair::with(6, &only(version), &only(version));
+                let mut pair = Pair::with(6, &case.only(), &case.only());
                 pair.start_as(0, Role::Auto);
                 pair.run(Duration::from_millis(late));
                 pair.start_as(1, other);
@@ -147,7 +148,7 @@ fn automatic_sides_find_their_roles() {
                     // The automatic side has become a client by then; two clients cannot meet.
                     continue;
                 }
-                assert!(done, "{version:?} {other:?} {late}: {:?}", pair.ends[0].session.stats());
+                assert!(done, "{case:?} {other:?} {late}: {:?}", pair.ends[0].session.stats());
                 pair.check_keys();
                 assert_ne!(pair.ends[0].session.role(), pair.ends[1].session.role());
                 pair.check_data();
@@ -158,53 +159,59 @@ fn automatic_sides_find_their_roles() {
 
 #[test]
 fn two_clients_or_two_servers_give_up_after_thirty_seconds() {
-    for role in [Role::Client, Role::Server] {
-        let mut pair = Pair::new(7);
-        let begin = pair.now;
-        pair.start_as(0, role);
-        pair.start_as(1, role);
-        assert!(pair.run_until(Duration::from_secs(60), |pair| !pair.ends[0].events.is_empty()));
-        assert_eq!(pair.now - begin, Duration::from_secs(30));
-        assert_eq!(pair.ends[0].events, [Event::Closed(CloseReason::Timeout)]);
-        assert_eq!(pair.ends[0].session.poll_timeout(), None);
+    for &engine in ENGINES {
+        for role in [Role::Client, Role::Server] {
+            let mut pair = Pair::of(engine, 7);
+            let begin = pair.now;
+            pair.start_as(0, role);
+            pair.start_as(1, role);
+            assert!(pair.run_until(Duration::from_secs(60), |pair| !pair.ends[0].events.is_empty()));
+            assert_eq!(pair.now - begin, Duration::from_secs(30));
+            assert_eq!(pair.ends[0].events, [Event::Closed(CloseReason::Timeout)]);
+            assert_eq!(pair.ends[0].session.poll_timeout(), None);
+        }
     }
 }
 
 #[test]
 fn the_first_retransmission_follows_the_round_trip_time() {
-    for (rtt, from, to) in [(0, 37, 63), (20, 37, 63), (100, 112, 188), (1000, 1000, 1000)] {
-        let mut pair = Pair::new(8);
-        let remote = vec![pair.ends[SERVER].fingerprint()];
-        pair.ends[CLIENT].session.start(pair.now, Role::Client, remote, Some(Duration::from_millis(rtt)));
-        assert_eq!(pair.take(CLIENT).len(), 1);
-        let next = (pair.ends[CLIENT].session.poll_timeout().unwrap() - pair.now).as_millis();
-        assert!((from..=to).contains(&next), "{rtt}: {next}");
+    for &engine in ENGINES {
+        for (rtt, from, to) in [(0, 37, 63), (20, 37, 63), (100, 112, 188), (1000, 1000, 1000)] {
+            let mut pair = Pair::of(engine, 8);
+            let remote = vec![pair.ends[SERVER].fingerprint()];
+            pair.ends[CLIENT].session.start(pair.now, Role::Client, remote, Some(Duration::from_millis(rtt)));
+            assert_eq!(pair.take(CLIENT).len(), 1);
+            let next = (pair.ends[CLIENT].session.poll_timeout().unwrap() - pair.now).as_millis();
+            assert!((from..=to).contains(&next), "{rtt}: {next}");
+        }
     }
 }
 
 #[test]
 fn a_flight_goes_out_at_least_nine_times() {
-    let mut pair = Pair::new(9);
-    pair.link.loss = 1.0;
-    pair.start_as(CLIENT, Role::Client);
-    pair.run(Duration::from_secs(31));
-    let sent = pair.ends[CLIENT].sent.len();
-    assert!((10..60).contains(&sent), "{sent}");
-    assert_eq!(pair.ends[CLIENT].events, [Event::Closed(CloseReason::Timeout)]);
+    for &engine in ENGINES {
+        let mut pair = Pair::of(engine, 9);
+        pair.link.loss = 1.0;
+        pair.start_as(CLIENT, Role::Client);
+        pair.run(Duration::from_secs(31));
+        let sent = pair.ends[CLIENT].sent.len();
+        assert!((10..60).contains(&sent), "{sent}");
+        assert_eq!(pair.ends[CLIENT].events, [Event::Closed(CloseReason::Timeout)]);
+    }
 }
 
 /// Whatever single datagram of the handshake is lost, and whatever two.
 #[test]
 fn every_loss_of_one_or_two_datagrams_is_repaired() {
-    for version in BOTH {
+    for &case in CASES {
         for first in 0..8 {
             for second in first..8 {
-                let mut pair = Pair::with(10, &only(version), &only(version));
+                let mut pair = Pair::with(10, &case.only(), &case.only());
                 pair.room = 700;
                 pair.lose = vec![first, second];
                 pair.start();
                 let done = pair.run_until(Duration::from_secs(10), Pair::connected);
-                assert!(done, "{version:?} {first} {second}");
+                assert!(done, "{case:?} {first} {second}");
                 pair.run(Duration::from_secs(2));
                 pair.lose.clear();
                 pair.check_keys();
@@ -216,11 +223,11 @@ fn every_loss_of_one_or_two_datagrams_is_repaired() {
 
 #[test]
 fn data_that_overtakes_the_last_flight_is_held_and_delivered() {
-    for version in BOTH {
-        let mut pair = Pair::with(11, &only(version), &only(version));
+    for &case in CASES {
+        let mut pair = Pair::with(11, &case.only(), &case.only());
         pair.start();
         // The side that finishes first talks at once, and its data overtakes its last flight.
-        let early = if version == Version::Dtls13 { CLIENT } else { SERVER };
+        let early = if case.version == Version::Dtls13 { CLIENT } else { SERVER };
         assert!(
             pair.run_until(Duration::from_secs(5), |pair| pair.ends[early].session.state()
                 == State::Connected)
@@ -239,7 +246,7 @@ fn data_that_overtakes_the_last_flight_is_held_and_delivered() {
         for datagram in flight {
             pair.inject(1 - early, &datagram);
         }
-        assert_eq!(pair.ends[1 - early].data, [&b"a"[..], b"b", b"c", b"d"], "{version:?}");
+        assert_eq!(pair.ends[1 - early].data, [&b"a"[..], b"b", b"c", b"d"], "{case:?}");
     }
 }
 
@@ -263,43 +270,49 @@ fn forged_server_hello(version: Version) -> Vec<u8> {
 
 #[test]
 fn a_handshake_that_dies_of_a_forged_message_is_restarted_once() {
-    // The forged ServerHello is followed by nonsense in the place of the certificate.
-    let mut pair = Pair::with(12, &Config::default(), &only(Version::Dtls12));
-    pair.start_as(CLIENT, Role::Client);
-    let hello = pair.take(CLIENT);
-    let mut nonsense = forged_server_hello(Version::Dtls12);
-    for (kind, seq) in [(11, 1), (12, 2), (14, 3)] {
-        write_message(kind, seq, &[0, 0, 3, 0, 0, 0, 1, 2, 3], &mut nonsense);
+    for &engine in ENGINES {
+        // The forged ServerHello is followed by nonsense in the place of the certificate.
+        let mut pair =
+            Pair::with(12, &any(engine), &any(engine).with_versions(Version::Dtls12, Version::Dtls12));
+        pair.start_as(CLIENT, Role::Client);
+        let hello = pair.take(CLIENT);
+        let mut nonsense = forged_server_hello(Version::Dtls12);
+        for (kind, seq) in [(11, 1), (12, 2), (14, 3)] {
+            write_message(kind, seq, &[0, 0, 3, 0, 0, 0, 1, 2, 3], &mut nonsense);
+        }
+        pair.inject(CLIENT, &nonsense);
+        assert!(pair.ends[CLIENT].events.is_empty());
+        pair.start_as(SERVER, Role::Server);
+        for datagram in hello {
+            pair.inject(SERVER, &datagram);
+        }
+        let done = pair.run_until(Duration::from_secs(30), Pair::connected);
+        assert!(done, "{:?} {:?}", pair.ends[CLIENT].events, pair.ends[CLIENT].session.stats());
+        pair.check_keys();
+        pair.check_data();
     }
-    pair.inject(CLIENT, &nonsense);
-    assert!(pair.ends[CLIENT].events.is_empty());
-    pair.start_as(SERVER, Role::Server);
-    for datagram in hello {
-        pair.inject(SERVER, &datagram);
-    }
-    let done = pair.run_until(Duration::from_secs(30), Pair::connected);
-    assert!(done, "{:?} {:?}", pair.ends[CLIENT].events, pair.ends[CLIENT].session.stats());
-    pair.check_keys();
-    pair.check_data();
 }
 
 #[test]
 fn a_server_hello_whose_version_is_cut_off_is_refused() {
-    // dimpl 0.9 reads past the end of this one.
-    let mut body = vec![0xfe, 0xfd];
-    body.extend_from_slice(&[7; 32]);
-    body.extend_from_slice(&[0, 0x13, 0x01, 0, 0, 4, 0, 43, 0, 2]);
-    let mut forged = Vec::new();
-    write_message(handshake::SERVER_HELLO, 0, &body, &mut forged);
-    let mut pair = Pair::new(13);
-    pair.start();
-    pair.inject(CLIENT, &forged);
-    assert_eq!(pair.ends[CLIENT].session.stats().rejected_hello, 1);
-    assert!(pair.run_until(Duration::from_secs(5), Pair::connected));
-    pair.check_data();
+    for &engine in ENGINES {
+        // dimpl 0.9 reads past the end of this one.
+        let mut body = vec![0xfe, 0xfd];
+        body.extend_from_slice(&[7; 32]);
+        body.extend_from_slice(&[0, 0x13, 0x01, 0, 0, 4, 0, 43, 0, 2]);
+        let mut forged = Vec::new();
+        write_message(handshake::SERVER_HELLO, 0, &body, &mut forged);
+        let mut pair = Pair::of(engine, 13);
+        pair.start();
+        pair.inject(CLIENT, &forged);
+        assert_eq!(pair.ends[CLIENT].session.stats().rejected_hello, 1);
+        assert!(pair.run_until(Duration::from_secs(5), Pair::connected));
+        pair.check_data();
+    }
 }
 
 #[test]
+#[cfg(feature = "dimpl")]
 #[should_panic(expected = "index out of bounds")]
 fn without_the_filter_that_server_hello_is_a_panic() {
     let mut body = vec![0xfe, 0xfd];
@@ -307,7 +320,7 @@ fn without_the_filter_that_server_hello_is_a_panic() {
     body.extend_from_slice(&[0, 0x13, 0x01, 0, 0, 4, 0, 43, 0, 2]);
     let mut forged = Vec::new();
     write_message(handshake::SERVER_HELLO, 0, &body, &mut forged);
-    let mut pair = Pair::new(13);
+    let mut pair = Pair::of(crate::Engine::Dimpl, 13);
     pair.ends[CLIENT].session.unfiltered = true;
     pair.start();
     pair.inject(CLIENT, &forged);
@@ -315,9 +328,9 @@ fn without_the_filter_that_server_hello_is_a_panic() {
 
 #[test]
 fn forged_client_hellos_before_the_true_one_change_nothing() {
-    for version in BOTH {
+    for &case in CASES {
         // What another client would send, and what no server can answer.
-        let mut other = Pair::with(14, &only(version), &only(version));
+        let mut other = Pair::with(14, &case.only(), &case.only());
         other.start_as(CLIENT, Role::Client);
         let forged = other.take(CLIENT);
         let mut null_cipher = vec![0xfe, 0xfd];
@@ -326,7 +339,7 @@ fn forged_client_hellos_before_the_true_one_change_nothing() {
         let mut null = Vec::new();
         write_message(handshake::CLIENT_HELLO, 0, &null_cipher, &mut null);
 
-        let mut pair = Pair::with(14, &only(version), &only(version));
+        let mut pair = Pair::with(14, &case.only(), &case.only());
         pair.start();
         for datagram in forged.iter().chain([&null, &null]) {
             pair.inject(SERVER, datagram);
@@ -342,49 +355,53 @@ fn forged_client_hellos_before_the_true_one_change_nothing() {
         pair.check_data();
         assert!(
             pair.ends[SERVER].session.stats().rejected_hello
-                >= if version == Version::Dtls12 { 2 } else { 0 }
+                >= if case.version == Version::Dtls12 { 2 } else { 0 }
         );
     }
 }
 
 #[test]
 fn after_the_end_nothing_happens() {
-    let mut pair = Pair::new(15);
-    pair.connect();
-    pair.ends[CLIENT].session.close(pair.now);
-    pair.run(Duration::from_millis(100));
-    let before = pair.ends[SERVER].session.stats();
-    pair.inject(SERVER, &[22; 100]);
-    assert_eq!(pair.ends[SERVER].session.stats().after_close, before.after_close + 1);
-    pair.start();
-    pair.run(Duration::from_secs(60));
-    assert_eq!(pair.ends[SERVER].events.len(), 2);
-    // Before the beginning it can be closed too.
-    let mut pair = Pair::new(16);
-    pair.ends[CLIENT].session.close(pair.now);
-    pair.start();
-    pair.run(Duration::from_secs(1));
-    assert_eq!(pair.ends[CLIENT].events, [Event::Closed(CloseReason::Local)]);
-    assert!(pair.ends[CLIENT].sent.is_empty());
+    for &engine in ENGINES {
+        let mut pair = Pair::of(engine, 15);
+        pair.connect();
+        pair.ends[CLIENT].session.close(pair.now);
+        pair.run(Duration::from_millis(100));
+        let before = pair.ends[SERVER].session.stats();
+        pair.inject(SERVER, &[22; 100]);
+        assert_eq!(pair.ends[SERVER].session.stats().after_close, before.after_close + 1);
+        pair.start();
+        pair.run(Duration::from_secs(60));
+        assert_eq!(pair.ends[SERVER].events.len(), 2);
+        // Before the beginning it can be closed too.
+        let mut pair = Pair::of(engine, 16);
+        pair.ends[CLIENT].session.close(pair.now);
+        pair.start();
+        pair.run(Duration::from_secs(1));
+        assert_eq!(pair.ends[CLIENT].events, [Event::Closed(CloseReason::Local)]);
+        assert!(pair.ends[CLIENT].sent.is_empty());
+    }
 }
 
 #[test]
 fn an_old_clock_counts_as_the_newest_seen() {
-    let mut pair = Pair::new(17);
-    let old = pair.now;
-    pair.connect();
-    let mut out = Vec::new();
-    pair.ends[CLIENT].session.seal(old, b"x", &mut out).unwrap();
-    pair.ends[SERVER].session.handle_packet(old, BytesMut::from(&out[..]));
-    pair.ends[SERVER].session.handle_timeout(old);
-    pair.ends[SERVER].collect();
-    assert_eq!(pair.ends[SERVER].data, [&b"x"[..]]);
+    for &engine in ENGINES {
+        let mut pair = Pair::of(engine, 17);
+        let old = pair.now;
+        pair.connect();
+        let mut out = Vec::new();
+        pair.ends[CLIENT].session.seal(old, b"x", &mut out).unwrap();
+        pair.ends[SERVER].session.handle_packet(old, BytesMut::from(&out[..]));
+        pair.ends[SERVER].session.handle_timeout(old);
+        pair.ends[SERVER].collect();
+        assert_eq!(pair.ends[SERVER].data, [&b"x"[..]]);
+    }
 }
 
 #[test]
 fn several_records_in_one_datagram_all_arrive() {
-    for version in BOTH {
-        let mut pair = Pair::with(18, &only(version), &only(version));
+    for &case in CASES {
+        let mut pair = Pair::with(18, &case.only(), &case.only());
         pair.connect();
         let mut out = Vec::new();
         for n in 0..40u8 {
@@ -398,12 +415,12 @@ fn several_records_in_one_datagram_all_arrive() {
 
 #[test]
 fn the_state_of_a_link_that_is_idle_needs_no_timer() {
-    for version in BOTH {
-        let mut pair = Pair::with(19, &only(version), &only(version));
+    for &case in CASES {
+        let mut pair = Pair::with(19, &case.only(), &case.only());
         pair.link = Link { latency: Duration::from_millis(100), ..Link::default() };
         pair.connect();
         pair.check_data();
         pair.run(Duration::from_secs(10));
-        assert!(pair.ends.iter().all(|end| end.session.poll_timeout().is_none()), "{version:?}");
+        assert!(pair.ends.iter().all(|end| end.session.poll_timeout().is_none()), "{case:?}");
     }
 }

@@ -1,140 +1,112 @@
-//! Against the program `openssl`, which knows DTLS 1.2 only, over real sockets. Not run by default, because it needs the
-//! program: `cargo test -p taut-dtls -- --ignored openssl`.
+//! What only the engine OpenSSL can do, or cannot.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use super::pair::{CLIENT, End, Pair, SERVER, UNIX};
+use super::{ENGINES, any};
+use crate::{Certificate, Engine, Session, SessionError, SrtpProfile, State, Version};
 
-use super::pair::UNIX;
-use crate::{Certificate, Config, Event, HashAlgorithm, Role, Session, SrtpProfile, Version};
+const ALL: [SrtpProfile; 3] =
+    [SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm, SrtpProfile::Aes128CmSha1_80];
 
-struct Openssl {
-    child: Child,
-    _directory: Directory,
+#[test]
+fn openssl_without_dtls_1_2_is_an_error() {
+    let certificate = Certificate::generate(UNIX).unwrap();
+    let config = any(Engine::OpenSsl).with_versions(Version::Dtls13, Version::Dtls13);
+    let error = Session::new(&config, &certificate, Instant::now()).unwrap_err();
+    assert_eq!(error, SessionError::VersionNotSupported);
 }
 
-struct Directory(std::path::PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-impl Drop for Openssl {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn openssl(certificate: &Certificate, port: u16, arguments: &str) -> Openssl {
-    let directory = std::env::temp_dir().join(format!("taut-dtls-{}-{port}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let pem = directory.join("both.pem");
-    std::fs::write(&pem, certificate.to_pem()).unwrap();
-    let mut command = Command::new("openssl");
-    command.args(arguments.split_whitespace()).arg("-cert").arg(&pem).arg("-key").arg(&pem);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Openssl { child: command.spawn().unwrap(), _directory: Directory(directory) }
-}
-
-/// Shakes hands, sends a line each way, and closes.
-fn talk(role: Role, arguments: &str, expected: Option<SrtpProfile>) {
-    let ours = Certificate::generate(UNIX).unwrap();
-    let theirs = Certificate::generate(UNIX).unwrap();
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
-    // A port that was free a moment ago.
-    let other = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (mut remote, command) = match role {
-        Role::Client => {
-            (other, format!("s_server -dtls1_2 -quiet -Verify 1 -port {} {arguments}", other.port()))
+#[test]
+fn rsa_certificates_on_either_side_or_both() {
+    let now = Instant::now();
+    let rsa = Certificate::generate_rsa(UNIX).unwrap();
+    for (client_rsa, server_rsa) in [(true, false), (false, true), (true, true)] {
+        let config = any(Engine::OpenSsl);
+        let mut pair = Pair::of(Engine::OpenSsl, 1);
+        for (end, is_rsa) in [(CLIENT, client_rsa), (SERVER, server_rsa)] {
+            if is_rsa {
+                pair.ends[end] = End::with(&config, rsa.clone(), now);
+            }
         }
-        _ => {
-            let port = socket.local_addr().unwrap().port();
-            (other, format!("s_client -dtls1_2 -quiet -connect 127.0.0.1:{port} {arguments}"))
-        }
-    };
-    let mut openssl = openssl(&theirs, other.port(), &command);
-    if role == Role::Client {
-        std::thread::sleep(Duration::from_millis(300));
-    }
-    let mut session = Session::new(&Config::default(), &ours, Instant::now()).unwrap();
-    session.start(Instant::now(), role, vec![theirs.fingerprint(HashAlgorithm::Sha256)], None);
-    let (mut connected, mut got) = (false, Vec::new());
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(10) && !got.ends_with(b"from openssl\n") {
-        turn(&mut session, &socket, &mut remote);
-        while let Some(event) = session.poll_event() {
-            let Event::Connected(peer) = event else {
-                panic!("{arguments}: {event:?} {:?}", session.stats())
-            };
-            assert_eq!(peer.srtp().map(|keys| keys.profile), expected, "{arguments}");
-            assert_eq!(peer.version(), Version::Dtls12);
-            connected = true;
-            let mut out = Vec::new();
-            session.seal(Instant::now(), b"from taut\n", &mut out).unwrap();
-            socket.send_to(&out, remote).unwrap();
-            openssl.child.stdin.as_mut().unwrap().write_all(b"from openssl\n").unwrap();
-        }
-        while let Some(data) = session.poll_plaintext() {
-            got.extend_from_slice(&data);
-        }
-    }
-    assert!(connected, "{role:?} {arguments}: {:?}", session.stats());
-    assert_eq!(got, b"from openssl\n");
-    session.close(Instant::now());
-    turn(&mut session, &socket, &mut remote);
-    std::thread::sleep(Duration::from_millis(200));
-    openssl.child.kill().unwrap();
-    let mut told = String::new();
-    openssl.child.stdout.as_mut().unwrap().read_to_string(&mut told).unwrap();
-    assert!(told.contains("from taut"), "{told}");
-}
-
-fn turn(session: &mut Session, socket: &UdpSocket, remote: &mut SocketAddr) {
-    let mut buffer = [0; 2048];
-    if let Ok((length, from)) = socket.recv_from(&mut buffer) {
-        *remote = from;
-        session.handle_packet(Instant::now(), BytesMut::from(&buffer[..length]));
-    }
-    session.handle_timeout(Instant::now());
-    let mut out = Vec::new();
-    while session.poll_transmit(Instant::now(), 1200, &mut out).is_some() {
-        let _ = socket.send_to(&out, *remote);
-        out.clear();
+        pair.connect();
+        let suite = pair.ends[CLIENT].peer().cipher_suite();
+        let expected = if server_rsa { "TLS_ECDHE_RSA_WITH_AES" } else { "TLS_ECDHE_ECDSA_WITH_AES" };
+        assert!(suite.starts_with(expected), "{suite}");
+        pair.check_data();
     }
 }
 
 #[test]
-#[ignore = "needs the program openssl"]
-fn openssl_in_both_roles_with_all_profiles() {
-    let profiles = [
-        ("", None),
-        ("-use_srtp SRTP_AES128_CM_SHA1_80", Some(SrtpProfile::Aes128CmSha1_80)),
-        ("-use_srtp SRTP_AEAD_AES_128_GCM", Some(SrtpProfile::AeadAes128Gcm)),
-        ("-use_srtp SRTP_AEAD_AES_256_GCM", Some(SrtpProfile::AeadAes256Gcm)),
-        ("-use_srtp SRTP_AES128_CM_SHA1_32", None),
-    ];
-    for (arguments, expected) in profiles {
-        talk(Role::Client, arguments, expected);
-        talk(Role::Server, arguments, expected);
+fn openssl_agrees_on_the_profile_that_the_server_likes_best() {
+    let offers = |profiles: &[SrtpProfile]| any(Engine::OpenSsl).with_srtp_profiles(profiles.iter().copied());
+    for first in ALL {
+        let mut order = ALL.to_vec();
+        order.retain(|profile| *profile != first);
+        order.insert(0, first);
+        let mut pair = Pair::with(2, &offers(&ALL), &offers(&order));
+        pair.connect();
+        assert_eq!(pair.ends[CLIENT].peer().srtp().unwrap().profile, first);
+        // Twice the same, and nothing in common.
+        let mut pair = Pair::with(2, &offers(&[first, first]), &offers(&order));
+        pair.connect();
+        assert_eq!(pair.ends[CLIENT].peer().srtp().unwrap().profile, first);
+        let mut pair = Pair::with(2, &offers(&[first]), &offers(&order[1..]));
+        pair.connect();
+        assert_eq!((pair.ends[CLIENT].peer().srtp(), pair.ends[SERVER].peer().srtp()), (None, None));
+        pair.check_data();
+    }
+}
+
+/// The other side has it all, and only its last flight gets lost, again and again: each time it takes another Finished,
+/// for the same one again is a replay.
+#[test]
+fn a_finished_that_goes_out_again_is_a_new_record() {
+    for &server in ENGINES {
+        let version = Version::Dtls12;
+        let mut pair = Pair::with(3, &any(Engine::OpenSsl), &any(server).with_versions(version, version));
+        pair.start();
+        let reached = pair
+            .run_until(Duration::from_secs(5), |pair| pair.ends[SERVER].session.state() == State::Connected);
+        assert!(reached);
+        let begin = pair.now;
+        let mut answers = 0;
+        while pair.now - begin < Duration::from_secs(25) {
+            answers += usize::from(!pair.take(SERVER).is_empty());
+            let client = &pair.ends[CLIENT].session;
+            pair.now = client.poll_timeout().unwrap();
+            pair.ends[CLIENT].session.handle_timeout(pair.now);
+            for datagram in pair.take(CLIENT) {
+                pair.inject(SERVER, &datagram);
+            }
+        }
+        assert!(answers >= 9, "{server:?}: {answers}");
+        assert!(pair.run_until(Duration::from_secs(5), Pair::connected), "{server:?}");
+        pair.check_keys();
+        pair.check_data();
     }
 }
 
 #[test]
-#[ignore = "needs the program openssl"]
-fn openssl_with_small_fragments_and_other_ciphers() {
-    for cipher in
-        ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"]
-    {
-        for role in [Role::Client, Role::Server] {
-            talk(role, &format!("-cipher {cipher} -mtu 300"), None);
-        }
+fn datagrams_of_the_handshake_are_as_large_as_a_path_carries() {
+    let rsa = Certificate::generate_rsa(UNIX).unwrap();
+    let mut pair = Pair::of(Engine::OpenSsl, 4);
+    pair.ends[SERVER] = End::with(&any(Engine::OpenSsl), rsa, pair.now);
+    // Nothing is cut on its way out.
+    pair.room = 4000;
+    pair.connect();
+    for end in &pair.ends {
+        assert!(end.sent.iter().all(|datagram| datagram.len() <= 1200));
     }
-    talk(Role::Client, "-listen", None);
+}
+
+#[test]
+fn certificates_are_read_back_with_their_kind() {
+    let rsa = Certificate::generate_rsa(UNIX).unwrap();
+    let back = Certificate::from_pem(&rsa.to_pem()).unwrap();
+    assert_eq!(back, rsa);
+    let session = Session::new(&any(Engine::OpenSsl), &back, Instant::now());
+    assert_eq!(session.unwrap().local_certificate(), &rsa);
+    #[cfg(feature = "dimpl")]
+    assert!(Session::new(&any(Engine::Dimpl), &back, Instant::now()).is_err());
 }

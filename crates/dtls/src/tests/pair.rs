@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use taut_sansio::rng::Rng;
 
-use crate::{Certificate, Config, Event, Fingerprint, HashAlgorithm, Role, Session, State, VerifiedPeer};
+use super::any;
+use crate::{
+    Certificate, Config, Engine, Event, Fingerprint, HashAlgorithm, Role, Session, State, VerifiedPeer,
+};
 
 pub(super) const UNIX: Duration = Duration::from_secs(1_795_000_000);
 /// More polls than this at one instant are a loop.
@@ -39,7 +42,10 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn new(config: &Config, now: Instant) -> Self {
-        let certificate = Certificate::generate(UNIX).unwrap();
+        Self::with(config, Certificate::generate(UNIX).unwrap(), now)
+    }
+
+    pub(super) fn with(config: &Config, certificate: Certificate, now: Instant) -> Self {
         let session = Session::new(config, &certificate, now).unwrap();
         Self { session, certificate, events: Vec::new(), data: Vec::new(), sent: Vec::new() }
     }
@@ -86,8 +92,8 @@ pub(super) const CLIENT: usize = 0;
 pub(super) const SERVER: usize = 1;
 
 impl Pair {
-    pub(super) fn new(seed: u64) -> Self {
-        Self::with(seed, &Config::default(), &Config::default())
+    pub(super) fn of(engine: Engine, seed: u64) -> Self {
+        Self::with(seed, &any(engine), &any(engine))
     }
 
     pub(super) fn with(seed: u64, client: &Config, server: &Config) -> Self {

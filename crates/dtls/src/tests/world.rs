@@ -8,7 +8,8 @@ use taut_netsim::{Link, Loss, Node, World};
 use taut_sansio::net::{Path, Received, Transmit};
 
 use super::pair::UNIX;
-use crate::{Certificate, Config, HashAlgorithm, Role, Session, State, Version};
+use super::{CASES, Case};
+use crate::{Certificate, HashAlgorithm, Role, Session, State};
 
 #[derive(Debug)]
 struct Host {
@@ -39,10 +40,10 @@ impl Node for Host {
     }
 }
 
-fn world(seed: u64, version: Version, link: impl Fn() -> Link) -> World<Host> {
+fn world(seed: u64, case: Case, link: impl Fn() -> Link) -> World<Host> {
     let mut world = World::new(seed);
     let now = world.now();
-    let config = Config::default().with_versions(Version::Dtls12, version);
+    let config = case.up_to();
     let certificates = [(); 2].map(|()| Certificate::generate(UNIX).unwrap());
     let addresses: [SocketAddr; 2] = ["192.0.2.1:5000".parse().unwrap(), "192.0.2.2:5000".parse().unwrap()];
     for (end, role) in [Role::Client, Role::Server].into_iter().enumerate() {
@@ -72,12 +73,12 @@ fn handshakes_in_bad_networks() {
         ("reorder", |link| link.reorder(0.4, Duration::from_millis(80)).duplicate(0.2)),
         ("thin", |link| link.rate(64_000).queue(8000).loss(Loss::Random(0.1))),
     ];
-    for version in [Version::Dtls12, Version::Dtls13] {
+    for &case in CASES {
         for (name, change) in links {
             for seed in 0..12 {
-                let mut world = world(seed, version, || change(bad()));
+                let mut world = world(seed, case, || change(bad()));
                 let done = world.run_until(Duration::from_secs(31), connected);
-                assert!(done, "{version:?} {name} seed {seed}");
+                assert!(done, "{case:?} {name} seed {seed}");
             }
         }
     }
@@ -87,11 +88,11 @@ fn handshakes_in_bad_networks() {
 /// does not help when the other side has gone on; the checksum of UDP is there for that.
 #[test]
 fn most_handshakes_survive_flipped_bits() {
-    for version in [Version::Dtls12, Version::Dtls13] {
+    for &case in CASES {
         let link = || Link::default().latency(Duration::from_millis(50)).corrupt(0.05);
         let done = (0..40)
-            .filter(|&seed| world(seed, version, link).run_until(Duration::from_secs(31), connected))
+            .filter(|&seed| world(seed, case, link).run_until(Duration::from_secs(31), connected))
             .count();
-        assert!(done > 30, "{version:?}: {done} of 40");
+        assert!(done > 30, "{case:?}: {done} of 40");
     }
 }

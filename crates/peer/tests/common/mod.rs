@@ -131,6 +131,12 @@ pub(crate) struct Call {
     pub(crate) trickle: bool,
 }
 
+/// The configuration of every peer; the environment variable `TAUT_DTLS` names the DTLS engine.
+pub(crate) fn config() -> Config {
+    let engine = std::env::var("TAUT_DTLS").map(|name| name.parse().expect("the name of a DTLS engine"));
+    Config::default().with_dtls_engine(engine.unwrap_or_default())
+}
+
 /// A seed of 32 octets from a small number.
 pub(crate) fn seed(number: u64) -> [u8; 32] {
     Rng::from_u64(number).array()
@@ -161,7 +167,7 @@ impl Call {
     }
 
     pub(crate) fn new(number: u64, link: Link) -> Self {
-        Self::with_configs(number, link, Config::default(), Config::default())
+        Self::with_configs(number, link, config(), config())
     }
 
     pub(crate) fn side(&mut self, id: NodeId) -> &mut Side {

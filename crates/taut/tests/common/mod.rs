@@ -19,8 +19,10 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     }
 }
 
+/// The configuration of every connection; the environment variable `TAUT_DTLS` names the DTLS engine.
 pub(crate) fn config() -> Configuration {
-    Configuration::default().with_loopback(Loopback::Always)
+    let engine = std::env::var("TAUT_DTLS").map(|name| name.parse().expect("the name of a DTLS engine"));
+    Configuration::default().with_loopback(Loopback::Always).with_dtls_engine(engine.unwrap_or_default())
 }
 
 /// One side: the connection, and its events but for the candidates, which go to the other side.
