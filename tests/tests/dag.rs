@@ -16,7 +16,22 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("taut-mdns", &["taut-sansio"], &["bytes", "thiserror", "tracing"]),
     ("taut-rtp", &["taut-sansio"], &["bytes", "thiserror", "tracing"]),
     ("taut-sctp", &["taut-sansio"], &["bytes", "crc-fast", "hmac", "sha2", "thiserror", "tracing"]),
-    ("taut-dtls", &["taut-sansio"], &["aws-lc-rs", "bytes", "dimpl", "pem", "rcgen", "thiserror", "tracing"]),
+    (
+        "taut-dtls",
+        &["taut-sansio"],
+        &[
+            "aws-lc-rs",
+            "bytes",
+            "dimpl",
+            "foreign-types",
+            "openssl",
+            "openssl-sys",
+            "pem",
+            "rcgen",
+            "thiserror",
+            "tracing",
+        ],
+    ),
     ("taut-container", &["taut-sansio"], &["bytes", "thiserror"]),
     // On top of one other.
     (
