@@ -108,3 +108,8 @@ pub use taut_peer::{
     Message, MessageKind, OfferOptions, SdpType, SessionDescription, SignalingState, SrtpProfile,
     StatsReport, rtp, stats,
 };
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
