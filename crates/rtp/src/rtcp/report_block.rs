@@ -11,7 +11,7 @@
 
 use taut_sansio::codec::Reader;
 
-use super::ParseError;
+use super::{ParseError, header};
 use crate::Ssrc;
 
 /// The range of a signed number of 24 bits.
@@ -79,6 +79,43 @@ impl ReportBlock {
     /// Parses `count` blocks, at most 31.
     pub(super) fn parse_list(count: u8, reader: &mut Reader<'_>) -> Result<Vec<Self>, ParseError> {
         (0..count).map(|_| Self::parse(reader)).collect()
+    }
+}
+
+/// What ends a sender report and a receiver report alike: report blocks and a profile-specific extension (RFC 3550
+/// section 6.4), as many and as much of them as one packet can hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tail<'a> {
+    reports: &'a [ReportBlock],
+    extension: &'a [u8],
+}
+
+impl<'a> Tail<'a> {
+    /// The tail of a report with `info_len` octets between its header and its blocks.
+    pub(super) fn new(info_len: usize, reports: &'a [ReportBlock], extension: &'a [u8]) -> Self {
+        let room = header::MAX_BODY - info_len - header::MAX_COUNT * ReportBlock::LEN;
+        Self {
+            reports: reports.get(..header::MAX_COUNT).unwrap_or(reports),
+            extension: extension.get(..room).unwrap_or(extension),
+        }
+    }
+
+    /// The count of the header.
+    pub(super) fn count(&self) -> u8 {
+        // At most MAX_COUNT.
+        self.reports.len() as u8
+    }
+
+    /// How many octets [`write`](Self::write) appends.
+    pub(super) fn encoded_len(&self) -> usize {
+        self.reports.len() * ReportBlock::LEN + self.extension.len().next_multiple_of(4)
+    }
+
+    /// Appends the blocks and the extension, filled up to a multiple of four octets.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        self.reports.iter().for_each(|block| block.write(out));
+        out.extend_from_slice(self.extension);
+        header::fill(self.extension.len(), out);
     }
 }
 

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use taut_sansio::codec::Reader;
 
 use super::header::{self, Header};
+use super::report_block::Tail;
 use super::{ParseError, ReportBlock};
 use crate::Ssrc;
 
@@ -60,35 +61,24 @@ impl SenderReport {
         Self::from_body(header.count, body)
     }
 
-    fn written(&self) -> &[ReportBlock] {
-        self.reports.get(..header::MAX_COUNT).unwrap_or(&self.reports)
-    }
-
-    fn written_extension(&self) -> &[u8] {
-        let room = header::MAX_BODY - Self::INFO_LEN - header::MAX_COUNT * ReportBlock::LEN;
-        self.extension.get(..room).unwrap_or(&self.extension)
+    fn tail(&self) -> Tail<'_> {
+        Tail::new(Self::INFO_LEN, &self.reports, &self.extension)
     }
 
     /// How many octets [`write`](Self::write) appends.
     pub fn encoded_len(&self) -> usize {
-        header::LEN
-            + Self::INFO_LEN
-            + self.written().len() * ReportBlock::LEN
-            + self.written_extension().len().next_multiple_of(4)
+        header::LEN + Self::INFO_LEN + self.tail().encoded_len()
     }
 
     /// Appends the packet.
     pub fn write(&self, out: &mut Vec<u8>) {
-        // The count is at most MAX_COUNT.
-        header::write(header::SR, self.written().len() as u8, self.encoded_len(), out);
+        header::write(header::SR, self.tail().count(), self.encoded_len(), out);
         out.extend_from_slice(&self.ssrc.get().to_be_bytes());
         out.extend_from_slice(&self.ntp.to_be_bytes());
         for word in [self.rtp_timestamp, self.packet_count, self.octet_count] {
             out.extend_from_slice(&word.to_be_bytes());
         }
-        self.written().iter().for_each(|block| block.write(out));
-        out.extend_from_slice(self.written_extension());
-        header::fill(self.written_extension().len(), out);
+        self.tail().write(out);
     }
 }
 
