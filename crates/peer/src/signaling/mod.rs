@@ -235,11 +235,6 @@ impl Signaling {
         Some((mid, u16::try_from(index).ok()?))
     }
 
-    /// The mid of the section that local candidates belong to.
-    pub fn first_mid(&self) -> Option<String> {
-        self.transport_section().and_then(|(mid, _)| mid)
-    }
-
     /// W3C `localDescription`, with the candidates gathered so far.
     pub fn local_description(&self, local: &LocalTransport) -> Option<SessionDescription> {
         self.state.local().map(|description| describe_local(description, local))
