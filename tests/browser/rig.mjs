@@ -1,55 +1,4 @@
-// What the scenarios share: a Chromium of its own for each, checks that print what they saw, and waiting.
-
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { chromium } from "playwright-core";
-
-/** Chromium of the distribution; another one can be named. */
-const EXECUTABLE = process.env.TAUT_CHROMIUM ?? "/usr/bin/chromium";
-
-const ARGUMENTS = [
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--use-fake-device-for-media-stream",
-  "--autoplay-policy=no-user-gesture-required",
-];
-
-const ANSWERS = {
-  allow: ["--use-fake-ui-for-media-stream"],
-  deny: ["--use-fake-ui-for-media-stream=deny"],
-  unasked: [],
-};
-
-/**
- * Starts Chromium with a fresh profile. `camera` says what the user answers when a page asks for it: "allow", "deny", or
- * "unasked". Only in the last case does Chromium hide its addresses behind .local names: it shows them to a page that
- * may use the camera, and the flag that answers for the user counts as that.
- */
-export async function launch({ camera = "allow" } = {}) {
-  const profile = mkdtempSync(join(tmpdir(), "taut-chromium-"));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: EXECUTABLE,
-    headless: true,
-    chromiumSandbox: false,
-    viewport: { width: 1280, height: 960 },
-    args: [...ARGUMENTS, ...ANSWERS[camera]],
-  });
-  const page = context.pages()[0] ?? (await context.newPage());
-  page.on("pageerror", (error) => note(`page error: ${error.message}`));
-  return {
-    context,
-    page,
-    async close() {
-      await context.close().catch(() => {});
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-    },
-  };
-}
+// What the scenarios share: checks that print what they saw, and waiting.
 
 export function note(text) {
   console.log(`  ${text}`);
@@ -80,12 +29,23 @@ export async function sessions(url) {
   return (await response.json()).open;
 }
 
+/** Waits until the server holds no session; gives the milliseconds it took. */
+export async function freed(url, what, ms = 35_000) {
+  return (await until(what, ms, async () => (await sessions(url)) === 0)).ms;
+}
+
 /** Waits for the page's state line. */
 export async function state(page, text, ms = 15_000) {
+  const read = () => page.evaluate(() => document.getElementById("state").textContent);
   try {
-    await page.waitForFunction((wanted) => document.getElementById("state").textContent === wanted, text, { timeout: ms });
+    await until("the state", ms, async () => (await read()) === text);
   } catch {
-    const seen = await page.evaluate(() => [document.getElementById("state").textContent, document.getElementById("error").innerText]);
-    throw new Error(`the page's state did not become "${text}" (saw: ${JSON.stringify(seen)})`);
+    throw new Error(`the page's state did not become "${text}" within ${ms} ms (saw: ${JSON.stringify([await read(), await complaint(page)])})`);
   }
 }
+
+/** What the page complains about. */
+export const complaint = (page) => page.evaluate(() => document.getElementById("error").innerText);
+
+/** Takes a screenshot of the whole page for a person to look at. */
+export const picture = (page, directory, name) => page.screenshot({ path: `${directory}/${name}.png`, fullPage: true });

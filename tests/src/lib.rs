@@ -1,11 +1,13 @@
 //! Tests of taut from outside: the binary as a user starts it, browsers, and the shape of the workspace.
 //!
 //! This library holds what those tests share. They are in `tests/`: `dag.rs` (which crate may use which), `cli.rs` (the
-//! binary and its HTTP interface) and `browser.rs` (Chromium, when `TAUT_INTEROP=1` is set).
+//! binary and its HTTP interface), and the tests with real clients, which run when `TAUT_INTEROP` is set: `browser.rs` (the
+//! page, in Chromium and Firefox) and `matrix.rs` (both browsers and aiortc, each task in each role).
 
 #![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
 
 pub mod http;
+pub mod interop;
 pub mod namespace;
 pub mod process;
 pub mod workspace;

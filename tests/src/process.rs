@@ -26,8 +26,18 @@ impl Server {
     ///
     /// When it does not start.
     pub fn start(launcher: &[&str], taut: &Path) -> Self {
+        Self::start_with(launcher, taut, &[])
+    }
+
+    /// The same, with more arguments for the server.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn start_with(launcher: &[&str], taut: &Path, more: &[&str]) -> Self {
         let mut command = through(launcher, taut);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(more);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("taut serve starts");
         let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         let (sender, receiver) = mpsc::channel();

@@ -15,6 +15,16 @@ pub fn browser_scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("browser")
 }
 
+/// The folder with the client on aiortc.
+pub fn aiortc() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("aiortc")
+}
+
+/// Cargo's folder for what tests make, such as screenshots: `target/tmp`.
+pub fn temporary() -> PathBuf {
+    profile_dir().with_file_name("tmp")
+}
+
 /// The binary `taut`, built with the profile of the running test.
 ///
 /// # Panics

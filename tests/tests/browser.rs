@@ -1,17 +1,17 @@
-//! Chromium against `taut serve`, in a network namespace.
+//! Chromium and Firefox against `taut serve`, in a network namespace.
 //!
-//! Runs with `TAUT_INTEROP=1`, as root, with Chromium, Node.js and npm installed; then anything missing is a failure.
-//! Without the variable every test says that it is skipped. Screenshots for a person to look at go to `browser/` in
-//! cargo's temporary folder (`target/tmp/browser`).
+//! Runs with `TAUT_INTEROP=1`, as root, with Chromium, Firefox, Node.js and npm installed; then anything missing is a
+//! failure. Without the variable every test says that it is skipped. Screenshots for a person to look at go to `browser/`
+//! in cargo's temporary folder (`target/tmp/browser`).
 
 #![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use taut_tests::interop::{install_browser_driver, turn};
 use taut_tests::namespace::Namespace;
 use taut_tests::process::{Server, output, text, through};
 use taut_tests::workspace;
@@ -19,74 +19,74 @@ use taut_tests::workspace;
 /// How long one scenario may take; the longest waits 35 s for consent to run out.
 const LIMIT: Duration = Duration::from_secs(150);
 
-/// Runs one scenario of `tests/browser/scenarios` with a server and a namespace of its own.
-fn scenario(name: &str) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    if std::env::var_os("TAUT_INTEROP").is_none_or(|value| value != "1") {
-        // Written past the test harness, which would swallow it.
-        let _ = writeln!(
-            io::stderr(),
-            "SKIPPED: browser test '{name}': needs TAUT_INTEROP=1, root, Chromium, Node.js and npm"
-        );
-        return;
+const BROWSERS: [&str; 2] = ["chromium", "firefox"];
+
+/// Runs one scenario of `tests/browser/scenarios` with every browser, one after the other.
+fn scenario(name: &str, options: &Value) {
+    let Some(_turn) = turn(name) else { return };
+    for browser in BROWSERS {
+        run(browser, name, options.clone());
     }
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    install_driver();
-    let namespace = Namespace::new().expect("TAUT_INTEROP=1 needs root and iproute2");
+}
+
+/// Runs a scenario with a server and a namespace of its own.
+fn run(browser: &str, name: &str, mut options: Value) {
+    install_browser_driver();
+    let namespace = Namespace::new().expect("TAUT_INTEROP needs root and iproute2");
     let launcher = namespace.launcher();
     let server = Server::start(&launcher, workspace::taut());
+    options["url"] = json!(server.url);
+    options["server"] = json!(server.id());
+    options["directory"] = json!(workspace::temporary().join("browser"));
 
     let mut command = through(&launcher, Path::new("node"));
-    command.args(["run.mjs", name, &server.url]).arg(pictures()).current_dir(workspace::browser_scenarios());
+    command
+        .args(["run.mjs", browser, name, &options.to_string()])
+        .current_dir(workspace::browser_scenarios());
     let ended = output(&mut command, LIMIT);
     print!("{}", text(&ended));
-    assert!(ended.status.success(), "scenario '{name}' failed:\n{}", text(&ended));
+    assert!(ended.status.success(), "scenario '{name}' failed with {browser}:\n{}", text(&ended));
 }
 
-/// Where screenshots go.
-fn pictures() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser")
-}
-
-/// Installs what drives the browser, once, as the lock file says.
-fn install_driver() {
-    static DONE: OnceLock<()> = OnceLock::new();
-    DONE.get_or_init(|| {
-        let folder = workspace::browser_scenarios();
-        if folder.join("node_modules/playwright-core").is_dir() {
-            return;
-        }
-        let ended = output(Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(folder), LIMIT);
-        assert!(ended.status.success(), "npm ci failed:\n{}", text(&ended));
-    });
-}
-
-/// The page as a person uses it, closing from both sides included.
+/// The page as a person uses it: closing from both sides and loading it again included.
 #[test]
 fn demo_page() {
-    scenario("demo");
+    scenario("demo", &json!({}));
 }
 
 /// The right picture comes back.
 #[test]
 fn picture() {
-    scenario("picture");
+    scenario("picture", &json!({}));
 }
 
-/// A thousand messages, over addresses that Chromium hides behind `.local` names.
+/// A thousand messages, over addresses that the browser hides behind `.local` names.
 #[test]
-fn messages() {
-    scenario("messages");
+fn messages_between_hidden_addresses() {
+    scenario("messages", &json!({ "addresses": "hidden" }));
+}
+
+/// The same over addresses as they are.
+#[test]
+fn messages_between_plain_addresses() {
+    scenario("messages", &json!({ "addresses": "plain" }));
 }
 
 /// What the page says when something is wrong.
 #[test]
 fn errors() {
-    scenario("errors");
+    scenario("errors", &json!({}));
 }
 
-/// A browser that is killed says no goodbye.
+/// A browser or a server that is killed says no goodbye. All four wait at the same time: there is little else to do.
 #[test]
-fn killed_browser() {
-    scenario("killed");
+fn killed() {
+    let Some(_turn) = turn("killed") else { return };
+    thread::scope(|scope| {
+        for browser in BROWSERS {
+            for victim in ["browser", "server"] {
+                scope.spawn(move || run(browser, "killed", json!({ "victim": victim })));
+            }
+        }
+    });
 }

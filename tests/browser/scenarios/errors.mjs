@@ -1,45 +1,44 @@
-// What the page says when something is wrong: camera refused, server gone, offer refused.
+// What the page says when something is wrong: camera refused, offer refused, server gone.
 
-import { join } from "node:path";
-import { check, launch, state } from "../rig.mjs";
+import { check, complaint, picture, state } from "../rig.mjs";
 
-const error = (page) => page.evaluate(() => document.getElementById("error").innerText);
-
-export async function run({ url, directory }) {
-  await refused(url, directory);
-  await serverGone(url, directory);
+export async function run(context) {
+  await cameraRefused(context);
+  await offerRefused(context);
 }
 
-async function refused(url, directory) {
+async function cameraRefused({ url, directory, browser, launch }) {
   const { page, close } = await launch({ camera: "deny" });
   try {
     await page.goto(url);
     await page.click("#start");
     await state(page, "Failed");
-    const text = await error(page);
+    const text = await complaint(page);
     check(text.includes("refused"), "a refused camera is told", text);
-    check(await page.isEnabled("#start"), "the button can be pressed again");
-    await page.screenshot({ path: join(directory, "errors-camera.png"), fullPage: true });
+    check(await page.$eval("#start", (button) => !button.disabled), "the button can be pressed again");
+    await picture(page, directory, `${browser}-camera-refused`);
   } finally {
     await close();
   }
 }
 
-async function serverGone(url, directory) {
+async function offerRefused({ url, directory, browser, server, launch }) {
   const { page, close } = await launch();
   try {
     await page.goto(url);
-    await page.route("**/echo", (route) => route.abort("connectionrefused"));
+    await page.evaluate(() => {
+      const original = globalThis.fetch;
+      globalThis.fetch = (address, options) => original(address, { ...options, body: "v=0\r\nthis is not SDP\r\n" });
+    });
     await page.click("#start");
     await state(page, "Failed");
-    check((await error(page)).includes("does not answer"), "a server that is gone is told", await error(page));
-    await page.screenshot({ path: join(directory, "errors-server.png"), fullPage: true });
+    check((await complaint(page)).includes("refused the call"), "the server's reason is shown", await complaint(page));
 
-    await page.unroute("**/echo");
-    await page.route("**/echo", (route) => route.continue({ postData: "v=0\r\nthis is not SDP\r\n" }));
+    process.kill(server, "SIGKILL");
     await page.click("#start");
     await state(page, "Failed");
-    check((await error(page)).includes("refused the call"), "the server's reason is shown", await error(page));
+    check((await complaint(page)).includes("does not answer"), "a server that is gone is told", await complaint(page));
+    await picture(page, directory, `${browser}-server-gone`);
   } finally {
     await close();
   }

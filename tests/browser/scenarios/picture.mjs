@@ -1,17 +1,16 @@
 // The right picture comes back: a canvas draws its frame number as cells of black and white, and the number is read
 // back from the remote video.
 
-import { join } from "node:path";
-import { check, launch, note, sessions, until } from "../rig.mjs";
+import { check, freed, note, picture } from "../rig.mjs";
 
 const SECONDS = 10;
 
-export async function run({ url, directory }) {
+export async function run({ url, directory, browser, launch }) {
   const { page, close } = await launch({ camera: "unasked" });
   try {
     await page.goto(url);
     const seen = await page.evaluate(exchange, { seconds: SECONDS });
-    await page.screenshot({ path: join(directory, "picture.png") });
+    await picture(page, directory, `${browser}-picture`);
     check(seen.state === "connected", "connected", seen.state);
     note(`drawn ${seen.drawn} frames, read back ${seen.read.length}, unreadable ${seen.unreadable}, first after ${Math.round(seen.firstMs)} ms, `
       + `median ${seen.behind} frames behind`);
@@ -22,7 +21,7 @@ export async function run({ url, directory }) {
     check(seen.behind <= 30, "the picture is at most a second old", seen.behind);
     await page.evaluate(() => globalThis.pc.close());
     await page.goto("about:blank");
-    await until("the server frees the session", 35_000, async () => (await sessions(url)) === 0);
+    await freed(url, "the session of the page that was left");
   } finally {
     await close();
   }
