@@ -20,7 +20,12 @@ pub struct Response {
 impl Response {
     /// The value of a header, named in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers(name).first().copied()
+    }
+
+    /// All values of a header, named in lower case.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 }
 

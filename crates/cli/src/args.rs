@@ -1,9 +1,15 @@
 //! The command line.
 
+use std::str::FromStr;
+
 use clap::{Args, Parser, Subcommand};
+use taut::IceServer;
 
 /// The address that the demo listens on when none is given.
 const LISTEN: &str = "127.0.0.1:8080";
+
+/// The most sessions when no number is given. Each holds sockets and a few MB of buffers.
+const SESSIONS: usize = 100;
 
 /// The most seconds that `taut call` may be told to run.
 const MAX_SECONDS: u64 = 24 * 60 * 60;
@@ -33,9 +39,10 @@ pub(crate) enum Command {
 
     /// Serve the demo page and its HTTP interface
     ///
-    /// POST /echo takes an SDP offer (Content-Type: application/sdp) and answers with an SDP answer; the session's
-    /// address is in the Location header, and DELETE on it ends the session. Every media track and every data-channel
-    /// message is sent back.
+    /// POST /echo takes an SDP offer (Content-Type: application/sdp) and answers with an SDP answer; without a body it
+    /// answers with an offer. The session's address is in the Location header: PATCH on it brings candidates or the
+    /// answer, DELETE ends the session. Every media track and every data-channel message is sent back. POST /clip is
+    /// the same with a peer that plays a clip.
     Serve(ServeArguments),
 }
 
@@ -57,6 +64,40 @@ pub(crate) struct ServeArguments {
     /// The address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = LISTEN)]
     pub(crate) listen: String,
+
+    /// The most sessions at a time; further ones are refused with 503
+    #[arg(long, value_name = "N", default_value_t = SESSIONS)]
+    pub(crate) max_sessions: usize,
+
+    /// A STUN server for this side and for the clients, such as stun:stun.example.org; may be given several times
+    #[arg(long = "ice-server", value_name = "URL")]
+    pub(crate) ice_servers: Vec<IceServerUrl>,
+
+    /// Let pages of this origin use the server, such as https://example.org; * is any. Those of this machine always may
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    pub(crate) allowed_origins: Vec<String>,
+}
+
+/// An ICE server as it was given, for the clients, and as it was understood, for this side.
+#[derive(Clone, Debug)]
+pub(crate) struct IceServerUrl {
+    url: String,
+    pub(crate) server: IceServer,
+}
+
+impl IceServerUrl {
+    /// The value of a `Link` header (RFC 9725 section 4.6).
+    pub(crate) fn link(&self) -> String {
+        format!("<{}>; rel=\"ice-server\"", self.url)
+    }
+}
+
+impl FromStr for IceServerUrl {
+    type Err = taut::Error;
+
+    fn from_str(url: &str) -> Result<Self, taut::Error> {
+        Ok(Self { url: url.to_owned(), server: IceServer::parse(url)? })
+    }
 }
 
 impl Arguments {

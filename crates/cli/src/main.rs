@@ -2,6 +2,7 @@
 
 mod args;
 mod call;
+mod clip;
 mod report;
 mod serve;
 
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
         Some(Command::Call(call)) => local_call(call).await,
-        Some(Command::Serve(serve)) => Ok(serve::run(serve::bind(&serve.listen).await?).await?),
+        Some(Command::Serve(serve)) => Ok(serve::run(serve::bind(&serve.listen).await?, &serve).await?),
         None => {
             // The port first: who cannot have it need not wait for the call to be told.
             let listener = serve::bind(&arguments.serve.listen).await?;
@@ -54,7 +55,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
                 complain(&error);
             }
             print("\n");
-            Ok(serve::run(listener).await?)
+            Ok(serve::run(listener, &arguments.serve).await?)
         }
     }
 }

@@ -42,5 +42,6 @@ pub use taut_datachannel::{Channel, ChannelId, ChannelInit, ChannelState, Messag
 pub use taut_ice::InterfaceAddress;
 pub use taut_media::{Codec, Frame, Kind, Mode};
 pub use taut_rtp as rtp;
+pub use taut_sdp as sdp;
 pub use transceiver::{Direction, TrackInfo, Transceiver, TransceiverId, TransceiverInit};
 pub use transport::TransportStats;

@@ -4,7 +4,7 @@
 //! [`Session`] and [`Media`] with public fields in the order of RFC 8866 section 5, and one list of typed
 //! [`Attribute`]s each. The order of attributes is kept, and an attribute that this crate does not know (or whose
 //! value it cannot read and that nothing depends on) survives as [`Attribute::Other`], so that a description which is
-//! read and written says the same. No negotiation happens here.
+//! read and written says the same. No negotiation happens here. A [`Fragment`] is what candidates travel in between two descriptions.
 //!
 //! **Lenient** where real clients are sloppy: lines may end in LF, lines may come in any order within their section,
 //! empty lines and blanks at line ends are skipped, hexadecimal and enumerated values may come in any case.
@@ -16,6 +16,7 @@
 
 pub mod attribute;
 mod error;
+mod fragment;
 mod lexer;
 mod media;
 mod session;
@@ -27,6 +28,7 @@ pub use attribute::{
     SourceGroup,
 };
 pub use error::{ParseError, Reason};
+pub use fragment::Fragment;
 pub use media::{Format, Media, MediaKind, Protocol};
 pub use session::{Bandwidth, Connection, Origin, Session, Time};
 

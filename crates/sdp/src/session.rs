@@ -170,10 +170,7 @@ impl Session {
     /// # Errors
     /// The first line that is wrong, and how.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        if text.len() > MAX_TEXT {
-            return Err(ParseError { line: 0, reason: Reason::TextTooLong });
-        }
-        Parser { lines: Lines::new(text), section_lines: 0 }.session()
+        Parser::new(text)?.session()
     }
 
     /// All `a=group`.
@@ -239,12 +236,19 @@ impl std::str::FromStr for Session {
 }
 
 /// Walks over the lines once; `section_lines` counts those of the section at hand.
-struct Parser<'a> {
+pub(crate) struct Parser<'a> {
     lines: Lines<'a>,
     section_lines: usize,
 }
 
 impl<'a> Parser<'a> {
+    pub(crate) fn new(text: &'a str) -> Result<Self, ParseError> {
+        if text.len() > MAX_TEXT {
+            return Err(ParseError { line: 0, reason: Reason::TextTooLong });
+        }
+        Ok(Self { lines: Lines::new(text), section_lines: 0 })
+    }
+
     fn session(mut self) -> Result<Session, ParseError> {
         match self.next()? {
             Some(Line { letter: b'v', value, .. }) if trim(value) == "0" => {}
@@ -266,8 +270,15 @@ impl<'a> Parser<'a> {
             session_line(&mut session, &mut head, line).map_err(|reason| line.error(reason))?;
         }
         self.finish_head(&mut session, head, media_line.is_some())?;
+        session.media = self.sections(media_line)?;
+        Ok(session)
+    }
+
+    /// The sections from an `m=` line on, to the end of the text.
+    pub(crate) fn sections(&mut self, mut media_line: Option<Line<'a>>) -> Result<Vec<Media>, ParseError> {
+        let mut sections = Vec::new();
         while let Some(line) = media_line.take() {
-            if session.media.len() >= MAX_MEDIA {
+            if sections.len() >= MAX_MEDIA {
                 return Err(line.error(Reason::TooManyMedia));
             }
             let mut media = Media::parse_line(line.value).map_err(|reason| line.error(reason))?;
@@ -279,9 +290,9 @@ impl<'a> Parser<'a> {
                 }
                 add_media_line(&mut media, line).map_err(|reason| line.error(reason))?;
             }
-            session.media.push(media);
+            sections.push(media);
         }
-        Ok(session)
+        Ok(sections)
     }
 
     /// The lines that must have come before the first section.
@@ -293,7 +304,7 @@ impl<'a> Parser<'a> {
         if session.times.is_empty() { Err(missing(Reason::MissingTime)) } else { Ok(()) }
     }
 
-    fn next(&mut self) -> Result<Option<Line<'a>>, ParseError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Line<'a>>, ParseError> {
         let line = self.lines.next_line()?;
         if let Some(line) = line {
             self.section_lines = self.section_lines.saturating_add(1);

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::attribute::Attribute;
+use crate::fragment::Fragment;
 use crate::media::Media;
 use crate::session::{Bandwidth, Connection, Origin, Session, Time};
 
@@ -37,6 +38,13 @@ impl Display for Session {
         }
         optional(f, 'z', self.zones.as_ref())?;
         optional(f, 'k', self.key.as_ref())?;
+        attributes(f, &self.attributes)?;
+        self.media.iter().try_for_each(|media| media.fmt(f))
+    }
+}
+
+impl Display for Fragment {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         attributes(f, &self.attributes)?;
         self.media.iter().try_for_each(|media| media.fmt(f))
     }

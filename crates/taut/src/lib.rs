@@ -106,7 +106,7 @@ pub use taut_peer::{
     Certificate, ChannelState as DataChannelState, Codec, ConnectionState, Direction, DtlsEngine,
     DtlsVersion, Frame, Host, IceCandidate, IceConnectionState, IceGatheringState, IceServer, Kind, Loopback,
     Message, MessageKind, OfferOptions, SdpType, SessionDescription, SignalingState, SrtpProfile,
-    StatsReport, rtp, stats,
+    StatsReport, rtp, sdp, stats,
 };
 
 /// The example of the README compiles.

@@ -6,8 +6,8 @@ use taut::{Frame, Kind, MediaStream, MediaStreamTrack, PeerConnection};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
-use super::clip::{Clip, Part};
 use super::progress::{Count, Counters};
+use crate::clip::{Clip, Part};
 
 /// How often [`drain`] looks.
 const LOOK: Duration = Duration::from_millis(5);

@@ -2,7 +2,6 @@
 //! offer, answer and trickled candidates; then pc1 plays a clip to pc2 and both exchange messages. What arrives is
 //! compared with what was sent, byte by byte.
 
-mod clip;
 mod data;
 mod media;
 mod progress;
@@ -18,8 +17,8 @@ use taut::{
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use self::clip::Clip;
 use self::progress::Counters;
+use crate::clip::{self, Clip};
 use crate::report::{Report, rounded};
 
 /// How long the two may take to connect.

@@ -1,18 +1,23 @@
-//! The live demo: an HTTP server with the demo page and a peer that echoes.
+//! The live demo: an HTTP server with the demo page, a peer that echoes and a peer that plays a clip.
 
+mod clip;
 mod echo;
 mod http;
+mod session;
 mod sessions;
+mod settings;
+mod stats;
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
-use taut::Loopback;
 use tokio::net::{TcpListener, lookup_host};
 
 use self::sessions::Sessions;
+use self::settings::Settings;
+use crate::args::ServeArguments;
 
 /// How long open connections and sessions may take to end after Ctrl-C.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -47,13 +52,11 @@ pub(crate) async fn bind(address: &str) -> Result<TcpListener, Error> {
 }
 
 /// Serves until Ctrl-C, then ends every session.
-pub(crate) async fn run(listener: TcpListener) -> Result<(), Error> {
+pub(crate) async fn run(listener: TcpListener, arguments: &ServeArguments) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Serve)?;
     crate::print(&format!("The live demo is on {} (Ctrl-C ends it)\n", url(address)));
 
-    // Whoever reaches a loopback listener runs on this machine, and may have no other interface.
-    let loopback = if address.ip().is_loopback() { Loopback::Always } else { Loopback::Auto };
-    let sessions = Sessions::new(loopback);
+    let sessions = Sessions::new(Settings::new(arguments, address));
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true); // An answer that waits for Nagle is slow, not wrong.
     });

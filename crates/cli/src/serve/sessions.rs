@@ -5,10 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use taut::{Loopback, PeerConnection};
+use taut::PeerConnection;
 
-/// The most sessions at a time; above it, offers are refused with 503. Each holds sockets and a few MB of buffers.
-pub(super) const MAX_SESSIONS: usize = 100;
+use super::settings::Settings;
 
 /// The name of a session in its address: 128 random bits, so that nobody can end somebody else's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,9 +40,9 @@ impl FromStr for SessionId {
 /// Why a session is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum OpenError {
-    /// [`MAX_SESSIONS`] are running.
-    #[error("the server is full: {MAX_SESSIONS} sessions are running; try again later")]
-    Full,
+    /// As many are running as the settings allow.
+    #[error("the server is full: {0} sessions are running; try again later")]
+    Full(usize),
     /// The operating system gives no random bytes.
     #[error("the system gives no random bytes")]
     NoRandomness,
@@ -53,24 +52,37 @@ pub(super) enum OpenError {
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
     table: Arc<Mutex<BTreeMap<SessionId, PeerConnection>>>,
-    loopback: Loopback,
+    settings: Arc<Settings>,
 }
 
 impl Sessions {
-    /// An empty table, whose sessions gather loopback candidates as `loopback` says.
-    pub(super) fn new(loopback: Loopback) -> Self {
-        Self { table: Arc::default(), loopback }
+    /// An empty table.
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { table: Arc::default(), settings: Arc::new(settings) }
+    }
+
+    /// What the server was started with.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Refuses what [`open`](Self::open) would refuse, before a connection is made for it.
+    pub(super) fn check_room(&self) -> Result<(), OpenError> {
+        self.require_room(self.len())
     }
 
     /// Takes a connection into the table.
     pub(super) fn open(&self, pc: PeerConnection) -> Result<SessionId, OpenError> {
         let id = SessionId::draw()?;
         let mut table = self.table();
-        if table.len() >= MAX_SESSIONS {
-            return Err(OpenError::Full);
-        }
+        self.require_room(table.len())?;
         table.insert(id, pc);
         Ok(id)
+    }
+
+    /// The connection of a session.
+    pub(super) fn get(&self, id: SessionId) -> Option<PeerConnection> {
+        self.table().get(&id).cloned()
     }
 
     /// Takes a session out of the table, for its connection to be closed.
@@ -93,9 +105,9 @@ impl Sessions {
         }
     }
 
-    /// Whether sessions gather loopback candidates.
-    pub(super) fn loopback(&self) -> Loopback {
-        self.loopback
+    fn require_room(&self, running: usize) -> Result<(), OpenError> {
+        let max = self.settings.max_sessions;
+        if running < max { Ok(()) } else { Err(OpenError::Full(max)) }
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<SessionId, PeerConnection>> {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use taut::container::{ivf, ogg};
 use taut::{Codec, Frame};
 
-const VIDEO: &[u8] = include_bytes!("../../assets/clip.ivf");
-const AUDIO: &[u8] = include_bytes!("../../assets/clip.ogg");
+const VIDEO: &[u8] = include_bytes!("../assets/clip.ivf");
+const AUDIO: &[u8] = include_bytes!("../assets/clip.ogg");
 
 /// Why the clip cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -22,21 +22,21 @@ pub(crate) enum Error {
 
 /// The clip as frames: picture and sound of the same length.
 #[derive(Debug)]
-pub(super) struct Clip {
-    pub(super) video: Part,
-    pub(super) audio: Part,
+pub(crate) struct Clip {
+    pub(crate) video: Part,
+    pub(crate) audio: Part,
 }
 
 /// The frames of one track, and how long they take together.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(crate) struct Part {
     frames: Vec<Frame>,
     length: Duration,
 }
 
 impl Clip {
     /// Reads the clip that is part of the binary.
-    pub(super) fn bundled() -> Result<Self, Error> {
+    pub(crate) fn bundled() -> Result<Self, Error> {
         let video = Part::video(Bytes::from_static(VIDEO))?;
         let audio = Part::audio(Bytes::from_static(AUDIO), video.length)?;
         Ok(Self { video, audio })
@@ -53,10 +53,11 @@ impl Part {
             let keyframe = data.first().is_some_and(|first| first & 1 == 0);
             frames.push(Frame::new(Codec::Vp8, data, timestamp).with_keyframe(keyframe));
         }
-        // All frames are shown equally long.
+        // All frames are shown equally long; the times in the file are rounded down.
         let last = frames.last().map_or(Duration::ZERO, |frame| frame.presentation);
         let gaps = u32::try_from(frames.len()).unwrap_or(u32::MAX).saturating_sub(1).max(1);
-        Ok(Self { frames, length: last + last / gaps })
+        let length = Duration::from_micros(((last + last / gaps).as_nanos().div_ceil(1_000)) as u64);
+        Ok(Self { frames, length })
     }
 
     /// The sound, cut to `length`: the encoder adds a packet in which it comes to rest.
@@ -73,7 +74,7 @@ impl Part {
     }
 
     /// The frames over and over, with times that go on.
-    pub(super) fn looped(&self) -> impl Iterator<Item = Frame> {
+    pub(crate) fn looped(&self) -> impl Iterator<Item = Frame> {
         (0..).flat_map(move |round| {
             self.frames.iter().map(move |frame| {
                 let presentation = frame.presentation + self.length * round;
@@ -82,8 +83,24 @@ impl Part {
         })
     }
 
+    /// How many frames there are.
+    pub(crate) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// When the frame at a place of the endless sequence is shown: all are shown equally long.
+    pub(crate) fn time(&self, place: u32) -> Duration {
+        let nanos = self.length.as_nanos() * u128::from(place) / self.frames.len().max(1) as u128;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// The frame at a place of the endless sequence, with the time of its place in the file.
+    pub(crate) fn frame(&self, place: usize) -> Option<&Frame> {
+        self.frames.get(place.checked_rem(self.frames.len())?)
+    }
+
     /// The place of a frame with these bytes in the endless sequence, at `from` or after it.
-    pub(super) fn find(&self, data: &[u8], from: usize) -> Option<usize> {
+    pub(crate) fn find(&self, data: &[u8], from: usize) -> Option<usize> {
         let len = self.frames.len();
         (from..from + len).find(|place| self.frames.get(place % len).is_some_and(|frame| frame.data == data))
     }
@@ -96,7 +113,7 @@ mod tests {
     #[test]
     fn picture_and_sound_are_ten_seconds_long() {
         let clip = Clip::bundled().expect("the clip is readable");
-        assert!((clip.video.length.as_secs_f64() - 10.0).abs() < 1e-3, "{:?}", clip.video.length);
+        assert_eq!(clip.video.length, Duration::from_secs(10));
         assert_eq!(clip.audio.length, clip.video.length);
         assert_eq!((clip.video.frames.len(), clip.audio.frames.len()), (300, 500));
         let keyframes: Vec<usize> = (0..300).filter(|at| clip.video.frames[*at].keyframe).collect();

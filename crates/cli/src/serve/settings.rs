@@ -1,0 +1,38 @@
+//! What a server was started with.
+
+use std::net::SocketAddr;
+
+use taut::{Configuration, Loopback};
+
+use crate::args::{IceServerUrl, ServeArguments};
+
+/// What holds for all sessions of a server.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// How connections are made.
+    pub(super) configuration: Configuration,
+    /// The most sessions at a time; above it, clients are sent away with 503.
+    pub(super) max_sessions: usize,
+    /// The servers that this side and, by their `Link`, the clients use.
+    pub(super) ice_servers: Vec<IceServerUrl>,
+    /// Whose pages may use the server, besides its own and those of this machine.
+    pub(super) allowed_origins: Vec<String>,
+}
+
+impl Settings {
+    /// The settings of a server that listens on `address`.
+    pub(super) fn new(arguments: &ServeArguments, address: SocketAddr) -> Self {
+        // Whoever reaches a loopback listener runs on this machine, and may have no other interface.
+        let loopback = if address.ip().is_loopback() { Loopback::Always } else { Loopback::Auto };
+        let configuration = Configuration::default().with_loopback(loopback);
+        let configuration = (arguments.ice_servers.iter()).fold(configuration, |configuration, server| {
+            configuration.with_ice_server(server.server.clone())
+        });
+        Self {
+            configuration,
+            max_sessions: arguments.max_sessions,
+            ice_servers: arguments.ice_servers.clone(),
+            allowed_origins: arguments.allowed_origins.clone(),
+        }
+    }
+}
