@@ -1,0 +1,322 @@
+//! The two peers of `taut serve`, called by taut itself over HTTP: both services, with the offer from either side, and
+//! candidates by trickle. The headers are in `whip.rs`, browsers in `browser.rs`.
+
+#![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use taut::sdp::{Attribute, Fragment, Session as Description};
+use taut::{
+    Codec, Configuration, DataChannelInit, Direction, Event, Events, Frame, Kind, Loopback, MediaStreamTrack,
+    Message, PeerConnection, RtpTransceiverInit, SessionDescription, TrackEvent,
+};
+use taut_tests::http::{Response, request};
+use taut_tests::process::Server;
+use taut_tests::workspace;
+
+const SDP: (&str, &str) = ("Content-Type", "application/sdp");
+const FRAGMENT: (&str, &str) = ("Content-Type", "application/trickle-ice-sdpfrag");
+
+/// How long anything may take, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn start() -> Server {
+    Server::start_with(&[], workspace::taut(), &[])
+}
+
+fn send(server: &Server, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+    request(server.authority(), method, path, headers, body.as_bytes())
+}
+
+/// A client, and where its session is.
+struct Client {
+    pc: PeerConnection,
+    events: Events,
+    location: String,
+    tag: String,
+}
+
+impl Client {
+    fn new() -> (PeerConnection, Events) {
+        PeerConnection::new(Configuration::default().with_loopback(Loopback::Always)).expect("a connection")
+    }
+
+    /// Calls with an offer, whose candidates are in it.
+    async fn call(server: &Server, path: &str, (pc, events): (PeerConnection, Events)) -> Self {
+        pc.set_local_description(None).await.expect("an offer");
+        pc.gathering_complete().await;
+        let offer = pc.local_description().expect("it was set").sdp;
+        let client = Self::created(server, path, (pc, events), &[SDP], &offer);
+        let (mut client, answer) = client;
+        client.pc.set_remote_description(SessionDescription::answer(answer)).await.expect("a good answer");
+        client.until_connected().await;
+        client
+    }
+
+    /// Calls without an offer, and answers the server's.
+    async fn answer(server: &Server, path: &str, (pc, events): (PeerConnection, Events)) -> Self {
+        let (mut client, offer) = Self::created(server, path, (pc, events), &[], "");
+        let pc = &client.pc;
+        pc.set_remote_description(SessionDescription::offer(offer)).await.expect("a good offer");
+        for (transceiver, kind) in pc.transceivers().iter().zip([Kind::Audio, Kind::Video]) {
+            assert_eq!(transceiver.sender().kind(), kind);
+            pc.add_track(&MediaStreamTrack::new(kind), &[]).expect("a sender");
+        }
+        pc.set_local_description(None).await.expect("an answer");
+        pc.gathering_complete().await;
+        let answer = pc.local_description().expect("it was set").sdp;
+        assert_eq!(send(server, "PATCH", &client.location, &[SDP], &answer).status, 204);
+        client.until_connected().await;
+        client
+    }
+
+    fn created(
+        server: &Server,
+        path: &str,
+        (pc, events): (PeerConnection, Events),
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (Self, String) {
+        let created = send(server, "POST", path, headers, body);
+        assert_eq!(created.status, 201, "{created:?}");
+        let header = |name: &str| created.header(name).expect(name).to_owned();
+        (Self { pc, events, location: header("location"), tag: header("etag") }, created.body)
+    }
+
+    async fn until_connected(&mut self) {
+        let connected = tokio::time::timeout(LIMIT, self.pc.connected()).await;
+        connected.expect("in time").expect("connected");
+    }
+
+    /// The next thing of the events that `pick` takes.
+    async fn event<T>(&mut self, what: &str, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                let event = self.events.recv().await.unwrap_or_else(|| panic!("no more events: {what}"));
+                if let Some(found) = pick(event) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, search).await.unwrap_or_else(|_| panic!("timed out: {what}"))
+    }
+
+    async fn tracks(&mut self) -> [TrackEvent; 2] {
+        let track = |event| if let Event::Track(event) = event { Some(event) } else { None };
+        let tracks = [self.event("a track", track).await, self.event("a track", track).await];
+        if tracks[0].track.kind() == Kind::Video {
+            tracks
+        } else {
+            let [a, v] = tracks;
+            [v, a]
+        }
+    }
+
+    fn stats(&self, server: &Server) -> Vec<Value> {
+        let stats = send(server, "GET", &format!("{}/stats", self.location), &[], "");
+        assert_eq!(
+            (stats.status, stats.header("content-type")),
+            (200, Some("application/json")),
+            "{stats:?}"
+        );
+        match serde_json::from_str(&stats.body).expect("JSON") {
+            Value::Array(entries) => entries,
+            other => panic!("no array: {other}"),
+        }
+    }
+
+    async fn end(self, server: &Server) {
+        assert_eq!(send(server, "DELETE", &self.location, &[], "").status, 200);
+        tokio::time::timeout(LIMIT, self.pc.closed()).await.expect("DELETE says goodbye");
+        assert_eq!(send(server, "GET", &format!("{}/stats", self.location), &[], "").status, 404);
+        assert_eq!(send(server, "GET", "/sessions", &[], "").body.trim(), r#"{"open":0}"#);
+    }
+}
+
+/// A client that sends a track of each kind, and has a channel.
+fn talker() -> ((PeerConnection, Events), MediaStreamTrack, taut::DataChannel) {
+    let (pc, events) = Client::new();
+    let video = MediaStreamTrack::new(Kind::Video);
+    pc.add_track(&video, &[]).expect("a sender");
+    pc.add_track(&MediaStreamTrack::new(Kind::Audio), &[]).expect("a sender");
+    let channel = pc.create_data_channel("chat", DataChannelInit::default()).expect("a channel");
+    ((pc, events), video, channel)
+}
+
+/// A key frame of VP8 as far as anybody on the way looks: its first octets.
+fn picture(number: u8) -> Frame {
+    let data = [&[0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 48, 0][..], &[number; 90]].concat();
+    Frame::new(Codec::Vp8, data, Duration::from_millis(u64::from(number) * 33)).with_keyframe(true)
+}
+
+/// Sends pictures until one comes back, and some more.
+async fn pictures_come_back(local: &MediaStreamTrack, remote: &TrackEvent) {
+    let sent = async {
+        for number in (0u8..=255).cycle() {
+            let _ = local.write_frame(&picture(number));
+            tokio::time::sleep(Duration::from_millis(33)).await;
+        }
+    };
+    let received = async {
+        let mut before = None;
+        for _ in 0..20 {
+            let frame = remote.track.recv_frame().await.expect("a frame");
+            let number = *frame.data.last().expect("octets");
+            assert_eq!(frame.data, picture(number).data, "as it was sent");
+            assert!(before.is_none_or(|before: u8| before.wrapping_add(1) == number), "{before:?} {number}");
+            before = Some(number);
+        }
+    };
+    tokio::select! {
+        () = sent => {}
+        back = tokio::time::timeout(LIMIT, received) => back.expect("pictures come back in time"),
+    }
+}
+
+/// 30 pictures and 50 packets of sound a second, the first of which is a key frame at once.
+async fn the_clip_plays(client: &mut Client) {
+    let [video, audio] = client.tracks().await;
+    let first =
+        tokio::time::timeout(LIMIT, video.track.recv_frame()).await.expect("in time").expect("a picture");
+    assert!(first.keyframe);
+    let begun = Instant::now();
+    let (mut pictures, mut sounds) = (Vec::new(), Vec::new());
+    while begun.elapsed() < Duration::from_secs(2) {
+        tokio::select! {
+            picture = video.track.recv_frame() => pictures.push(picture.expect("a picture")),
+            sound = audio.track.recv_frame() => sounds.push(sound.expect("a sound")),
+        }
+    }
+    assert!(pictures.len() >= 58 && sounds.len() >= 98, "{} {}", pictures.len(), sounds.len());
+    assert!(pictures.iter().chain(&sounds).all(|frame| frame.contiguous));
+    for pair in pictures.windows(2) {
+        let step = pair[1].presentation - pair[0].presentation;
+        assert!(step.abs_diff(Duration::from_nanos(33_333_333)) < Duration::from_millis(1), "{step:?}");
+    }
+    // Whoever asks has a key frame long before the clip would bring one, which it does every two seconds.
+    for _ in 0..3 {
+        video.receiver.request_keyframe();
+        let mut waited = 0;
+        while !video.track.recv_frame().await.expect("a picture").keyframe {
+            waited += 1;
+            assert!(waited < 30, "no key frame for a second");
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_echo_of_an_offer() {
+    let server = start();
+    let (connection, video, channel) = talker();
+    let mut client = Client::call(&server, "/echo", connection).await;
+    channel.send(Message::text("Grüße")).await.expect("open");
+    assert_eq!(tokio::time::timeout(LIMIT, channel.recv()).await, Ok(Some(Message::text("Grüße"))));
+    let [back, _] = client.tracks().await;
+    pictures_come_back(&video, &back).await;
+    client.end(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_echo_of_an_answer() {
+    let server = start();
+    let mut client = Client::answer(&server, "/echo", Client::new()).await;
+    let [back, _] = client.tracks().await;
+    let channel = client
+        .event("a channel", |event| if let Event::DataChannel(c) = event { Some(c) } else { None })
+        .await;
+    assert_eq!(channel.label(), "echo");
+    channel.send(Message::binary(vec![7; 70_000])).await.expect("open");
+    assert_eq!(tokio::time::timeout(LIMIT, channel.recv()).await, Ok(Some(Message::binary(vec![7; 70_000]))));
+    let own = client.pc.create_data_channel("mine", DataChannelInit::default()).expect("a channel");
+    own.send(Message::text("mine")).await.expect("open");
+    assert_eq!(tokio::time::timeout(LIMIT, own.recv()).await, Ok(Some(Message::text("mine"))));
+    let video = back.transceiver.sender().track().expect("the track that answered");
+    pictures_come_back(&video, &back).await;
+    client.end(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clip_for_an_offer() {
+    let server = start();
+    let (pc, events) = Client::new();
+    for kind in [Kind::Video, Kind::Audio] {
+        let init = RtpTransceiverInit::default().with_direction(Direction::RecvOnly);
+        pc.add_transceiver(kind, init).expect("a transceiver");
+    }
+    let mut client = Client::call(&server, "/clip", (pc, events)).await;
+    the_clip_plays(&mut client).await;
+    client.end(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clip_for_an_answer() {
+    let server = start();
+    let mut client = Client::answer(&server, "/clip", Client::new()).await;
+    the_clip_plays(&mut client).await;
+
+    let stats = client.stats(&server);
+    let of = |kind: &str, media: &str| {
+        let found =
+            stats.iter().find(|entry| entry["type"] == kind && (media.is_empty() || entry["kind"] == media));
+        found.unwrap_or_else(|| panic!("no {kind} of {media} in {stats:?}"))
+    };
+    assert!(of("outbound-rtp", "video")["framesSent"].as_u64() > Some(60), "{stats:?}");
+    assert!(of("outbound-rtp", "audio")["bytesSent"].as_u64() > Some(1_000), "{stats:?}");
+    let transport = of("transport", "");
+    assert_eq!(
+        (&transport["dtlsState"], &transport["iceRole"]),
+        (&"connected".into(), &"controlling".into())
+    );
+    let pair =
+        stats.iter().find(|entry| entry["id"] == transport["selectedCandidatePairId"]).expect("the pair");
+    assert!(pair["currentRoundTripTime"].as_f64() > Some(0.0), "{pair}");
+    let local = stats.iter().find(|entry| entry["id"] == pair["localCandidateId"]).expect("the candidate");
+    assert!(local["address"].is_string() && local["port"].is_u64(), "{local}");
+    let codec =
+        stats.iter().find(|entry| entry["id"] == of("outbound-rtp", "video")["codecId"]).expect("the codec");
+    assert_eq!(codec["mimeType"], "video/VP8");
+    client.end(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn candidates_may_come_by_trickle_alone() {
+    let server = start();
+    let ((pc, events), _, channel) = talker();
+    pc.set_local_description(None).await.expect("an offer");
+    pc.gathering_complete().await;
+    let whole = Description::parse(&pc.local_description().expect("it was set").sdp).expect("a description");
+    // The offer goes without candidates, and the answer's are not used: only the trickled ones can connect.
+    let mut bare = whole.clone();
+    let is_candidate = |a: &Attribute| matches!(a, Attribute::Candidate(_) | Attribute::EndOfCandidates);
+    bare.media.iter_mut().for_each(|media| media.attributes.retain(|attribute| !is_candidate(attribute)));
+    let (mut client, answer) = Client::created(&server, "/echo", (pc, events), &[SDP], &bare.to_string());
+    let mut answer = Description::parse(&answer).expect("a description");
+    answer.media.iter_mut().for_each(|media| media.attributes.retain(|attribute| !is_candidate(attribute)));
+    client
+        .pc
+        .set_remote_description(SessionDescription::answer(answer.to_string()))
+        .await
+        .expect("a good answer");
+
+    let first = &whole.media[0];
+    let candidates: Vec<&Attribute> =
+        first.attributes.iter().filter(|attribute| is_candidate(attribute)).collect();
+    assert!(candidates.len() > 1);
+    for candidate in candidates {
+        let credentials =
+            first.attributes.iter().filter(|a| matches!(a, Attribute::IceUfrag(_) | Attribute::IcePwd(_)));
+        let mut media = first.clone();
+        media.attributes.retain(|attribute| matches!(attribute, Attribute::Mid(_)));
+        media.attributes.push(candidate.clone());
+        let fragment = Fragment { attributes: credentials.cloned().collect(), media: vec![media] };
+        let headers = [FRAGMENT, ("If-Match", client.tag.as_str())];
+        let taken = send(&server, "PATCH", &client.location, &headers, &fragment.to_string());
+        assert_eq!(taken.status, 204, "{taken:?}");
+    }
+    client.until_connected().await;
+    channel.send(Message::text("hello")).await.expect("open");
+    assert_eq!(tokio::time::timeout(LIMIT, channel.recv()).await, Ok(Some(Message::text("hello"))));
+    client.end(&server).await;
+}
