@@ -38,7 +38,7 @@ struct Client {
 }
 
 impl Client {
-    fn new() -> (PeerConnection, Events) {
+    fn connection() -> (PeerConnection, Events) {
         PeerConnection::new(Configuration::default().with_loopback(Loopback::Always)).expect("a connection")
     }
 
@@ -136,7 +136,7 @@ impl Client {
 
 /// A client that sends a track of each kind, and has a channel.
 fn talker() -> ((PeerConnection, Events), MediaStreamTrack, taut::DataChannel) {
-    let (pc, events) = Client::new();
+    let (pc, events) = Client::connection();
     let video = MediaStreamTrack::new(Kind::Video);
     pc.add_track(&video, &[]).expect("a sender");
     pc.add_track(&MediaStreamTrack::new(Kind::Audio), &[]).expect("a sender");
@@ -221,7 +221,7 @@ async fn the_echo_of_an_offer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_echo_of_an_answer() {
     let server = start();
-    let mut client = Client::answer(&server, "/echo", Client::new()).await;
+    let mut client = Client::answer(&server, "/echo", Client::connection()).await;
     let [back, _] = client.tracks().await;
     let channel = client
         .event("a channel", |event| if let Event::DataChannel(c) = event { Some(c) } else { None })
@@ -240,7 +240,7 @@ async fn the_echo_of_an_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clip_for_an_offer() {
     let server = start();
-    let (pc, events) = Client::new();
+    let (pc, events) = Client::connection();
     for kind in [Kind::Video, Kind::Audio] {
         let init = RtpTransceiverInit::default().with_direction(Direction::RecvOnly);
         pc.add_transceiver(kind, init).expect("a transceiver");
@@ -253,7 +253,7 @@ async fn the_clip_for_an_offer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clip_for_an_answer() {
     let server = start();
-    let mut client = Client::answer(&server, "/clip", Client::new()).await;
+    let mut client = Client::answer(&server, "/clip", Client::connection()).await;
     the_clip_plays(&mut client).await;
 
     let stats = client.stats(&server);
