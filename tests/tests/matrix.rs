@@ -15,7 +15,8 @@ use taut_tests::process::{Server, output, text, through};
 use taut_tests::workspace;
 
 /// The cells: what the server does, and which side the client takes.
-const CELLS: [(&str, &str); 1] = [("echo", "offers")];
+const CELLS: [(&str, &str); 4] =
+    [("echo", "offers"), ("echo", "answers"), ("clip", "offers"), ("clip", "answers")];
 
 /// How many messages the first connection of a cell carries, of 1 to 60,000 bytes.
 const MESSAGES: u64 = 120;
