@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use taut_sctp::{Accounting, Chunk, Ordering, Reliability, WriteOptions};
 
+use crate::config::Priority;
 use crate::dcep::ppid;
 use crate::types::{Message, MessageKind};
 
@@ -117,6 +118,7 @@ pub struct Channel {
     pub(crate) protocol: String,
     pub(crate) ordering: Ordering,
     pub(crate) reliability: Reliability,
+    pub(crate) priority: Priority,
     pub(crate) origin: Origin,
     pub(crate) stream: Option<u16>,
     pub(crate) state: ChannelState,
@@ -150,6 +152,7 @@ impl Channel {
         protocol: String,
         ordering: Ordering,
         reliability: Reliability,
+        priority: Priority,
         origin: Origin,
         stream: Option<u16>,
     ) -> Self {
@@ -158,6 +161,7 @@ impl Channel {
             protocol,
             ordering,
             reliability,
+            priority,
             origin,
             stream,
             state: ChannelState::Connecting,
@@ -211,6 +215,11 @@ impl Channel {
             Reliability::MaxLifetime(life) => Some(life),
             _ => None,
         }
+    }
+
+    /// How it shares the way with other channels.
+    pub fn priority(&self) -> Priority {
+        self.priority
     }
 
     /// Whether its id was agreed on beforehand.

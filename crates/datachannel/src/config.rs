@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taut_sctp::CongestionAlgorithm;
+use taut_sctp::{CongestionAlgorithm, Scheduler};
 
 /// The settings of a [`Session`](crate::Session). Make one with `Config::default()` and the setters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,13 @@ pub struct Config {
     pub mtu: usize,
     /// The algorithm that sets the congestion window.
     pub congestion: CongestionAlgorithm,
+    /// Whether messages of different channels may be mixed on the wire, so that a large one does not hold up others
+    /// (I-DATA, RFC 8260), if the other side can too.
+    pub interleaving: bool,
+    /// Which channel sends next, by the [priorities](ChannelInit::priority).
+    pub scheduler: Scheduler,
+    /// Whether packets go without a checksum of their own, if the other side agrees: DTLS has a better one (RFC 9653).
+    pub zero_checksum: bool,
 }
 
 impl Default for Config {
@@ -38,6 +45,9 @@ impl Default for Config {
             port: sctp.local_port,
             mtu: sctp.mtu,
             congestion: sctp.congestion,
+            interleaving: sctp.interleaving,
+            scheduler: sctp.scheduler,
+            zero_checksum: true,
         }
     }
 }
@@ -103,6 +113,63 @@ impl Config {
         self.congestion = algorithm;
         self
     }
+
+    /// Sets [`Config::interleaving`].
+    #[must_use]
+    pub fn with_interleaving(mut self, interleaving: bool) -> Self {
+        self.interleaving = interleaving;
+        self
+    }
+
+    /// Sets [`Config::scheduler`].
+    #[must_use]
+    pub fn with_scheduler(mut self, scheduler: Scheduler) -> Self {
+        self.scheduler = scheduler;
+        self
+    }
+
+    /// Sets [`Config::zero_checksum`].
+    #[must_use]
+    pub fn with_zero_checksum(mut self, zero_checksum: bool) -> Self {
+        self.zero_checksum = zero_checksum;
+        self
+    }
+}
+
+/// How a channel shares the way with others (W3C `RTCPriorityType`; RFC 8831 section 6.4 has the numbers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Priority {
+    /// 128: half of what a low one gets.
+    VeryLow,
+    /// 256.
+    #[default]
+    Low,
+    /// 512: twice what a low one gets.
+    Medium,
+    /// 1024: four times what a low one gets.
+    High,
+}
+
+impl Priority {
+    /// The number that goes over the wire, and the weight.
+    pub(crate) fn weight(self) -> u16 {
+        match self {
+            Self::VeryLow => 128,
+            Self::Low => 256,
+            Self::Medium => 512,
+            Self::High => 1024,
+        }
+    }
+
+    /// What a number of the other side comes to (W3C webrtc-priority section 4).
+    pub(crate) fn of_weight(weight: u16) -> Self {
+        match weight {
+            0..=128 => Self::VeryLow,
+            129..=256 => Self::Low,
+            257..=512 => Self::Medium,
+            _ => Self::High,
+        }
+    }
 }
 
 /// How a channel is to be (W3C `RTCDataChannelInit`). Make one with [`ChannelInit::new`] and the setters.
@@ -119,6 +186,8 @@ pub struct ChannelInit {
     pub max_retransmits: Option<u16>,
     /// After what time a message is given up. Whole milliseconds go to the other side.
     pub max_packet_life_time: Option<Duration>,
+    /// How it shares the way with other channels; the other side is told (RFC 8831 section 6.4).
+    pub priority: Priority,
     /// The id that both sides agreed on beforehand; then nothing is said to the other side about this channel.
     pub negotiated: Option<u16>,
 }
@@ -132,6 +201,7 @@ impl ChannelInit {
             ordered: true,
             max_retransmits: None,
             max_packet_life_time: None,
+            priority: Priority::default(),
             negotiated: None,
         }
     }
@@ -161,6 +231,13 @@ impl ChannelInit {
     #[must_use]
     pub fn with_max_packet_life_time(mut self, time: Duration) -> Self {
         self.max_packet_life_time = Some(time);
+        self
+    }
+
+    /// Sets [`ChannelInit::priority`].
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
         self
     }
 

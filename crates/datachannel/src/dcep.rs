@@ -21,9 +21,6 @@ const OPEN: u8 = 0x03;
 /// The bit of a channel type that says "unordered".
 const UNORDERED: u8 = 0x80;
 
-/// The priority that W3C calls "low", the default (RFC 8831 section 6.4, table 1).
-const PRIORITY: u16 = 256;
-
 /// The largest DCEP message: an OPEN with the longest label and protocol.
 pub(crate) const DCEP_MAX: usize = 12 + 2 * u16::MAX as usize;
 
@@ -53,6 +50,8 @@ impl From<taut_sansio::codec::Short> for ParseError {
 pub(crate) struct Open {
     pub(crate) ordering: Ordering,
     pub(crate) reliability: Reliability,
+    /// RFC 8831 section 6.4.
+    pub(crate) priority: u16,
     pub(crate) label: String,
     pub(crate) protocol: String,
 }
@@ -99,7 +98,7 @@ impl Dcep {
 impl Open {
     fn parse(reader: &mut Reader<'_>) -> Result<Self, ParseError> {
         let kind = reader.u8()?;
-        let _priority = reader.u16()?;
+        let priority = reader.u16()?;
         let parameter = reader.u32()?;
         let ordering = if kind & UNORDERED == 0 { Ordering::Ordered } else { Ordering::Unordered };
         let reliability = match kind & !UNORDERED {
@@ -113,7 +112,7 @@ impl Open {
         let mut text = |length| -> Result<String, ParseError> {
             String::from_utf8(reader.take(length)?.to_vec()).map_err(|_| ParseError::Text)
         };
-        Ok(Self { ordering, reliability, label: text(label)?, protocol: text(protocol)? })
+        Ok(Self { ordering, reliability, priority, label: text(label)?, protocol: text(protocol)? })
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -124,7 +123,7 @@ impl Open {
         };
         let order = if self.ordering == Ordering::Unordered { UNORDERED } else { 0 };
         out.extend_from_slice(&[OPEN, kind | order]);
-        out.extend_from_slice(&PRIORITY.to_be_bytes());
+        out.extend_from_slice(&self.priority.to_be_bytes());
         out.extend_from_slice(&parameter.to_be_bytes());
         out.extend_from_slice(&(self.label.len() as u16).to_be_bytes());
         out.extend_from_slice(&(self.protocol.len() as u16).to_be_bytes());
@@ -150,7 +149,7 @@ mod tests {
                     let (label, protocol) = (text.to_owned(), "p".repeat(text.len()));
                     taut_sansio::assert_wire!(
                         Dcep,
-                        Dcep::Open(Open { ordering, reliability, label, protocol })
+                        Dcep::Open(Open { ordering, reliability, priority: 512, label, protocol })
                     );
                 }
             }
@@ -159,6 +158,7 @@ mod tests {
         let open = Open {
             ordering: Ordering::Ordered,
             reliability: Reliability::Reliable,
+            priority: 65_535,
             label: long.clone(),
             protocol: long,
         };
@@ -171,6 +171,7 @@ mod tests {
         let open = Open {
             ordering: Ordering::Unordered,
             reliability: Reliability::MaxRetransmits(3),
+            priority: 256,
             label: "ab".into(),
             protocol: "c".into(),
         };
@@ -183,6 +184,7 @@ mod tests {
         let good = Dcep::Open(Open {
             ordering: Ordering::Ordered,
             reliability: Reliability::Reliable,
+            priority: 65_535,
             label: "label".into(),
             protocol: "proto".into(),
         })

@@ -21,9 +21,9 @@ mod session;
 mod types;
 
 pub use channel::{Channel, ChannelState};
-pub use config::{ChannelInit, Config};
+pub use config::{ChannelInit, Config, Priority};
 pub use session::Session;
-pub use taut_sctp::CongestionAlgorithm;
+pub use taut_sctp::{CongestionAlgorithm, Scheduler};
 pub use types::{
     ChannelId, CloseReason, Event, Message, MessageKind, OpenError, RemoteParameters, Role, SendError, Stats,
 };

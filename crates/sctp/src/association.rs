@@ -17,8 +17,8 @@ use crate::packet::parameter::Capabilities;
 use crate::rx::{Chunk, Receiver};
 use crate::stats::Stats;
 use crate::timer::Timers;
-use crate::tx::{Reset, Transmitter};
-use crate::types::{Accounting, CloseReason, Event, State, StreamId, WriteError, WriteOptions};
+use crate::tx::Transmitter;
+use crate::types::{CloseReason, Event, State, StreamId};
 
 /// Packets that wait to answer one packet each; more are dropped, as the other side asks again.
 const REPLIES_MAX: usize = 4;
@@ -92,7 +92,8 @@ enum Clock {
 
 /// An SCTP association inside one DTLS connection.
 ///
-/// **Commands**: [`connect`](Self::connect), [`write`](Self::write), [`reset_streams`](Self::reset_streams),
+/// **Commands**: [`connect`](Self::connect), [`write`](Self::write), [`begin_message`](Self::begin_message),
+/// [`set_priority`](Self::set_priority), [`reset_streams`](Self::reset_streams),
 /// [`pause_stream`](Self::pause_stream), [`shutdown`](Self::shutdown), [`abort`](Self::abort).
 /// **Input**: [`handle_packet`](Self::handle_packet), [`handle_timeout`](Self::handle_timeout).
 /// **Output**: [`poll_transmit`](Self::poll_transmit), [`poll_read`](Self::poll_read),
@@ -108,14 +109,14 @@ pub struct Association {
     pub(crate) local_tag: u32,
     pub(crate) local_tsn: Tsn,
     pub(crate) remote: Remote,
+    /// What both sides can do; nothing before the other side said what it can.
+    pub(crate) agreed: Capabilities,
     pub(crate) pending: Pending,
     pub(crate) replies: VecDeque<Reply>,
     pub(crate) timers: Timers,
     pub(crate) tx: Transmitter,
     pub(crate) rx: Receiver,
     pub(crate) reconfig: Reconfiguration,
-    /// Streams that are to be reset and not in a request yet.
-    pub(crate) resets_wanted: usize,
     pub(crate) incoming_resets: BTreeSet<u16>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) heartbeat_counter: u64,
@@ -138,13 +139,13 @@ impl Association {
             local_tag,
             local_tsn,
             remote: Remote::default(),
+            agreed: Capabilities::default(),
             pending: Pending::default(),
             replies: VecDeque::new(),
             timers: Timers::default(),
             tx: Transmitter::new(&config, local_tsn),
             rx: Receiver::new(config.receive_window, config.mtu),
             reconfig: Reconfiguration::new(),
-            resets_wanted: 0,
             incoming_resets: BTreeSet::new(),
             heartbeat: Heartbeat::default(),
             heartbeat_counter: rng.u64() >> 1,
@@ -174,50 +175,6 @@ impl Association {
         }
     }
 
-    /// Queues a message. Legal before the association is established.
-    pub fn write(
-        &mut self,
-        now: Instant,
-        stream: StreamId,
-        data: Bytes,
-        options: &WriteOptions,
-    ) -> Result<(), WriteError> {
-        let now = self.tick(now);
-        if data.is_empty() {
-            return Err(WriteError::Empty);
-        }
-        match self.phase {
-            Phase::Idle | Phase::CookieWait => {}
-            Phase::CookieEchoed { .. } | Phase::Established => {
-                if stream.0 >= self.remote.incoming {
-                    return Err(WriteError::NoSuchStream);
-                }
-            }
-            _ => return Err(WriteError::Closed),
-        }
-        if self.tx.queue.reset_state(stream.0) != Reset::None {
-            return Err(WriteError::Resetting);
-        }
-        if options.accounting != Accounting::Control
-            && !self.tx.queue.has_room(data.len(), self.config.send_buffer)
-        {
-            return Err(WriteError::Full);
-        }
-        self.tx.write(now, stream, options, data);
-        Ok(())
-    }
-
-    /// Octets of counted messages of a stream that were accepted and not yet handed to the network.
-    pub fn buffered_amount(&self, stream: StreamId) -> usize {
-        self.tx.queue.buffered(stream.0)
-    }
-
-    /// A stream whose [`buffered_amount`](Self::buffered_amount) fell since it was last named here. To be asked after
-    /// [`poll_transmit`](Self::poll_transmit) and [`handle_packet`](Self::handle_packet).
-    pub fn poll_buffered_amount_change(&mut self) -> Option<StreamId> {
-        self.tx.queue.poll_fallen().map(StreamId)
-    }
-
     /// Keeps what comes on a stream inside, so that it holds the receive window; other streams go on. A message that
     /// was read in part is handed up to its end first.
     pub fn pause_stream(&mut self, stream: StreamId) {
@@ -229,18 +186,31 @@ impl Association {
         self.rx.resume(stream);
     }
 
+    /// Whether messages of a stream are handed up before they are whole, as they grow: for messages that are larger than
+    /// the reader wants to hold. Without this it happens as well, but only as far as
+    /// [`poll_read`](Self::poll_read) says. A message that has begun is read to its end as it was begun.
+    pub fn read_in_parts(&mut self, stream: StreamId, in_parts: bool) {
+        self.rx.set_in_parts(stream, in_parts);
+    }
+
     /// True if [`poll_read`](Self::poll_read) has something of the stream, paused or not.
     pub fn has_ready(&self, stream: StreamId) -> bool {
         self.rx.has_ready(stream)
     }
 
-    /// Ends in agreement once everything written has arrived (RFC 9260 section 9.2).
+    /// Ends in agreement once everything written has arrived (RFC 9260 section 9.2). Messages that were begun and not
+    /// ended are given up.
     pub fn shutdown(&mut self, now: Instant) {
         let now = self.tick(now);
         match self.phase {
             Phase::Idle | Phase::CookieWait => self.close(CloseReason::LocalAbort),
             Phase::CookieEchoed { .. } => self.fail(code::USER_INITIATED, CloseReason::LocalAbort),
-            Phase::Established => self.phase = Phase::ShutdownPending,
+            Phase::Established => {
+                self.cancel_all(now);
+                if !matches!(self.phase, Phase::Closed) {
+                    self.phase = Phase::ShutdownPending;
+                }
+            }
             _ => return,
         }
         self.settle(now);
@@ -266,8 +236,8 @@ impl Association {
     ///
     /// Pieces of a message follow each other from `begin` to `end`; on one stream an ordered and an unordered message
     /// may be mixed, two of a kind never are. At most one message of the association is handed up before it is
-    /// whole: messages may be larger than the window, and when this has returned `None` no more than one is
-    /// unfinished.
+    /// whole, because messages may be larger than the window, and one of each kind on each stream that is
+    /// [read in parts](Self::read_in_parts): when this has returned `None` no more than those are unfinished.
     pub fn poll_read(&mut self, now: Instant) -> Option<Chunk> {
         let chunk = self.rx.read();
         if chunk.is_none() {

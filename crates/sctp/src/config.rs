@@ -37,6 +37,28 @@ pub struct Config {
     pub sack_delay: Duration,
     /// The algorithm that sets the congestion window.
     pub congestion: CongestionAlgorithm,
+    /// Whether messages of different streams may be mixed on the wire (I-DATA, RFC 8260), if the other side can too:
+    /// a large message then delays those of other streams by no more than a few packets.
+    pub interleaving: bool,
+    /// Which stream sends next.
+    pub scheduler: Scheduler,
+    /// Whether packets go without a checksum, if the other side agrees, and are taken without one (RFC 9653). Only for
+    /// an association that DTLS carries, which finds every error itself.
+    pub zero_checksum: bool,
+}
+
+/// Which stream sends next when several have something to send (RFC 8260 section 3). With interleaving they are asked
+/// before every piece, without it before every message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Scheduler {
+    /// One after the other.
+    RoundRobin,
+    /// As many octets for each as its priority says, in proportion (RFC 8831 section 6.4 asks for it).
+    #[default]
+    WeightedFair,
+    /// The highest priority first; others wait while it has something to send.
+    Priority,
 }
 
 /// The algorithm that sets the congestion window.
@@ -72,6 +94,9 @@ impl Default for Config {
             heartbeat_interval: Duration::from_secs(30),
             sack_delay: Duration::from_millis(50),
             congestion: CongestionAlgorithm::default(),
+            interleaving: true,
+            scheduler: Scheduler::default(),
+            zero_checksum: false,
         }
     }
 }
@@ -120,6 +145,12 @@ setters! {
     with_sack_delay: sack_delay = Duration,
     /// Sets [`Config::congestion`].
     with_congestion: congestion = CongestionAlgorithm,
+    /// Sets [`Config::interleaving`].
+    with_interleaving: interleaving = bool,
+    /// Sets [`Config::scheduler`].
+    with_scheduler: scheduler = Scheduler,
+    /// Sets [`Config::zero_checksum`].
+    with_zero_checksum: zero_checksum = bool,
 }
 
 impl Config {

@@ -1,7 +1,8 @@
 //! SCTP (RFC 9260) for WebRTC data channels, without I/O.
 //!
 //! One [`Association`] lives inside one DTLS connection (RFC 8261): no addresses, no multihoming. It does partial
-//! reliability (RFC 3758) and stream reset (RFC 6525), and finds losses by time and by probes (RFC 8985).
+//! reliability (RFC 3758) and stream reset (RFC 6525), mixes messages of different streams and schedules them (RFC 8260),
+//! goes without checksums where DTLS has better ones (RFC 9653), and finds losses by time and by probes (RFC 8985).
 //!
 //! What it holds of received data, all that it takes to keep it in order included, is at most the receive window and
 //! 512 KiB, whatever the other side sends.
@@ -30,7 +31,7 @@ mod tx;
 mod types;
 
 pub use association::Association;
-pub use config::{Config, CongestionAlgorithm};
+pub use config::{Config, CongestionAlgorithm, Scheduler};
 pub use rx::Chunk;
 pub use stats::Stats;
 pub use types::{

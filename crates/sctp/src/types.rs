@@ -80,6 +80,12 @@ pub enum WriteError {
     /// The other side does not have that many streams.
     #[error("the other side does not have this stream")]
     NoSuchStream,
+    /// A message that is written in parts has not ended.
+    #[error("a message on the stream is not ended")]
+    Unfinished,
+    /// No message is written in parts on the stream; or the one that was has expired.
+    #[error("no message was begun on the stream")]
+    NotBegun,
 }
 
 /// Why streams cannot be reset.

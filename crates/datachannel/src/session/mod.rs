@@ -83,7 +83,10 @@ impl Session {
             .with_mtu(config.mtu)
             .with_receive_window(config.receive_buffer)
             .with_send_buffer(config.send_buffer)
-            .with_congestion(config.congestion);
+            .with_congestion(config.congestion)
+            .with_interleaving(config.interleaving)
+            .with_scheduler(config.scheduler)
+            .with_zero_checksum(config.zero_checksum);
         Self {
             association: Association::new(sctp, rng),
             config,

@@ -8,7 +8,7 @@ use taut_sctp::{Accounting, Ordering, Reliability, StreamId, WriteOptions};
 
 use super::{Link, Session};
 use crate::channel::{Answered, Channel, ChannelState, Origin};
-use crate::config::ChannelInit;
+use crate::config::{ChannelInit, Priority};
 use crate::dcep::{Dcep, Open, ppid};
 use crate::types::{ChannelId, Event, OpenError, Role};
 
@@ -43,7 +43,8 @@ impl Session {
         };
         let origin = if init.negotiated.is_some() { Origin::Negotiated } else { Origin::Local(Answered::No) };
         let ordering = if init.ordered { Ordering::Ordered } else { Ordering::Unordered };
-        let channel = Channel::new(init.label, init.protocol, ordering, reliability, origin, stream);
+        let channel =
+            Channel::new(init.label, init.protocol, ordering, reliability, init.priority, origin, stream);
         let id = self.add(channel);
         self.announce(now, id);
         if self.is_connected() && stream.is_some() {
@@ -58,12 +59,20 @@ impl Session {
         self.next_channel = self.next_channel.wrapping_add(1);
         if let Some(stream) = channel.stream {
             self.streams.insert(stream, id);
+            self.prioritize(stream, channel.priority);
             if self.full {
                 self.association.pause_stream(StreamId(stream));
             }
         }
         self.channels.insert(id, channel);
         id
+    }
+
+    /// The association has every stream at the default until it is told otherwise.
+    fn prioritize(&mut self, stream: u16, priority: Priority) {
+        if priority != Priority::default() {
+            self.association.set_priority(StreamId(stream), priority.weight());
+        }
     }
 
     fn check_negotiated(&mut self, stream: u16) -> Result<u16, OpenError> {
@@ -136,7 +145,9 @@ impl Session {
             };
             if let Some(channel) = self.channels.get_mut(&id) {
                 channel.stream = Some(stream);
+                let priority = channel.priority;
                 self.streams.insert(stream, id);
+                self.prioritize(stream, priority);
             }
             let Some(now) = self.now else { continue };
             self.announce(now, id);
@@ -152,6 +163,7 @@ impl Session {
         let open = Open {
             ordering: channel.ordering,
             reliability: channel.reliability,
+            priority: channel.priority.weight(),
             label: channel.label.clone(),
             protocol: channel.protocol.clone(),
         };
@@ -225,6 +237,7 @@ impl Session {
             open.protocol,
             open.ordering,
             open.reliability,
+            Priority::of_weight(open.priority),
             Origin::Remote,
             Some(stream),
         );

@@ -129,7 +129,7 @@ mod tests {
             local_tag: 1,
             local_tsn: Tsn::new(2),
             remote: InitFields { tag: 3, window: 4, outgoing: 5, incoming: 6, tsn: Tsn::new(7) },
-            capabilities: Capabilities::OURS,
+            capabilities: Capabilities::from_bits(0x1f),
             tie_local: 8,
             tie_remote: 9,
         };

@@ -11,6 +11,7 @@ use crate::association::{Association, Phase, Remote, Reply};
 use crate::packet::Tsn;
 use crate::packet::cause::{self, code};
 use crate::packet::init::{Init, InitFields};
+use crate::packet::parameter::Capabilities;
 use crate::types::{CloseReason, Event};
 
 impl Association {
@@ -95,7 +96,7 @@ impl Association {
             incoming: init.fields.incoming,
             capabilities: init.parameters.capabilities,
         });
-        self.tx.start(init.fields.window, init.parameters.capabilities.forward_tsn);
+        self.tx.start(init.fields.window, self.agreed);
         self.phase = Phase::CookieEchoed { cookie: Bytes::from(cookie) };
         self.handshake_attempts = 0;
         self.timers.stop(crate::timer::Timer::Handshake);
@@ -106,7 +107,8 @@ impl Association {
     }
 
     fn adopt(&mut self, remote: Remote) {
-        self.rx.start(remote.tsn);
+        self.agreed = Capabilities::of(&self.config).and(remote.capabilities);
+        self.rx.start(remote.tsn, self.agreed.format());
         self.reconfig.start(self.local_tsn, remote.tsn);
         self.remote = remote;
     }
@@ -168,7 +170,6 @@ impl Association {
         self.timers = crate::timer::Timers::default();
         self.pending = crate::association::Pending::default();
         self.incoming_resets.clear();
-        self.resets_wanted = 0;
         self.phase = Phase::Established;
         self.adopt_cookie(cookie);
         self.push_event(Event::Restarted);
@@ -182,7 +183,7 @@ impl Association {
             incoming: cookie.remote.incoming,
             capabilities: cookie.capabilities,
         });
-        self.tx.start(cookie.remote.window, cookie.capabilities.forward_tsn);
+        self.tx.start(cookie.remote.window, self.agreed);
     }
 
     /// COOKIE ACK (RFC 9260 section 5.2.5).

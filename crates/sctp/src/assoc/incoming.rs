@@ -7,11 +7,11 @@ use taut_sansio::codec::Reader;
 
 use crate::association::{Association, Phase};
 use crate::packet::cause::code;
-use crate::packet::data::DataHeader;
+use crate::packet::data::{DataHeader, Format};
 use crate::packet::forward_tsn::ForwardTsnView;
 use crate::packet::sack::SackView;
 use crate::packet::tlv::Tlv;
-use crate::packet::{FLAG_T, Header, Unknown, Walker, kind, put_tlv};
+use crate::packet::{Checksum, FLAG_T, Header, Unknown, Walker, kind, put_tlv};
 use crate::rx::Accepted;
 use crate::tx::SackResult;
 use crate::types::CloseReason;
@@ -30,7 +30,8 @@ impl Association {
     /// Takes a packet as it came out of DTLS.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) {
         let now = self.tick(now);
-        let (header, chunks) = match Header::parse(&packet) {
+        let accept = if self.config.zero_checksum { Checksum::Zero } else { Checksum::Crc32c };
+        let (header, chunks) = match Header::parse(&packet, accept) {
             Ok(parsed) => parsed,
             Err(error) => {
                 tracing::trace!(%error, "packet dropped");
@@ -46,6 +47,8 @@ impl Association {
         self.rx.on_packet_end();
         if self.rx.is_overrun() {
             self.fail(code::PROTOCOL_VIOLATION, CloseReason::ProtocolViolation);
+        } else if self.rx.is_jammed() {
+            self.fail(code::OUT_OF_RESOURCE, CloseReason::ProtocolViolation);
         }
         self.settle(now);
     }
@@ -98,7 +101,8 @@ impl Association {
 
     fn on_chunk(&mut self, now: Instant, tag: u32, item: &Tlv<'_>, packet: &Bytes) -> Flow {
         match item.kind() {
-            kind::DATA => return self.on_data(item, packet),
+            kind::DATA => return self.on_data(Format::Data, item, packet),
+            kind::I_DATA => return self.on_data(Format::Interleaved, item, packet),
             kind::SACK => self.on_sack(now, item.value),
             kind::INIT => {
                 self.on_init(now, item.value);
@@ -131,20 +135,27 @@ impl Association {
             }
             kind::ERROR => self.on_error(item.value),
             kind::RE_CONFIG if self.can_receive() => self.on_reconfig(item.value),
-            kind::FORWARD_TSN if self.can_receive() => self.on_forward_tsn(item.value),
-            kind::RE_CONFIG | kind::FORWARD_TSN => self.stats.unexpected_chunks += 1,
+            kind::FORWARD_TSN if self.can_receive() => self.on_forward_tsn(Format::Data, item.value),
+            kind::I_FORWARD_TSN if self.can_receive() => self.on_forward_tsn(Format::Interleaved, item.value),
+            kind::RE_CONFIG | kind::FORWARD_TSN | kind::I_FORWARD_TSN => self.stats.unexpected_chunks += 1,
             _ => return self.on_unknown(item),
         }
         if matches!(self.phase, Phase::Closed) { Flow::Stop } else { Flow::GoOn }
     }
 
-    fn on_data(&mut self, item: &Tlv<'_>, packet: &Bytes) -> Flow {
+    fn on_data(&mut self, format: Format, item: &Tlv<'_>, packet: &Bytes) -> Flow {
         if !self.can_receive() {
             self.stats.unexpected_chunks += 1;
             return Flow::GoOn;
         }
+        if format != self.agreed.format() {
+            // RFC 8260 section 2.2.3: the other kind of chunk than was agreed on ends the association.
+            self.stats.unexpected_chunks += 1;
+            self.fail(code::PROTOCOL_VIOLATION, CloseReason::ProtocolViolation);
+            return Flow::Stop;
+        }
         let mut reader = Reader::new(item.value);
-        let Ok(header) = DataHeader::parse(item.flags(), &mut reader) else {
+        let Ok(header) = DataHeader::parse(format, item.flags(), &mut reader) else {
             self.stats.malformed_chunks += 1;
             return Flow::GoOn;
         };
@@ -200,12 +211,17 @@ impl Association {
         }
     }
 
-    fn on_forward_tsn(&mut self, value: &[u8]) {
-        let Ok(view) = ForwardTsnView::parse(value) else {
+    fn on_forward_tsn(&mut self, format: Format, value: &[u8]) {
+        if format != self.agreed.format() {
+            // RFC 8260 section 2.3.1, as for DATA.
+            self.stats.unexpected_chunks += 1;
+            return self.fail(code::PROTOCOL_VIOLATION, CloseReason::ProtocolViolation);
+        }
+        let Ok(view) = ForwardTsnView::parse(format, value) else {
             self.stats.malformed_chunks += 1;
             return;
         };
-        if !self.remote.capabilities.forward_tsn {
+        if !self.agreed.forwards() {
             self.stats.unexpected_chunks += 1;
             return;
         }

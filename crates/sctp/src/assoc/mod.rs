@@ -9,3 +9,4 @@ pub(crate) mod outgoing;
 pub(crate) mod reconfig;
 pub(crate) mod shutdown;
 pub(crate) mod timeout;
+pub(crate) mod write;

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::association::{Association, Phase, Reply};
-use crate::packet::parameter::parameter_kind;
+use crate::packet::parameter::{Capabilities, parameter_kind};
 use crate::packet::tlv::padded;
 use crate::packet::{Header, cause, chunk_head, finish, init, kind, put_tlv};
 
@@ -29,8 +29,15 @@ impl Association {
         let now = self.tick(now);
         let start = out.len();
         let end = start + (room.min(self.config.mtu) & !3);
+        // Without a checksum goes what the other side can tell apart from the start of a new association (RFC 9653
+        // section 5.2).
+        let bare = self.agreed.zero_checksum
+            && self.replies.is_empty()
+            && !matches!(self.phase, Phase::Idle | Phase::CookieWait | Phase::CookieEchoed { .. });
         if self.write_reply(end, out) || self.write_bundle(now, end, out) {
-            finish(out, start);
+            if !bare {
+                finish(out, start);
+            }
             let length = out.len() - start;
             self.stats.packets_sent += 1;
             self.stats.bytes_sent += length as u64;
@@ -58,7 +65,7 @@ impl Association {
         match &reply {
             Reply::InitAck { tag, fields, cookie, unrecognized } => {
                 self.header(*tag).write(out);
-                fields.write(kind::INIT_ACK, out, |out| {
+                fields.write(kind::INIT_ACK, Capabilities::of(&self.config), out, |out| {
                     init::put_cookie(out, cookie);
                     init::put_unrecognized(out, unrecognized);
                 });
@@ -134,7 +141,8 @@ impl Association {
             return false;
         }
         self.header(0).write(out);
-        self.init_fields(self.local_tag, self.local_tsn).write(kind::INIT, out, |_| {});
+        let fields = self.init_fields(self.local_tag, self.local_tsn);
+        fields.write(kind::INIT, Capabilities::of(&self.config), out, |_| {});
         if out.len() > end {
             return false;
         }

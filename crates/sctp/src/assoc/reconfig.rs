@@ -88,7 +88,7 @@ impl Association {
     pub fn reset_streams(&mut self, now: std::time::Instant, streams: &[StreamId]) -> Result<(), ResetError> {
         let now = self.tick(now);
         match self.phase {
-            Phase::Established if !self.remote.capabilities.reconfig => {
+            Phase::Established if !self.agreed.reconfig => {
                 return Err(ResetError::NotSupported);
             }
             Phase::Idle | Phase::CookieWait | Phase::CookieEchoed { .. } | Phase::Established => {}
@@ -97,7 +97,6 @@ impl Association {
         for stream in streams {
             if self.tx.queue.reset_state(stream.0) == Reset::None {
                 self.tx.queue.set_reset(stream.0, Reset::Wanted);
-                self.resets_wanted += 1;
             }
         }
         self.settle(now);
@@ -110,7 +109,7 @@ impl Association {
             return;
         }
         self.perform_deferred();
-        if self.resets_wanted == 0 || self.reconfig.is_waiting() {
+        if !self.tx.queue.wants_reset() || self.reconfig.is_waiting() {
             return;
         }
         let most = (self.config.mtu - crate::packet::HEADER_LEN - OUTGOING_RESET_LEN) / 2 - 2;
@@ -118,11 +117,10 @@ impl Association {
         if streams.is_empty() {
             return;
         }
-        self.resets_wanted -= streams.len();
         for &stream in &streams {
             self.tx.queue.set_reset(stream, Reset::Requested);
         }
-        if !self.remote.capabilities.reconfig {
+        if !self.agreed.reconfig {
             for stream in streams {
                 self.push_event(Event::OutgoingResetFailed(StreamId(stream)));
             }
@@ -230,7 +228,6 @@ impl Association {
         for stream in ids {
             if known.binary_search(&stream).is_ok() && self.tx.queue.reset_state(stream) == Reset::None {
                 self.tx.queue.set_reset(stream, Reset::Wanted);
-                self.resets_wanted += 1;
             }
         }
     }

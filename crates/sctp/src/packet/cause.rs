@@ -5,6 +5,7 @@ use super::{Walker, chunk_head, put_tlv};
 /// Cause codes.
 pub(crate) mod code {
     pub(crate) const STALE_COOKIE: u16 = 3;
+    pub(crate) const OUT_OF_RESOURCE: u16 = 4;
     pub(crate) const UNRESOLVABLE_ADDRESS: u16 = 5;
     pub(crate) const UNRECOGNIZED_CHUNK: u16 = 6;
     pub(crate) const INVALID_MANDATORY: u16 = 7;

@@ -42,14 +42,20 @@ impl Init {
 
 impl InitFields {
     /// Appends an INIT or INIT ACK; `extra` appends further parameters.
-    pub(crate) fn write(&self, kind: u8, out: &mut Vec<u8>, extra: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn write(
+        &self,
+        kind: u8,
+        capabilities: Capabilities,
+        out: &mut Vec<u8>,
+        extra: impl FnOnce(&mut Vec<u8>),
+    ) {
         put_tlv(out, chunk_head(kind, 0), |out| {
             out.extend_from_slice(&self.tag.to_be_bytes());
             out.extend_from_slice(&self.window.to_be_bytes());
             out.extend_from_slice(&self.outgoing.to_be_bytes());
             out.extend_from_slice(&self.incoming.to_be_bytes());
             out.extend_from_slice(&self.tsn.get().to_be_bytes());
-            Capabilities::OURS.write(out);
+            capabilities.write(out);
             extra(out);
         });
     }
@@ -76,19 +82,20 @@ mod tests {
     fn what_is_written_parses_back_and_zeroes_are_refused() {
         let fields = InitFields { tag: 1, window: 2, outgoing: 3, incoming: 4, tsn: Tsn::new(5) };
         let mut out = Vec::new();
-        fields.write(kind::INIT_ACK, &mut out, |o| put_cookie(o, b"cookie"));
+        let capabilities = Capabilities::from_bits(0x1f);
+        fields.write(kind::INIT_ACK, capabilities, &mut out, |o| put_cookie(o, b"cookie"));
         let tlv = Walker::new(&out).next().unwrap().unwrap();
         let parsed = Init::parse(tlv.value).unwrap();
         assert_eq!(parsed.fields, fields);
         assert_eq!(parsed.parameters.cookie.as_deref(), Some(&b"cookie"[..]));
-        assert_eq!(parsed.parameters.capabilities, Capabilities::OURS);
+        assert_eq!(parsed.parameters.capabilities, capabilities);
         for bad in [
             InitFields { tag: 0, ..fields },
             InitFields { outgoing: 0, ..fields },
             InitFields { incoming: 0, ..fields },
         ] {
             let mut out = Vec::new();
-            bad.write(kind::INIT, &mut out, |_| {});
+            bad.write(kind::INIT, capabilities, &mut out, |_| {});
             assert_eq!(Init::parse(&out[4..]), Err(ParseError::Missing));
         }
         for length in 0..16 {

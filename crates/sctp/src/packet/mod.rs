@@ -10,14 +10,13 @@ pub(crate) mod sack;
 pub(crate) mod tlv;
 
 use crc_fast::{CrcAlgorithm, Digest};
-use taut_sansio::codec::Reader;
-
 pub(crate) use tlv::{TlvError, Walker, chunk_head, put_tlv};
 
 /// Octets of the common header (RFC 9260 section 3.1).
 pub(crate) const HEADER_LEN: usize = 12;
 
-/// Chunk types (RFC 9260 section 3.2 table 1; 132: RFC 6525 section 3.1 uses 130; 192: RFC 3758 section 3.2).
+/// Chunk types (RFC 9260 section 3.2 table 1; 64 and 194: RFC 8260 sections 2.1 and 2.3.1; 130: RFC 6525 section
+/// 3.1; 192: RFC 3758 section 3.2).
 pub(crate) mod kind {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const INIT: u8 = 1;
@@ -32,8 +31,10 @@ pub(crate) mod kind {
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const COOKIE_ACK: u8 = 11;
     pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
+    pub(crate) const I_DATA: u8 = 64;
     pub(crate) const RE_CONFIG: u8 = 130;
     pub(crate) const FORWARD_TSN: u8 = 192;
+    pub(crate) const I_FORWARD_TSN: u8 = 194;
 }
 
 /// The T bit of ABORT and SHUTDOWN COMPLETE: the tag is a reflected one (RFC 9260 section 3.3.7).
@@ -47,6 +48,11 @@ taut_sansio::serial_number! {
 taut_sansio::serial_number! {
     /// A stream sequence number (RFC 9260 section 1.6).
     pub(crate) struct Ssn(u16);
+}
+
+taut_sansio::serial_number! {
+    /// A message identifier (RFC 8260 section 1.3).
+    pub(crate) struct Mid(u32);
 }
 
 /// Why a packet or a chunk did not parse.
@@ -80,18 +86,33 @@ pub(crate) struct Header {
     pub(crate) tag: u32,
 }
 
+/// Whether a packet may have zero for its checksum (RFC 9653).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    /// CRC32c, as RFC 9260 has it.
+    Crc32c,
+    /// None: something below finds errors.
+    Zero,
+}
+
 impl Header {
-    /// Checks the checksum and reads the header; the chunks follow.
-    pub(crate) fn parse(packet: &[u8]) -> Result<(Self, &[u8]), ParseError> {
-        let mut reader = Reader::new(packet);
-        let head: [u8; 8] = reader.array().map_err(|_| ParseError::Header)?;
-        let claimed = reader.array().map(u32::from_le_bytes).map_err(|_| ParseError::Header)?;
-        if claimed != checksum(&head, reader.clone().rest()) {
+    /// Checks the checksum and reads the header; the chunks follow. With [`Checksum::Zero`] a checksum of zero is
+    /// taken too, but not with the chunks that come before their sender can know that it may.
+    pub(crate) fn parse(packet: &[u8], accept: Checksum) -> Result<(Self, &[u8]), ParseError> {
+        let (head, chunks) = packet.split_first_chunk::<HEADER_LEN>().ok_or(ParseError::Header)?;
+        let &[a, b, c, d, e, f, g, h, ref claimed @ ..] = head;
+        let claimed = u32::from_le_bytes(*claimed);
+        let may_be_zero =
+            accept == Checksum::Zero && !matches!(chunks.first(), Some(&(kind::INIT | kind::COOKIE_ECHO)));
+        if !(claimed == 0 && may_be_zero) && claimed != checksum(&[a, b, c, d, e, f, g, h], chunks) {
             return Err(ParseError::Checksum);
         }
-        let mut fields = Reader::new(&head);
-        let header = Self { source: fields.u16()?, destination: fields.u16()?, tag: fields.u32()? };
-        Ok((header, reader.rest()))
+        let header = Self {
+            source: u16::from_be_bytes([a, b]),
+            destination: u16::from_be_bytes([c, d]),
+            tag: u32::from_be_bytes([e, f, g, h]),
+        };
+        Ok((header, chunks))
     }
 
     /// Appends the header, with the checksum left zero for [`finish`].
@@ -106,8 +127,8 @@ impl Header {
 /// CRC32c over a packet whose checksum field is taken as zero. `head` is what stands before that field.
 fn checksum(head: &[u8; 8], rest: &[u8]) -> u32 {
     let mut front = [0; HEADER_LEN];
-    for (to, from) in front.iter_mut().zip(head) {
-        *to = *from;
+    if let Some(place) = front.first_chunk_mut() {
+        *place = *head;
     }
     let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
     digest.update(&front);
@@ -171,12 +192,32 @@ mod tests {
         out.extend_from_slice(&[11, 0, 0, 4]);
         finish(&mut out, 3);
         let packet = &out[3..];
-        assert_eq!(Header::parse(packet).unwrap(), (header, &[11, 0, 0, 4][..]));
+        let parse = |packet: &[u8]| {
+            Header::parse(packet, Checksum::Crc32c).map(|(header, chunks)| (header, chunks.len()))
+        };
+        assert_eq!(parse(packet), Ok((header, 4)));
         for bit in 0..packet.len() * 8 {
             let mut bad = packet.to_vec();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Header::parse(&bad), Err(ParseError::Checksum));
+            assert_eq!(parse(&bad), Err(ParseError::Checksum));
         }
-        assert_eq!(Header::parse(&packet[..11]), Err(ParseError::Header));
+        assert_eq!(parse(&packet[..11]), Err(ParseError::Header));
+    }
+
+    #[test]
+    fn zero_is_a_checksum_where_it_was_agreed_and_not_in_the_handshake() {
+        for (kind, accept, good) in [
+            (kind::DATA, Checksum::Zero, true),
+            (kind::DATA, Checksum::Crc32c, false),
+            (kind::INIT, Checksum::Zero, false),
+            (kind::COOKIE_ECHO, Checksum::Zero, false),
+        ] {
+            let mut packet = Vec::new();
+            Header { source: 1, destination: 2, tag: 3 }.write(&mut packet);
+            packet.extend_from_slice(&[kind, 0, 0, 4]);
+            assert_eq!(Header::parse(&packet, accept).is_ok(), good, "{kind}");
+            packet[9] = 1;
+            assert_eq!(Header::parse(&packet, accept), Err(ParseError::Checksum), "neither zero nor right");
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Parameters of INIT and INIT ACK (RFC 9260 sections 3.3.2.1 and 3.3.3.1; RFC 5061 section 4.2.7 for the list of
-//! supported extensions; RFC 3758 section 3.1).
+//! supported extensions; RFC 3758 section 3.1; RFC 9653 section 4).
 
+use super::data::Format;
 use super::tlv::TlvError;
 use super::{Unknown, Walker, kind, put_tlv};
+use crate::config::Config;
 
 /// Parameter types.
 pub(crate) mod parameter_kind {
@@ -14,34 +16,80 @@ pub(crate) mod parameter_kind {
     pub(crate) const COOKIE_PRESERVATIVE: u16 = 9;
     pub(crate) const HOST_NAME: u16 = 11;
     pub(crate) const SUPPORTED_ADDRESS_TYPES: u16 = 12;
+    pub(crate) const ZERO_CHECKSUM_ACCEPTABLE: u16 = 0x8001;
     pub(crate) const SUPPORTED_EXTENSIONS: u16 = 0x8008;
     pub(crate) const FORWARD_TSN_SUPPORTED: u16 = 0xc000;
 }
 
+/// The error detection of SCTP over DTLS instead of the checksum (RFC 9653 section 8.2, the IANA registry).
+const ERROR_DETECTION_DTLS: u32 = 1;
+
 /// The most octets of unrecognized parameters that are reported back.
 const MAX_REPORT: usize = 256;
 
-/// What the other side can do.
+/// The extensions that one side can do, or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Capabilities {
     /// RFC 3758.
     pub(crate) forward_tsn: bool,
     /// RFC 6525.
     pub(crate) reconfig: bool,
+    /// I-DATA (RFC 8260).
+    pub(crate) interleaving: bool,
+    /// I-FORWARD-TSN (RFC 8260 section 2.3.1).
+    pub(crate) interleaved_forward: bool,
+    /// Takes packets whose checksum is zero, because DTLS protects them (RFC 9653).
+    pub(crate) zero_checksum: bool,
 }
 
 impl Capabilities {
-    /// What this implementation offers.
-    pub(crate) const OURS: Self = Self { forward_tsn: true, reconfig: true };
+    /// What is offered with these settings.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            forward_tsn: true,
+            reconfig: true,
+            interleaving: config.interleaving,
+            interleaved_forward: config.interleaving,
+            zero_checksum: config.zero_checksum,
+        }
+    }
+
+    /// What both can do.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self::from_bits(self.to_bits() & other.to_bits())
+    }
+
+    /// How user data is carried.
+    pub(crate) fn format(self) -> Format {
+        if self.interleaving { Format::Interleaved } else { Format::Data }
+    }
+
+    /// Messages may be given up (RFC 8260 section 2.3.1: which chunk says so depends on which carries the data).
+    pub(crate) fn forwards(self) -> bool {
+        match self.format() {
+            Format::Data => self.forward_tsn,
+            Format::Interleaved => self.interleaved_forward,
+        }
+    }
 
     /// As bits for the cookie.
     pub(crate) fn to_bits(self) -> u8 {
-        u8::from(self.forward_tsn) | u8::from(self.reconfig) << 1
+        u8::from(self.forward_tsn)
+            | u8::from(self.reconfig) << 1
+            | u8::from(self.interleaving) << 2
+            | u8::from(self.interleaved_forward) << 3
+            | u8::from(self.zero_checksum) << 4
     }
 
     /// From the bits of a cookie.
     pub(crate) fn from_bits(bits: u8) -> Self {
-        Self { forward_tsn: bits & 1 != 0, reconfig: bits & 2 != 0 }
+        Self {
+            forward_tsn: bits & 1 != 0,
+            reconfig: bits & 2 != 0,
+            interleaving: bits & 4 != 0,
+            interleaved_forward: bits & 8 != 0,
+            zero_checksum: bits & 16 != 0,
+        }
     }
 
     /// Appends the parameters that announce them.
@@ -49,14 +97,20 @@ impl Capabilities {
         if self.forward_tsn {
             put_tlv(out, parameter_kind::FORWARD_TSN_SUPPORTED, |_| {});
         }
+        let extensions = [
+            (self.reconfig, kind::RE_CONFIG),
+            (self.forward_tsn, kind::FORWARD_TSN),
+            (self.interleaving, kind::I_DATA),
+            (self.interleaved_forward, kind::I_FORWARD_TSN),
+        ];
         put_tlv(out, parameter_kind::SUPPORTED_EXTENSIONS, |out| {
-            if self.reconfig {
-                out.push(kind::RE_CONFIG);
-            }
-            if self.forward_tsn {
-                out.push(kind::FORWARD_TSN);
-            }
+            out.extend(extensions.iter().filter(|(has, _)| *has).map(|(_, kind)| kind));
         });
+        if self.zero_checksum {
+            put_tlv(out, parameter_kind::ZERO_CHECKSUM_ACCEPTABLE, |out| {
+                out.extend_from_slice(&ERROR_DETECTION_DTLS.to_be_bytes());
+            });
+        }
     }
 }
 
@@ -86,6 +140,11 @@ impl Parameters {
                 parameter_kind::SUPPORTED_EXTENSIONS => {
                     this.capabilities.reconfig |= item.value.contains(&kind::RE_CONFIG);
                     this.capabilities.forward_tsn |= item.value.contains(&kind::FORWARD_TSN);
+                    this.capabilities.interleaving |= item.value.contains(&kind::I_DATA);
+                    this.capabilities.interleaved_forward |= item.value.contains(&kind::I_FORWARD_TSN);
+                }
+                parameter_kind::ZERO_CHECKSUM_ACCEPTABLE => {
+                    this.capabilities.zero_checksum = item.value == ERROR_DETECTION_DTLS.to_be_bytes();
                 }
                 parameter_kind::HOST_NAME => this.host_name = true,
                 // Addresses mean nothing over DTLS (RFC 8261 section 6.3); the rest is informative.
@@ -138,12 +197,21 @@ mod tests {
 
     #[test]
     fn capabilities_survive_the_wire_and_the_cookie() {
-        for bits in 0..4 {
+        for bits in 0..32 {
             let capabilities = Capabilities::from_bits(bits);
             assert_eq!(capabilities.to_bits(), bits);
             let mut out = Vec::new();
             capabilities.write(&mut out);
             assert_eq!(Parameters::parse(&out).unwrap().capabilities, capabilities);
         }
+    }
+
+    #[test]
+    fn another_error_detection_than_dtls_is_not_agreed_to() {
+        let mut out = Vec::new();
+        put_tlv(&mut out, parameter_kind::ZERO_CHECKSUM_ACCEPTABLE, |out| {
+            out.extend_from_slice(&[0, 0, 0, 2])
+        });
+        assert!(!Parameters::parse(&out).unwrap().capabilities.zero_checksum);
     }
 }

@@ -1,22 +1,27 @@
-//! Receiving: which TSNs came ([`gaps`]), what they carry ([`reassembly`]), and when to say so.
+//! Receiving: which TSNs came ([`gaps`]), what they carry ([`reassembly`] for DATA, [`interleaved`] for I-DATA), what can
+//! be read ([`delivery`]), and when to say so.
 //!
 //! RFC 9260 sections 6.2 (acknowledgement), 6.5 and 6.6 (ordered and unordered delivery), 6.9 (reassembly);
-//! RFC 3758 section 3.6 (FORWARD TSN).
+//! RFC 3758 section 3.6 (FORWARD TSN); RFC 8260.
 
+mod delivery;
 mod gaps;
+mod interleaved;
 mod reassembly;
 mod stream;
 
 use bytes::Bytes;
 
-use crate::packet::Tsn;
-use crate::packet::data::{DataFlags, DataHeader};
+use crate::packet::data::{DataFlags, DataHeader, Format};
 use crate::packet::forward_tsn::ForwardTsnView;
 use crate::packet::sack::{self, SACK_HEADER, SACK_ITEM};
+use crate::packet::{Ssn, Tsn};
 use crate::stats::Stats;
 use crate::types::StreamId;
 
+use delivery::Delivery;
 use gaps::{Arrival, Gaps};
+use interleaved::{Crowd, Interleaved};
 use reassembly::{Fragment, Reassembly};
 
 /// What each chunk costs of the window beside its octets: what it takes in memory to keep it in order, measured by
@@ -78,7 +83,10 @@ pub(crate) enum Accepted {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     gaps: Gaps,
+    delivery: Delivery,
+    format: Format,
     reassembly: Reassembly,
+    interleaved: Interleaved,
     window: usize,
     duplicates: Vec<Tsn>,
     ack: Ack,
@@ -87,6 +95,7 @@ pub(crate) struct Receiver {
     /// The window that the last SACK told.
     told: usize,
     overruns: u32,
+    jammed: bool,
     /// Something in the packet that is being handled was refused.
     refused_in_packet: bool,
     mtu: usize,
@@ -96,31 +105,36 @@ impl Receiver {
     pub(crate) fn new(window: usize, mtu: usize) -> Self {
         Self {
             gaps: Gaps::new(Tsn::new(0)),
+            delivery: Delivery::default(),
+            format: Format::Data,
             reassembly: Reassembly::default(),
+            interleaved: Interleaved::default(),
             window,
             duplicates: Vec::new(),
             ack: Ack::Nothing,
             data_in_packet: false,
             told: window,
             overruns: 0,
+            jammed: false,
             refused_in_packet: false,
             mtu,
         }
     }
 
     /// Begins to expect `first`. Everything that was there is gone.
-    pub(crate) fn start(&mut self, first: Tsn) {
+    pub(crate) fn start(&mut self, first: Tsn, format: Format) {
         *self = Self::new(self.window, self.mtu);
+        self.format = format;
         self.gaps = Gaps::new(first);
         self.reassembly.start(self.gaps.cumulative() + 1);
     }
 
-    /// Takes a DATA chunk. `payload` is not empty.
+    /// Takes a chunk of user data. `payload` is not empty.
     pub(crate) fn on_data(&mut self, header: &DataHeader, payload: Bytes, stats: &mut Stats) -> Accepted {
         self.data_in_packet = true;
         let arrival = self.gaps.classify(header.tsn);
         let cost = payload.len() + CHUNK_OVERHEAD;
-        let held = self.reassembly.charged();
+        let held = self.delivery.charged();
         let limit = match arrival {
             Arrival::Duplicate => {
                 if self.duplicates.len() < DUPLICATES_MAX {
@@ -138,6 +152,8 @@ impl Receiver {
         let limit =
             if matches!(arrival, Arrival::Next(_)) && !self.gaps.has_gaps() { self.window } else { limit };
         if held + cost > limit && !(held == 0 && limit > 0) {
+            let stuck = self.format == Format::Interleaved && self.delivery.is_empty();
+            self.jammed |= stuck && matches!(arrival, Arrival::Next(_));
             return self.refuse(stats);
         }
         let tsn = match arrival {
@@ -150,18 +166,22 @@ impl Receiver {
         }
         self.overruns = 0;
         self.refused_in_packet = false;
-        let fragment = Fragment {
-            stream: header.stream,
-            ssn: header.ssn,
-            ppid: header.ppid,
-            flags: header.flags,
-            payload,
-        };
-        self.reassembly.insert(tsn, fragment, self.gaps.cumulative(), self.gaps.run_of(tsn));
+        self.take(tsn, header, payload);
         if had_gaps || self.gaps.has_gaps() || header.flags.contains(DataFlags::IMMEDIATE) {
             self.ack = Ack::Now;
         }
         Accepted::New
+    }
+
+    fn take(&mut self, tsn: u64, header: &DataHeader, payload: Bytes) {
+        if self.format == Format::Interleaved {
+            let crowd = if self.delivery.charged() > self.window / 2 { Crowd::Much } else { Crowd::Little };
+            return self.interleaved.insert(header, payload, crowd, &mut self.delivery);
+        }
+        let (stream, ssn, ppid, flags) = (header.stream, header.ssn(), header.ppid, header.flags);
+        let fragment = Fragment { stream, ssn, ppid, flags, payload };
+        let (cumulative, run) = (self.gaps.cumulative(), self.gaps.run_of(tsn));
+        self.reassembly.insert(tsn, fragment, cumulative, run, &mut self.delivery);
     }
 
     fn refuse(&mut self, stats: &mut Stats) -> Accepted {
@@ -174,6 +194,11 @@ impl Receiver {
     /// The other side ignores the window for good.
     pub(crate) fn is_overrun(&self) -> bool {
         self.overruns > OVERRUN_MAX
+    }
+
+    /// The window is full of messages none of which is whole, and the next chunk was refused: nothing can end this.
+    pub(crate) fn is_jammed(&self) -> bool {
+        self.jammed
     }
 
     /// The packet is through: the second one with DATA asks for a SACK at once (RFC 9260 section 6.2).
@@ -191,13 +216,24 @@ impl Receiver {
     pub(crate) fn on_forward_tsn(&mut self, view: &ForwardTsnView<'_>) -> bool {
         self.ack = Ack::Now;
         let Some(cumulative) = self.gaps.forward(view.cumulative) else { return false };
-        self.reassembly.forward(cumulative, self.gaps.cumulative(), view.streams());
+        match self.format {
+            Format::Data => {
+                let skipped = view.lanes().map(|(lane, number)| (lane.stream, Ssn::new(number as u16)));
+                let now = self.gaps.cumulative();
+                self.reassembly.forward(cumulative, now, skipped, &mut self.delivery);
+            }
+            Format::Interleaved => {
+                for (lane, mid) in view.lanes() {
+                    self.interleaved.skip(lane, mid, &mut self.delivery);
+                }
+            }
+        }
         true
     }
 
     /// The next piece that is ready, oldest stream first.
     pub(crate) fn read(&mut self) -> Option<Chunk> {
-        let chunk = self.reassembly.read()?;
+        let chunk = self.delivery.read()?;
         self.update_window();
         Some(chunk)
     }
@@ -213,34 +249,41 @@ impl Receiver {
 
     /// A paused stream keeps what it has; its chunks stay charged against the window.
     pub(crate) fn pause(&mut self, stream: StreamId) {
-        self.reassembly.pause(stream.0);
+        self.delivery.pause(stream.0);
     }
 
     pub(crate) fn resume(&mut self, stream: StreamId) {
-        self.reassembly.resume(stream.0);
+        self.delivery.resume(stream.0);
+    }
+
+    /// Whether messages of a stream are handed up before they are whole.
+    pub(crate) fn set_in_parts(&mut self, stream: StreamId, in_parts: bool) {
+        self.delivery.set_in_parts(stream.0, in_parts);
     }
 
     /// True if there is something ready on the stream.
     pub(crate) fn has_ready(&self, stream: StreamId) -> bool {
-        self.reassembly.has_ready(stream.0)
+        self.delivery.has_ready(stream.0)
     }
 
     /// The other side starts the stream again at sequence number zero.
     pub(crate) fn reset_stream(&mut self, stream: StreamId) {
-        self.reassembly.reset_stream(stream.0);
+        self.reassembly.reset_stream(stream.0, &mut self.delivery);
+        self.interleaved.reset_stream(stream.0, &mut self.delivery);
+        self.delivery.numbers.clear(stream.0);
     }
 
     pub(crate) fn known_streams(&self) -> impl Iterator<Item = StreamId> + '_ {
-        self.reassembly.known_streams().map(StreamId)
+        self.delivery.known_streams().map(StreamId)
     }
 
     /// Octets that are held, overhead included.
     pub(crate) fn charged(&self) -> usize {
-        self.reassembly.charged()
+        self.delivery.charged()
     }
 
     fn window_left(&self) -> usize {
-        self.window.saturating_sub(self.reassembly.charged())
+        self.window.saturating_sub(self.delivery.charged())
     }
 
     /// The highest TSN before which nothing is missing.
@@ -290,7 +333,7 @@ impl Receiver {
 /// For tests of sequence wraps.
 #[cfg(test)]
 impl Receiver {
-    pub(crate) fn expect_ssn(&mut self, stream: u16, ssn: crate::packet::Ssn) {
-        self.reassembly.expect_ssn(stream, ssn);
+    pub(crate) fn expect_number(&mut self, stream: u16, number: u32) {
+        self.delivery.numbers.set(stream, number);
     }
 }

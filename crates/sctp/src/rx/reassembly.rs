@@ -1,21 +1,18 @@
-//! From fragments to messages in order (RFC 9260 sections 6.5, 6.6, 6.9).
+//! From DATA fragments to messages in order (RFC 9260 sections 6.5, 6.6, 6.9).
 //!
 //! Fragments of one message have consecutive TSNs, so the cumulative point stands inside at most one message. That
 //! one is handed up as it grows; beyond the cumulative point only whole messages are. So a reader that puts
 //! messages together never holds more than one that is unfinished, and a message may be larger than the window.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::stream::{InStream, SsnTable};
-use super::{CHUNK_OVERHEAD, Chunk, STREAM_OVERHEAD};
+use super::delivery::Delivery;
+use super::{CHUNK_OVERHEAD, Chunk};
 use crate::packet::Ssn;
 use crate::packet::data::DataFlags;
 use crate::types::StreamId;
-
-/// Idle streams that keep their (empty) queues, to save making them again.
-const IDLE_STREAMS_KEPT: usize = 64;
 
 /// One DATA chunk without its TSN.
 #[derive(Debug, Clone)]
@@ -83,13 +80,14 @@ pub(crate) struct Reassembly {
     open: Option<MessageKey>,
     /// Whole unordered messages of the stream of an open unordered one: they must not be handed up inside it.
     held: Vec<(u64, u64)>,
-    ssns: SsnTable,
-    streams: BTreeMap<u16, InStream>,
-    order: VecDeque<u16>,
-    /// Octets and chunks.
-    charged: usize,
-    /// Streams on which something waits.
-    occupied: usize,
+}
+
+fn next_ssn(delivery: &Delivery, stream: u16) -> Ssn {
+    Ssn::new(delivery.numbers.get(stream) as u16)
+}
+
+fn set_next_ssn(delivery: &mut Delivery, stream: u16, ssn: Ssn) {
+    delivery.numbers.set(stream, u32::from(ssn.get()));
 }
 
 impl Reassembly {
@@ -97,46 +95,49 @@ impl Reassembly {
         self.frontier = frontier;
     }
 
-    pub(crate) fn charged(&self) -> usize {
-        self.charged + self.occupied * STREAM_OVERHEAD
-    }
-
     /// Takes a fragment whose TSN is already counted in `cumulative` and `run`.
-    pub(crate) fn insert(&mut self, tsn: u64, fragment: Fragment, cumulative: u64, run: (u64, u64)) {
-        self.charged += fragment.charge();
+    pub(crate) fn insert(
+        &mut self,
+        tsn: u64,
+        fragment: Fragment,
+        cumulative: u64,
+        run: (u64, u64),
+        delivery: &mut Delivery,
+    ) {
+        delivery.charge(fragment.charge());
         if tsn == self.frontier {
             self.frontier += 1;
-            self.in_sequence(tsn, fragment);
-            self.advance(cumulative);
+            self.in_sequence(tsn, fragment, delivery);
+            self.advance(cumulative, delivery);
         } else {
             self.park(tsn, fragment);
-            self.try_complete(tsn, run);
+            self.try_complete(tsn, run, delivery);
         }
     }
 
     /// Takes in sequence everything up to `cumulative`.
-    fn advance(&mut self, cumulative: u64) {
+    fn advance(&mut self, cumulative: u64, delivery: &mut Delivery) {
         while let Some((&tsn, _)) = self.parked.range(self.frontier..=cumulative.max(self.frontier)).next() {
             if tsn > cumulative {
                 break;
             }
             self.frontier = tsn + 1;
             if let Some(fragment) = self.unpark(tsn) {
-                self.in_sequence(tsn, fragment);
+                self.in_sequence(tsn, fragment, delivery);
             }
         }
         self.frontier = self.frontier.max(cumulative + 1);
     }
 
     /// A fragment before which nothing is missing.
-    fn in_sequence(&mut self, tsn: u64, mut fragment: Fragment) {
+    fn in_sequence(&mut self, tsn: u64, mut fragment: Fragment, delivery: &mut Delivery) {
         if let Some(open) = self.open {
             if fragment.is_of(&open) && !fragment.flags.is_begin() {
                 fragment.ppid = open.ppid;
-                return self.push_in_order(fragment);
+                return self.push_in_order(fragment, delivery);
             }
             // The sender broke off a message, which it may only do with FORWARD TSN.
-            self.abandon_open();
+            self.abandon_open(delivery);
         }
         if !fragment.flags.is_begin() {
             let goes_on = tsn
@@ -145,46 +146,46 @@ impl Reassembly {
                 .is_some_and(|before| !before.flags.is_end() && fragment.is_of(&before.key()));
             if goes_on {
                 self.park(tsn, fragment);
-                self.try_complete(tsn, (0, tsn));
+                self.try_complete(tsn, (0, tsn), delivery);
             } else {
-                self.charged = self.charged.saturating_sub(fragment.charge());
+                delivery.refund(fragment.charge());
             }
             return;
         }
-        if fragment.flags.is_unordered() || fragment.ssn == self.ssns.get(fragment.stream) {
-            self.push_in_order(fragment);
-        } else if fragment.ssn.is_before(self.ssns.get(fragment.stream)) {
-            self.charged = self.charged.saturating_sub(fragment.charge());
+        if fragment.flags.is_unordered() || fragment.ssn == next_ssn(delivery, fragment.stream) {
+            self.push_in_order(fragment, delivery);
+        } else if fragment.ssn.is_before(next_ssn(delivery, fragment.stream)) {
+            delivery.refund(fragment.charge());
         } else {
             self.park(tsn, fragment);
-            self.try_complete(tsn, (0, tsn));
+            self.try_complete(tsn, (0, tsn), delivery);
         }
     }
 
     /// The next fragment of the open message, or the first of one that may be handed up.
-    fn push_in_order(&mut self, fragment: Fragment) {
+    fn push_in_order(&mut self, fragment: Fragment, delivery: &mut Delivery) {
         let key = fragment.key();
         let ends = fragment.flags.is_end();
-        self.push(fragment.into_chunk());
+        delivery.push(fragment.into_chunk());
         self.open = if ends { None } else { Some(key) };
         if ends {
-            self.on_open_ended(&key);
+            self.on_open_ended(&key, delivery);
         }
     }
 
-    fn on_open_ended(&mut self, key: &MessageKey) {
+    fn on_open_ended(&mut self, key: &MessageKey, delivery: &mut Delivery) {
         if !key.unordered {
-            self.ssns.set(key.stream, key.ssn.next());
-            return self.release_waiting(key.stream);
+            set_next_ssn(delivery, key.stream, key.ssn.next());
+            return self.release_waiting(key.stream, delivery);
         }
         for (first, last) in std::mem::take(&mut self.held) {
-            self.extract(first, last);
+            self.extract(first, last, delivery);
         }
     }
 
-    fn abandon_open(&mut self) {
+    fn abandon_open(&mut self, delivery: &mut Delivery) {
         let Some(open) = self.open.take() else { return };
-        self.push(Chunk {
+        delivery.push(Chunk {
             stream: StreamId(open.stream),
             ppid: open.ppid,
             unordered: open.unordered,
@@ -193,7 +194,7 @@ impl Reassembly {
             abandoned: true,
             bytes: Bytes::new(),
         });
-        self.on_open_ended(&open);
+        self.on_open_ended(&open, delivery);
     }
 
     fn park(&mut self, tsn: u64, fragment: Fragment) {
@@ -218,7 +219,7 @@ impl Reassembly {
     }
 
     /// Delivers the message that the fragment at `tsn` is part of, if it is whole within `run`.
-    fn try_complete(&mut self, tsn: u64, run: (u64, u64)) {
+    fn try_complete(&mut self, tsn: u64, run: (u64, u64), delivery: &mut Delivery) {
         let Some(&first) = self.begins.range(run.0..=tsn).next_back() else { return };
         let Some(&last) = self.ends.range(first..=run.1).next() else { return };
         if last < tsn || self.begins.range(first..=last).next_back() != Some(&first) {
@@ -240,69 +241,45 @@ impl Reassembly {
                 self.held.push((first, last));
                 return;
             }
-            return self.extract(first, last);
+            return self.extract(first, last, delivery);
         }
-        let next = self.ssns.get(key.stream);
+        let next = next_ssn(delivery, key.stream);
         if key.ssn == next {
-            self.ssns.set(key.stream, next.next());
-            self.extract(first, last);
-            self.release_waiting(key.stream);
+            set_next_ssn(delivery, key.stream, next.next());
+            self.extract(first, last, delivery);
+            self.release_waiting(key.stream, delivery);
         } else if key.ssn.is_after(next) {
-            self.occupy(key.stream).waiting.insert(key.ssn.get(), (first, last));
+            delivery.occupy(key.stream).waiting.insert(key.ssn.get(), (first, last));
         } else {
-            self.discard(first, last);
+            self.discard(first, last, delivery);
         }
     }
 
     /// Makes a whole parked message readable. The identifier of its first fragment is that of the message.
-    fn extract(&mut self, first: u64, last: u64) {
+    fn extract(&mut self, first: u64, last: u64, delivery: &mut Delivery) {
         let ppid = self.parked.get(&first).map_or(0, |fragment| fragment.ppid);
         for tsn in first..=last {
             if let Some(fragment) = self.unpark(tsn) {
-                self.push(Fragment { ppid, ..fragment }.into_chunk());
+                delivery.push(Fragment { ppid, ..fragment }.into_chunk());
             }
         }
     }
 
-    /// The stream, on which something is about to wait.
-    fn occupy(&mut self, stream: u16) -> &mut InStream {
-        let in_stream = self.streams.entry(stream).or_default();
-        self.occupied += usize::from(in_stream.is_empty());
-        in_stream
-    }
-
-    fn take_waiting(&mut self, stream: u16, ssn: Ssn) -> Option<(u64, u64)> {
-        let in_stream = self.streams.get_mut(&stream)?;
-        let message = in_stream.waiting.remove(&ssn.get())?;
-        self.occupied -= usize::from(in_stream.is_empty());
-        Some(message)
-    }
-
-    fn discard(&mut self, first: u64, last: u64) {
+    fn discard(&mut self, first: u64, last: u64, delivery: &mut Delivery) {
         while let Some((&tsn, _)) = self.parked.range(first..=last).next() {
             if let Some(fragment) = self.unpark(tsn) {
-                self.charged = self.charged.saturating_sub(fragment.charge());
+                delivery.refund(fragment.charge());
             }
         }
     }
 
     /// Hands up the messages of a stream whose turn has come.
-    fn release_waiting(&mut self, stream: u16) {
+    fn release_waiting(&mut self, stream: u16, delivery: &mut Delivery) {
         loop {
-            let next = self.ssns.get(stream);
-            let Some((first, last)) = self.take_waiting(stream, next) else { return };
-            self.ssns.set(stream, next.next());
-            self.extract(first, last);
-        }
-    }
-
-    fn push(&mut self, chunk: Chunk) {
-        let id = chunk.stream.0;
-        let stream = self.occupy(id);
-        stream.push(chunk);
-        if !stream.queued && !stream.is_held() {
-            stream.queued = true;
-            self.order.push_back(id);
+            let next = next_ssn(delivery, stream);
+            let Some((first, last)) = delivery.take_waiting(stream, next.get()) else { return };
+            set_next_ssn(delivery, stream, next.next());
+            self.extract(first, last, delivery);
         }
     }
 
@@ -312,24 +289,25 @@ impl Reassembly {
         forwarded: u64,
         cumulative: u64,
         streams: impl Iterator<Item = (u16, Ssn)>,
+        delivery: &mut Delivery,
     ) {
-        self.abandon_open();
+        self.abandon_open(delivery);
         for (stream, skipped) in streams {
-            self.skip_ordered(stream, skipped);
+            self.skip_ordered(stream, skipped, delivery);
         }
-        self.discard_torn(forwarded);
+        self.discard_torn(forwarded, delivery);
         self.frontier = self.frontier.max(forwarded + 1);
-        self.advance(cumulative);
+        self.advance(cumulative, delivery);
     }
 
     /// Drops what is parked up to `forwarded` and has lost its rest. Whole ordered messages may still wait for their
     /// turn.
-    fn discard_torn(&mut self, forwarded: u64) {
+    fn discard_torn(&mut self, forwarded: u64, delivery: &mut Delivery) {
         if self.parked.range(..=forwarded).next().is_none() {
             return;
         }
-        let kept: BTreeSet<u64> = self
-            .streams
+        let kept: BTreeSet<u64> = delivery
+            .streams()
             .values()
             .flat_map(|stream| stream.waiting.values())
             .filter(|&&(first, _)| first <= forwarded)
@@ -341,7 +319,7 @@ impl Reassembly {
             if fragment.flags.is_begin() && kept.contains(&tsn) {
                 from = self.ends.range(tsn..).next().map_or(from, |&end| end + 1);
             } else {
-                self.discard(tsn, tsn);
+                self.discard(tsn, tsn, delivery);
             }
             if from > forwarded {
                 break;
@@ -350,12 +328,12 @@ impl Reassembly {
     }
 
     /// Moves an ordered stream beyond `skipped`; whole messages up to it are handed up first.
-    fn skip_ordered(&mut self, stream: u16, skipped: Ssn) {
-        let next = self.ssns.get(stream);
+    fn skip_ordered(&mut self, stream: u16, skipped: Ssn, delivery: &mut Delivery) {
+        let next = next_ssn(delivery, stream);
         if skipped.is_before(next) {
             return;
         }
-        let mut whole: Vec<Ssn> = match self.streams.get(&stream) {
+        let mut whole: Vec<Ssn> = match delivery.streams().get(&stream) {
             Some(in_stream) => in_stream
                 .waiting
                 .keys()
@@ -366,82 +344,25 @@ impl Reassembly {
         };
         whole.sort_by_key(|ssn| ssn.distance_from(next));
         for ssn in whole {
-            if let Some((first, last)) = self.take_waiting(stream, ssn) {
-                self.extract(first, last);
+            if let Some((first, last)) = delivery.take_waiting(stream, ssn.get()) {
+                self.extract(first, last, delivery);
             }
         }
-        self.ssns.set(stream, skipped.next());
-        self.release_waiting(stream);
+        set_next_ssn(delivery, stream, skipped.next());
+        self.release_waiting(stream, delivery);
     }
 
-    pub(crate) fn read(&mut self) -> Option<Chunk> {
-        loop {
-            let id = *self.order.front()?;
-            let Some(stream) = self.streams.get_mut(&id) else {
-                self.order.pop_front();
-                continue;
-            };
-            let chunk = if stream.is_held() { None } else { stream.pop() };
-            if let Some(chunk) = &chunk {
-                stream.inside.note(chunk);
-                self.occupied -= usize::from(stream.is_empty());
-            }
-            if stream.is_held() || stream.ready.is_empty() {
-                stream.queued = false;
-                self.order.pop_front();
-                if stream.is_idle() && self.streams.len() > IDLE_STREAMS_KEPT {
-                    self.streams.remove(&id);
-                }
-            } else if !stream.inside.any() {
-                self.order.rotate_left(1);
-            }
-            if let Some(chunk) = chunk {
-                if !chunk.abandoned {
-                    self.charged = self.charged.saturating_sub(chunk.bytes.len() + CHUNK_OVERHEAD);
-                }
-                return Some(chunk);
-            }
+    /// The stream begins again: ordered messages that still wait for an earlier one never get their turn.
+    pub(crate) fn reset_stream(&mut self, stream: u16, delivery: &mut Delivery) {
+        while let Some((first, last)) = delivery.take_any_waiting(stream) {
+            self.discard(first, last, delivery);
         }
-    }
-
-    pub(crate) fn pause(&mut self, stream: u16) {
-        self.streams.entry(stream).or_default().paused = true;
-    }
-
-    pub(crate) fn resume(&mut self, stream: u16) {
-        let Some(in_stream) = self.streams.get_mut(&stream) else { return };
-        in_stream.paused = false;
-        if !in_stream.ready.is_empty() && !in_stream.queued {
-            in_stream.queued = true;
-            self.order.push_back(stream);
-        } else if in_stream.is_idle() && self.streams.len() > IDLE_STREAMS_KEPT {
-            self.streams.remove(&stream);
-        }
-    }
-
-    pub(crate) fn has_ready(&self, stream: u16) -> bool {
-        self.streams.get(&stream).is_some_and(|stream| !stream.ready.is_empty())
-    }
-
-    pub(crate) fn reset_stream(&mut self, stream: u16) {
-        if self.ssns.get(stream) != Ssn::new(0) {
-            self.ssns.set(stream, Ssn::new(0));
-        }
-    }
-
-    /// Streams on which something came since their last reset.
-    pub(crate) fn known_streams(&self) -> impl Iterator<Item = u16> + '_ {
-        self.ssns.used().chain(self.streams.keys().copied())
-    }
-
-    #[cfg(test)]
-    pub(crate) fn expect_ssn(&mut self, stream: u16, ssn: Ssn) {
-        self.ssns.set(stream, ssn);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::STREAM_OVERHEAD;
     use super::*;
 
     fn fragment(stream: u16, ssn: u16, flags: DataFlags, payload: &'static [u8]) -> Fragment {
@@ -453,15 +374,40 @@ mod tests {
     const M: DataFlags = DataFlags::from_wire(0);
     const BE: DataFlags = DataFlags::from_wire(3);
 
-    fn read_all(r: &mut Reassembly) -> Vec<(u16, String, bool)> {
+    fn read_all(r: &mut Both) -> Vec<(u16, String, bool)> {
         std::iter::from_fn(|| r.read())
             .map(|c| (c.stream.0, String::from_utf8(c.bytes.to_vec()).unwrap(), c.abandoned))
             .collect()
     }
 
-    fn started() -> Reassembly {
-        let mut r = Reassembly::default();
-        r.start(10);
+    /// What reassembles, and what it delivers to.
+    #[derive(Default)]
+    struct Both {
+        reassembly: Reassembly,
+        delivery: Delivery,
+    }
+
+    impl Both {
+        fn insert(&mut self, tsn: u64, fragment: Fragment, cumulative: u64, run: (u64, u64)) {
+            self.reassembly.insert(tsn, fragment, cumulative, run, &mut self.delivery);
+        }
+
+        fn forward(&mut self, forwarded: u64, cumulative: u64, streams: &[(u16, Ssn)]) {
+            self.reassembly.forward(forwarded, cumulative, streams.iter().copied(), &mut self.delivery);
+        }
+
+        fn read(&mut self) -> Option<Chunk> {
+            self.delivery.read()
+        }
+
+        fn charged(&self) -> usize {
+            self.delivery.charged()
+        }
+    }
+
+    fn started() -> Both {
+        let mut r = Both::default();
+        r.reassembly.start(10);
         r
     }
 
@@ -487,7 +433,7 @@ mod tests {
         assert_eq!(read_all(&mut r), [(2, "other".into(), false), (1, "free".into(), false)]);
         r.insert(10, fragment(1, 0, BE, b"zero"), 13, (0, 13));
         assert_eq!(read_all(&mut r), [(1, "zero".into(), false), (1, "one".into(), false)]);
-        assert_eq!((r.charged(), r.frontier), (0, 14));
+        assert_eq!((r.charged(), r.reassembly.frontier), (0, 14));
     }
 
     #[test]
@@ -497,7 +443,7 @@ mod tests {
         r.insert(12, fragment(1, 1, BE, b"whole"), 10, (12, 12));
         r.insert(14, fragment(1, 2, M, b"middle"), 10, (14, 14));
         assert_eq!(read_all(&mut r), [(1, "torn".into(), false)]);
-        r.forward(15, 15, [(1, Ssn::new(2))].into_iter());
+        r.forward(15, 15, &[(1, Ssn::new(2))]);
         assert_eq!(read_all(&mut r), [(1, "".into(), true), (1, "whole".into(), false)]);
         assert_eq!(r.charged(), 0);
         r.insert(16, fragment(1, 3, BE, b"next"), 16, (0, 16));
@@ -507,8 +453,8 @@ mod tests {
     #[test]
     fn a_far_forward_costs_nothing() {
         let mut r = started();
-        r.forward(1 << 31, 1 << 31, std::iter::empty());
-        assert_eq!(r.frontier, (1 << 31) + 1);
+        r.forward(1 << 31, 1 << 31, &[]);
+        assert_eq!(r.reassembly.frontier, (1 << 31) + 1);
     }
 
     #[test]
@@ -527,12 +473,12 @@ mod tests {
     #[test]
     fn a_paused_stream_keeps_its_charge_and_others_go_on() {
         let mut r = started();
-        r.pause(1);
+        r.delivery.pause(1);
         r.insert(10, fragment(1, 0, BE, b"held"), 10, (0, 10));
         r.insert(11, fragment(2, 0, BE, b"goes"), 11, (0, 11));
         assert_eq!(read_all(&mut r), [(2, "goes".into(), false)]);
         assert_eq!(r.charged(), 4 + CHUNK_OVERHEAD + STREAM_OVERHEAD);
-        r.resume(1);
+        r.delivery.resume(1);
         assert_eq!(read_all(&mut r), [(1, "held".into(), false)]);
     }
 
@@ -546,6 +492,19 @@ mod tests {
         r.insert(14, Fragment { ssn: Ssn::new(1), ..other(E, b"d") }, 11, (13, 14));
         let read: Vec<u32> = std::iter::from_fn(|| r.read()).map(|chunk| chunk.ppid).collect();
         assert_eq!(read, [51; 4]);
+        assert_eq!(r.charged(), 0);
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_does_not_outlive_the_stream() {
+        let mut r = started();
+        r.insert(10, fragment(1, 1, BE, b"old"), 10, (0, 10));
+        r.insert(11, fragment(2, 1, BE, b"other"), 11, (0, 11));
+        r.reassembly.reset_stream(1, &mut r.delivery);
+        r.insert(12, fragment(1, 0, BE, b"new"), 12, (0, 12));
+        assert_eq!(read_all(&mut r), [(1, "new".into(), false)]);
+        r.insert(13, fragment(2, 0, BE, b"first"), 13, (0, 13));
+        assert_eq!(read_all(&mut r).len(), 2);
         assert_eq!(r.charged(), 0);
     }
 }

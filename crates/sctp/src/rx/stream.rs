@@ -3,44 +3,56 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Chunk;
-use crate::packet::Ssn;
 
 /// Places for chunks that a queue keeps when it is empty.
 const IDLE_CAPACITY_KEPT: usize = 64;
 
-/// The next sequence number of each stream, in pages: 128 KiB when every stream was used, nothing before.
+/// Streams of one page.
+const PAGE: usize = 256;
+
+/// The number of the next ordered message of each stream, in pages, which are charged.
 #[derive(Debug, Default)]
-pub(super) struct SsnTable {
-    pages: Vec<Option<Box<[u16; 256]>>>,
+pub(super) struct NumberTable {
+    pages: BTreeMap<u8, Box<[u32; PAGE]>>,
 }
 
-impl SsnTable {
-    pub(super) fn get(&self, stream: u16) -> Ssn {
+impl NumberTable {
+    pub(super) fn get(&self, stream: u16) -> u32 {
         let [page, slot] = stream.to_be_bytes();
-        let page = self.pages.get(usize::from(page)).and_then(Option::as_ref);
-        Ssn::new(page.and_then(|page| page.get(usize::from(slot))).copied().unwrap_or(0))
+        self.pages.get(&page).and_then(|page| page.get(usize::from(slot))).copied().unwrap_or(0)
     }
 
-    pub(super) fn set(&mut self, stream: u16, ssn: Ssn) {
+    pub(super) fn set(&mut self, stream: u16, number: u32) {
         let [page, slot] = stream.to_be_bytes();
-        if self.pages.len() <= usize::from(page) {
-            self.pages.resize_with(usize::from(page) + 1, || None);
-        }
-        let Some(page) = self.pages.get_mut(usize::from(page)) else { return };
-        let page = page.get_or_insert_with(|| Box::new([0; 256]));
+        let page = self.pages.entry(page).or_insert_with(|| Box::new([0; PAGE]));
         if let Some(slot) = page.get_mut(usize::from(slot)) {
-            *slot = ssn.get();
+            *slot = number;
         }
+    }
+
+    /// The stream begins again.
+    pub(super) fn clear(&mut self, stream: u16) {
+        let [id, slot] = stream.to_be_bytes();
+        let Some(page) = self.pages.get_mut(&id) else { return };
+        if let Some(slot) = page.get_mut(usize::from(slot)) {
+            *slot = 0;
+        }
+        if page.iter().all(|&number| number == 0) {
+            self.pages.remove(&id);
+        }
+    }
+
+    /// What the table takes. One page is free.
+    pub(super) fn charge(&self) -> usize {
+        self.pages.len().saturating_sub(1) * (PAGE * size_of::<u32>() + 64)
     }
 
     /// Streams whose number is not zero.
     pub(super) fn used(&self) -> impl Iterator<Item = u16> + '_ {
-        self.pages.iter().enumerate().filter_map(|(at, page)| Some((at, page.as_ref()?))).flat_map(
-            |(at, page)| {
-                let base = (at << 8) as u16;
-                page.iter().enumerate().filter(|&(_, &ssn)| ssn != 0).map(move |(slot, _)| base | slot as u16)
-            },
-        )
+        self.pages.iter().flat_map(|(&id, page)| {
+            let used = page.iter().enumerate().filter(|&(_, &number)| number != 0);
+            used.map(move |(slot, _)| u16::from_be_bytes([id, slot as u8]))
+        })
     }
 }
 
@@ -54,6 +66,8 @@ pub(super) struct InStream {
     /// The stream stands in the order of reading.
     pub(super) queued: bool,
     pub(super) paused: bool,
+    /// Its messages are handed up before they are whole.
+    pub(super) in_parts: bool,
     /// An ordered, an unordered message was read in part: a pause waits for its end.
     pub(super) inside: Inside,
 }
@@ -86,7 +100,7 @@ impl InStream {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.is_empty() && !self.paused && !self.queued && !self.inside.any()
+        self.is_empty() && !self.paused && !self.in_parts && !self.queued && !self.inside.any()
     }
 
     /// Grows by an eighth and not to the double, as it may be most of what the association holds.
@@ -111,10 +125,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ssn_table_is_paged() {
-        let mut table = SsnTable::default();
-        table.set(700, Ssn::new(3));
-        assert_eq!((table.get(700), table.get(701), table.get(5)), (Ssn::new(3), Ssn::new(0), Ssn::new(0)));
-        assert_eq!(table.used().collect::<Vec<_>>(), [700]);
+    fn numbers_are_kept_in_pages_that_are_charged_and_given_back() {
+        let mut table = NumberTable::default();
+        table.set(700, 3);
+        assert_eq!((table.get(700), table.get(701), table.get(5), table.charge()), (3, 0, 0, 0));
+        table.set(5, u32::MAX);
+        assert_eq!(table.used().collect::<Vec<_>>(), [5, 700]);
+        assert!(table.charge() > 1024);
+        table.clear(700);
+        assert_eq!((table.get(700), table.get(5), table.charge()), (0, u32::MAX, 0));
     }
 }

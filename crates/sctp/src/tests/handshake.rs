@@ -15,7 +15,7 @@ fn one_side_connects() {
     assert!(pair.run_until(1_000 * MS, |p| p.a.events.contains(&Event::Connected)));
     let seen: Vec<_> = pair.record.iter().take(4).map(|(_, packet)| kinds(packet)).collect();
     assert_eq!(seen, [[kind::INIT], [kind::INIT_ACK], [kind::COOKIE_ECHO], [kind::COOKIE_ACK]]);
-    assert!(pair.a.sctp.remote.capabilities.reconfig && pair.b.sctp.remote.capabilities.forward_tsn);
+    assert!(pair.a.sctp.agreed.reconfig && pair.b.sctp.agreed.forward_tsn);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 use super::*;
 use crate::association::Phase;
-use crate::packet::data::{DataFlags, DataHeader};
-use crate::packet::{Header, Ssn, Tsn, chunk_head, finish, forward_tsn, kind, put_tlv, sack};
+use crate::packet::data::{DataFlags, DataHeader, Format};
+use crate::packet::forward_tsn::Lane;
+use crate::packet::{Header, Tsn, chunk_head, finish, forward_tsn, kind, put_tlv, sack};
 
 /// A packet with a good tag and checksum for `end`.
 fn packet(pair: &mut Pair, end: End, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
@@ -20,7 +21,11 @@ fn give(pair: &mut Pair, end: End, write: impl FnOnce(&mut Vec<u8>)) {
 }
 
 fn data(tsn: Tsn, stream: u16, ssn: u16, flags: u8) -> DataHeader {
-    DataHeader { flags: DataFlags::from_wire(flags), tsn, stream, ssn: Ssn::new(ssn), ppid: 51 }
+    DataHeader { flags: DataFlags::from_wire(flags), tsn, stream, number: ssn.into(), ppid: 51, fsn: 0 }
+}
+
+fn lane(stream: u16) -> Lane {
+    Lane { stream, unordered: false }
 }
 
 fn settled(seed: u64, config: Config) -> Pair {
@@ -132,7 +137,7 @@ fn tiny_fragments_and_holes_are_charged_and_bounded() {
     let base = pair.b.sctp.rx.cumulative();
     // Every other TSN, one octet each: neither delivered nor finished.
     for i in 0..12_000u32 {
-        give(&mut pair, End::B, |out| data(base + (2 + 2 * i), 1, 0, 0).write(b"x", out));
+        give(&mut pair, End::B, |out| data(base + (2 + 2 * i), 1, 0, 0).write(Format::Data, b"x", out));
     }
     let stats = pair.b.sctp.stats();
     assert!(stats.unread <= window, "{}", stats.unread);
@@ -145,7 +150,11 @@ fn tiny_fragments_and_holes_are_charged_and_bounded() {
     for packet in 0..400u32 {
         give(&mut pair, End::B, |out| {
             for i in 0..50 {
-                data(base + (1 + packet * 50 + i), 1, (packet * 50 + i) as u16, 3).write(b"x", out);
+                data(base + (1 + packet * 50 + i), 1, (packet * 50 + i) as u16, 3).write(
+                    Format::Data,
+                    b"x",
+                    out,
+                );
             }
         });
     }
@@ -157,7 +166,7 @@ fn tiny_fragments_and_holes_are_charged_and_bounded() {
     let base = pair.b.sctp.rx.cumulative();
     for i in 0..9_000u32 {
         let flags = if i == 0 { 2 } else { 0 };
-        give(&mut pair, End::B, |out| data(base + (1 + i), 1, 0, flags).write(b"x", out));
+        give(&mut pair, End::B, |out| data(base + (1 + i), 1, 0, flags).write(Format::Data, b"x", out));
     }
     assert!(pair.b.sctp.stats().unread <= window);
     assert_eq!(pair.b.sctp.state(), State::Established);
@@ -170,7 +179,7 @@ fn a_flood_of_duplicates_changes_nothing() {
     for _ in 0..5_000 {
         give(&mut pair, End::B, |out| {
             for i in 0..40 {
-                data(base - i, 1, 0, 3).write(b"x", out);
+                data(base - i, 1, 0, 3).write(Format::Data, b"x", out);
             }
         });
     }
@@ -183,20 +192,22 @@ fn a_flood_of_duplicates_changes_nothing() {
 fn forged_forward_tsns_do_not_hurt() {
     let mut pair = settled(7, config());
     let base = pair.b.sctp.rx.cumulative();
-    give(&mut pair, End::B, |out| forward_tsn::write(out, base - 10, [(1, Ssn::new(9))].into_iter()));
+    give(&mut pair, End::B, |out| {
+        forward_tsn::write(Format::Data, out, base - 10, [(lane(1), 9)].into_iter())
+    });
     assert_eq!(pair.b.sctp.rx.cumulative(), base);
     // Far ahead: taken, at once, without walking there.
     let far = base + 0x7fff_0000;
     give(&mut pair, End::B, |out| {
-        forward_tsn::write(out, far, (0..280).map(|i| (i * 200, Ssn::new(5))));
+        forward_tsn::write(Format::Data, out, far, (0..280).map(|i| (lane(i * 200), 5)));
     });
     assert_eq!(pair.b.sctp.rx.cumulative(), far);
-    give(&mut pair, End::B, |out| data(far + 1, 200, 6, 3).write(b"after", out));
+    give(&mut pair, End::B, |out| data(far + 1, 200, 6, 3).write(Format::Data, b"after", out));
     pair.poll(End::B);
     assert_eq!(pair.b.messages.len(), 1);
     // Not negotiated: counted and ignored.
-    pair.b.sctp.remote.capabilities.forward_tsn = false;
-    give(&mut pair, End::B, |out| forward_tsn::write(out, far + 50, std::iter::empty()));
+    pair.b.sctp.agreed.forward_tsn = false;
+    give(&mut pair, End::B, |out| forward_tsn::write(Format::Data, out, far + 50, std::iter::empty()));
     assert_eq!(pair.b.sctp.rx.cumulative(), far + 1);
 }
 
@@ -208,7 +219,7 @@ fn empty_data_and_zero_length_chunks() {
     assert_eq!(pair.b.sctp.stats().malformed_packets, 2);
     assert_eq!(pair.b.sctp.state(), State::Established);
     let base = pair.b.sctp.rx.cumulative();
-    give(&mut pair, End::B, |out| data(base + 1, 1, 0, 3).write(b"", out));
+    give(&mut pair, End::B, |out| data(base + 1, 1, 0, 3).write(Format::Data, b"", out));
     assert_eq!(pair.b.sctp.state(), State::Closed);
     pair.run_for(1_000 * MS);
     assert!(pair.a.events.contains(&Event::Closed(CloseReason::RemoteAbort { code: 9 })));

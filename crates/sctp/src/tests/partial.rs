@@ -9,7 +9,7 @@ fn what_is_given_up_is_never_torn_late_or_twice() {
     for seed in 0..96u64 {
         let net =
             Net { latency: 20 * MS, jitter: 10 * MS, loss: 0.1 + (seed % 3) as f64 * 0.1, duplicate: 0.05 };
-        let mut pair = Pair::connected(seed, net, config());
+        let mut pair = Pair::connected(seed, net, config_of(seed));
         let ordering = if seed % 2 == 0 { Ordering::Ordered } else { Ordering::Unordered };
         let reliability = match seed % 4 {
             0 | 1 => Reliability::MaxRetransmits((seed % 3) as u16),
@@ -78,7 +78,13 @@ fn zero_retransmits_gives_up_at_the_first_loss() {
 
 #[test]
 fn more_streams_are_skipped_than_one_chunk_can_name() {
-    let mut pair = Pair::connected(3, Net::default(), config());
+    for config in [config(), interleaved()] {
+        skip_many(config);
+    }
+}
+
+fn skip_many(config: Config) {
+    let mut pair = Pair::connected(3, Net::default(), config);
     pair.run_for(1_000 * MS);
     let options = limited(Reliability::MaxRetransmits(0), Ordering::Ordered);
     for stream in 0..1_000 {
@@ -100,7 +106,13 @@ fn more_streams_are_skipped_than_one_chunk_can_name() {
 
 #[test]
 fn a_message_half_sent_is_closed_for_the_receiver() {
-    let mut pair = Pair::connected(2, Net { latency: 50 * MS, ..Net::default() }, config());
+    for config in [config(), interleaved()] {
+        half_sent(config);
+    }
+}
+
+fn half_sent(config: Config) {
+    let mut pair = Pair::connected(2, Net { latency: 50 * MS, ..Net::default() }, config);
     // Far more than the window: most of it has no TSN when its start is lost.
     pair.write(End::A, 1, vec![1; 400_000], limited(Reliability::MaxRetransmits(0), Ordering::Ordered));
     pair.write(End::A, 1, b"next".to_vec(), reliable());

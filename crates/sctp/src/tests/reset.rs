@@ -4,7 +4,7 @@ use super::*;
 fn reset_flushes_what_was_written_and_both_sides_hear_of_it() {
     for seed in 0..50 {
         let net = Net { loss: (seed % 5) as f64 * 0.05, jitter: 20 * MS, ..Net::default() };
-        let mut pair = Pair::connected(seed, net, config());
+        let mut pair = Pair::connected(seed, net, config_of(seed));
         for round in 0..3u8 {
             for _ in 0..10 {
                 pair.write(End::A, 7, vec![round; 3_000], reliable());

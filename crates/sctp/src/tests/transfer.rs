@@ -1,5 +1,4 @@
 use super::*;
-use crate::packet::Ssn;
 
 /// A message that says which one it is.
 fn numbered(stream: u16, number: u32, length: usize) -> Vec<u8> {
@@ -36,8 +35,8 @@ fn two_hundred_seeds_every_reliable_message_once_and_in_order() {
         };
         // TSNs wrap on the way.
         let mut rng = Rng::from_u64(seed);
-        let a = association(config(), seed * 2, u32::MAX - rng.below(60));
-        let b = association(config(), seed * 2 + 1, u32::MAX - rng.below(60));
+        let a = association(config_of(seed), seed * 2, u32::MAX - rng.below(60));
+        let b = association(config_of(seed), seed * 2 + 1, u32::MAX - rng.below(60));
         let mut pair = Pair::of(a, b, rng, net);
         pair.connect();
         let count = 30;
@@ -63,20 +62,32 @@ fn two_hundred_seeds_every_reliable_message_once_and_in_order() {
 }
 
 #[test]
-fn stream_sequence_numbers_wrap() {
-    let mut pair = Pair::connected(1, Net { loss: 0.05, jitter: 20 * MS, ..Net::default() }, config());
-    pair.a.sctp.tx.queue.start_ssn(5, Ssn::new(65_500));
-    pair.b.sctp.rx.expect_ssn(5, Ssn::new(65_500));
-    for i in 0..100 {
-        pair.write(End::A, 5, numbered(5, i, 50), reliable());
+fn sequence_numbers_and_message_identifiers_wrap() {
+    for (config, first) in [(config(), 65_500), (interleaved(), u32::MAX - 35)] {
+        let net = Net { loss: 0.05, jitter: 20 * MS, ..Net::default() };
+        let mut pair = Pair::connected(1, net, config);
+        pair.a.sctp.tx.queue.start_number(5, first);
+        pair.b.sctp.rx.expect_number(5, first);
+        for i in 0..100 {
+            pair.write(End::A, 5, numbered(5, i, 50), reliable());
+            pair.write(End::A, 5, numbered(6, i, 2_500), unordered());
+        }
+        assert!(pair.run_until(60_000 * MS, |p| p.b.messages.len() == 200));
+        let (ordered, free): (Vec<_>, Vec<_>) =
+            pair.b.messages.iter().cloned().partition(|m| m.2.len() == 50);
+        check(&ordered, 5, 100, true);
+        check(&free, 5, 100, false);
     }
-    assert!(pair.run_until(60_000 * MS, |p| p.b.messages.len() == 100));
-    check(&pair.b.messages, 5, 100, true);
 }
 
 #[test]
 fn a_slow_reader_is_not_overrun_and_goes_on() {
-    let small = config().with_receive_window(64 << 10);
+    for config in [config(), interleaved()] {
+        slow_reader(config.with_receive_window(64 << 10));
+    }
+}
+
+fn slow_reader(small: Config) {
     let mut pair = Pair::connected(2, Net::default(), small);
     pair.b.reads = false;
     for i in 0..100 {
@@ -98,11 +109,13 @@ fn a_slow_reader_is_not_overrun_and_goes_on() {
 
 #[test]
 fn a_message_larger_than_the_window_arrives() {
-    let mut pair =
-        Pair::connected(3, Net { loss: 0.02, ..Net::default() }, config().with_receive_window(8_000));
-    pair.write(End::A, 1, numbered(1, 0, 300_000), reliable());
-    assert!(pair.run_until(600_000 * MS, |p| p.b.messages.len() == 1));
-    assert_eq!(pair.b.messages[0].2.len(), 300_000);
+    for config in [config(), interleaved()] {
+        let net = Net { loss: 0.02, ..Net::default() };
+        let mut pair = Pair::connected(3, net, config.with_receive_window(8_000));
+        pair.write(End::A, 1, numbered(1, 0, 300_000), reliable());
+        assert!(pair.run_until(600_000 * MS, |p| p.b.messages.len() == 1));
+        assert_eq!(pair.b.messages[0].2.len(), 300_000);
+    }
 }
 
 #[test]

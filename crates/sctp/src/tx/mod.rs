@@ -1,4 +1,4 @@
-//! Sending: what waits ([`queue`]), what is out ([`outstanding`]), when to ask for word ([`probe`]), when to give up
+//! Sending: what waits ([`queue`]), who is next ([`schedule`]), what is out ([`outstanding`]), when to ask for word ([`probe`]), when to give up
 //! waiting ([`rto`]) and how much may be out at once ([`congestion`]). RFC 9260 sections 6.1, 6.3, 7; RFC 3758
 //! section 3.5; RFC 8985.
 
@@ -7,17 +7,19 @@ pub(crate) mod outstanding;
 mod probe;
 mod queue;
 mod rto;
+mod schedule;
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::config::Config;
-use crate::packet::data::{DATA_HEADER, DataFlags, DataHeader};
-use crate::packet::forward_tsn::{self, FORWARD_HEADER, FORWARD_ITEM};
+use crate::packet::data::{DATA_HEADER, DataFlags, DataHeader, Format};
+use crate::packet::forward_tsn::{self, FORWARD_HEADER, FORWARD_ITEM_MAX, Lane, item_len};
+use crate::packet::parameter::Capabilities;
 use crate::packet::sack::SackView;
 use crate::packet::tlv::padded;
-use crate::packet::{HEADER_LEN, Ssn, Tsn};
+use crate::packet::{HEADER_LEN, Tsn};
 use crate::stats::Stats;
 use crate::types::{StreamId, WriteOptions};
 
@@ -76,7 +78,8 @@ pub(crate) struct Transmitter {
     last_sent: Option<Instant>,
     /// When something was last acknowledged for the first time.
     last_acked: Option<Instant>,
-    peer_forwards: bool,
+    /// What both sides can do.
+    agreed: Capabilities,
     max_packet: usize,
 }
 
@@ -90,7 +93,7 @@ enum Forward {
 impl Transmitter {
     pub(crate) fn new(config: &Config, first: Tsn) -> Self {
         Self {
-            queue: SendQueue::default(),
+            queue: SendQueue::new(config.scheduler),
             out: Outstanding::new(first),
             rto: Rto::new(config.rto_initial, config.rto_min, config.rto_max),
             controller: Controller::new(config.congestion, config.mtu),
@@ -104,15 +107,33 @@ impl Transmitter {
             errors: 0,
             last_sent: None,
             last_acked: None,
-            peer_forwards: false,
+            agreed: Capabilities::default(),
             max_packet: config.mtu,
         }
     }
 
     /// What INIT or INIT ACK of the other side said.
-    pub(crate) fn start(&mut self, remote_window: u32, forwards: bool) {
+    pub(crate) fn start(&mut self, remote_window: u32, agreed: Capabilities) {
         self.remote_window = remote_window as usize;
-        self.peer_forwards = forwards;
+        self.agreed = agreed;
+        self.queue.start(agreed.format(), self.remote_window);
+        self.out.set_format(agreed.format());
+    }
+
+    /// Gives up the message of the stream that is written in parts. `false` if the other side has a part of it and
+    /// cannot be told.
+    pub(crate) fn cancel(&mut self, now: Instant, stream: StreamId, stats: &mut Stats) -> bool {
+        let Some(last) = self.queue.cancel(stream.0) else { return true };
+        if !self.agreed.forwards() {
+            return false;
+        }
+        stats.abandoned_messages += 1;
+        self.out.abandon(last.previous);
+        self.out.push_abandoned(last, now);
+        if self.out.advance_forward_point() {
+            self.forward = Forward::Due;
+        }
+        true
     }
 
     /// Begins anew at `first`; everything that was queued or out is dropped.
@@ -189,7 +210,7 @@ impl Transmitter {
 
     /// Gives up messages that are lost and may not be tried again, and moves the point that is forwarded to.
     fn abandon(&mut self, now: Instant, stats: &mut Stats) {
-        if !self.peer_forwards {
+        if !self.agreed.forwards() {
             return;
         }
         while let Some(tsn) = self.out.next_to_abandon(now) {
@@ -197,7 +218,7 @@ impl Transmitter {
             if let Some(stream) = self.out.abandon(tsn) {
                 // Its rest is not sent: a last fragment that nobody gets closes the message.
                 if let Some(piece) = self.queue.break_off(stream) {
-                    self.out.push_abandoned(piece);
+                    self.out.push_abandoned(piece, now);
                 }
             }
         }
@@ -263,9 +284,9 @@ impl Transmitter {
                     stats.retransmissions += 1;
                 }
                 Next::New(length) => {
-                    let Some(piece) = self.queue.take(length) else { break };
+                    let Some(piece) = self.queue.take(length, self.out.newest() + 1) else { break };
                     // What fills the window asks for an answer at once: nothing else would bring one (RFC 7053).
-                    let immediate = self.window_is_full(DATA_HEADER + length);
+                    let immediate = self.window_is_full(self.header_len() + length);
                     self.out.push(piece, now, immediate, out);
                 }
             }
@@ -285,20 +306,24 @@ impl Transmitter {
     /// The next DATA that may go into `room` octets: lost ones first (RFC 9260 section 6.1, rule C).
     fn next(&mut self, now: Instant, room: usize) -> Option<Next> {
         let full = self.window_is_full(0);
-        self.window_used |= full && (self.out.first_lost().is_some() || !self.queue.is_empty());
+        self.window_used |= full && (self.out.first_lost().is_some() || !self.queue.is_idle());
         if let Some((tsn, length)) = self.out.first_lost() {
             let allowed = !full || self.fast_packet;
-            return (allowed && padded(DATA_HEADER + length) <= room).then_some(Next::Lost(tsn));
+            return (allowed && padded(self.header_len() + length) <= room).then_some(Next::Lost(tsn));
         }
         if full && self.probe != Probe::Due {
             return None;
         }
-        let room = room.checked_sub(DATA_HEADER).map(|room| room & !3)?;
+        let room = room.checked_sub(self.header_len()).map(|room| room & !3)?;
         let length = self.queue.peek(now, room)?;
         let outstanding = self.out.octets();
         let window = self.remote_window.saturating_sub(outstanding);
         // A closed window is probed by one chunk (RFC 9260 section 6.1, rule A).
         (length <= window || outstanding == 0).then_some(Next::New(length))
+    }
+
+    fn header_len(&self) -> usize {
+        self.agreed.format().header_len()
     }
 
     fn window_is_full(&self, more: usize) -> bool {
@@ -309,7 +334,7 @@ impl Transmitter {
         let Some(last) = self.last_sent.filter(|_| self.out.is_empty()) else { return };
         let idle = now.saturating_duration_since(last).as_millis();
         let periods = idle / self.rto.current().as_millis().max(1);
-        if periods > 0 && !self.queue.is_empty() {
+        if periods > 0 && !self.queue.is_idle() {
             self.controller.on_idle(periods.min(31) as u32);
             self.last_sent = Some(now);
         }
@@ -317,12 +342,12 @@ impl Transmitter {
 
     /// Octets of the largest chunk that may have to be sent again.
     pub(crate) fn largest_out(&self) -> Option<usize> {
-        self.out.largest().map(|length| padded(DATA_HEADER + length))
+        self.out.largest().map(|length| padded(self.header_len() + length))
     }
 
     /// There is data that would go if the windows let it.
     pub(crate) fn has_data(&self) -> bool {
-        !self.queue.is_empty() || self.out.first_lost().is_some()
+        !self.queue.is_idle() || self.out.first_lost().is_some()
     }
 
     /// Something of DATA or FORWARD TSN is unacknowledged.
@@ -345,9 +370,13 @@ impl Transmitter {
             self.forward = Forward::Idle;
             return false;
         };
-        let Some(room) = room.checked_sub(FORWARD_HEADER) else { return false };
-        let streams = self.out.skipped().take(room / FORWARD_ITEM);
-        forward_tsn::write(out, point, streams);
+        let (format, skipped) = (self.agreed.format(), self.out.skipped());
+        // All of it or nothing: a stream that is not named would wait for ever for what is skipped. It fits into the
+        // smallest packet.
+        if FORWARD_HEADER + skipped.len() * item_len(format) > room {
+            return false;
+        }
+        forward_tsn::write(format, out, point, skipped.iter().map(|(&lane, &number)| (lane, number)));
         self.forward = Forward::Idle;
         true
     }

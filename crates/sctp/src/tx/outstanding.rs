@@ -21,7 +21,7 @@ const LOSS_PACKETS: usize = 3;
 
 /// Streams whose skipped sequence numbers one FORWARD TSN tells: as many as fit into the smallest packet. The point
 /// that is forwarded to stops where there would be more (RFC 3758 section 3.5, rule C4).
-const SKIPPED_MAX: usize = (Config::MTU_MIN - HEADER_LEN - FORWARD_HEADER) / FORWARD_ITEM;
+const SKIPPED_MAX: usize = (Config::MTU_MIN - HEADER_LEN - FORWARD_HEADER) / FORWARD_ITEM_MAX;
 
 /// Octets that a chunk counts for in flight.
 fn size_of(payload: &Bytes) -> usize {
@@ -43,7 +43,12 @@ pub(crate) struct Sent {
     payload: Bytes,
     ppid: u32,
     stream: u16,
-    ssn: Ssn,
+    number: u32,
+    fsn: u32,
+    /// How many TSNs before this one the piece before it has; zero for none.
+    back: u32,
+    /// How many TSNs after this one the next piece of its message has; zero while there is none.
+    ahead: u32,
     flags: DataFlags,
     fate: Fate,
     transmits: u32,
@@ -54,11 +59,15 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    fn write(&self, tsn: u64, immediate: bool, out: &mut Vec<u8>) {
+    fn write(&self, format: Format, tsn: u64, immediate: bool, out: &mut Vec<u8>) {
         let flags = if immediate { self.flags.with(DataFlags::IMMEDIATE) } else { self.flags };
         let tsn = Tsn::new(tsn as u32);
-        DataHeader { flags, tsn, stream: self.stream, ssn: self.ssn, ppid: self.ppid }
-            .write(&self.payload, out);
+        let (stream, number, ppid, fsn) = (self.stream, self.number, self.ppid, self.fsn);
+        DataHeader { flags, tsn, stream, number, ppid, fsn }.write(format, &self.payload, out);
+    }
+
+    fn lane(&self) -> Lane {
+        Lane { stream: self.stream, unordered: self.flags.is_unordered() }
     }
 
     /// May not be sent again.
@@ -107,7 +116,8 @@ pub(crate) struct Outstanding {
     abandoned: usize,
     /// Everything between the cumulative point and this is given up.
     forward: u64,
-    skipped: BTreeMap<u16, Ssn>,
+    skipped: BTreeMap<Lane, u32>,
+    format: Format,
 }
 
 impl Outstanding {
@@ -129,7 +139,13 @@ impl Outstanding {
             abandoned: 0,
             forward: cumulative,
             skipped: BTreeMap::new(),
+            format: Format::Data,
         }
+    }
+
+    /// How user data is carried from now on.
+    pub(crate) fn set_format(&mut self, format: Format) {
+        self.format = format;
     }
 
     pub(crate) fn cumulative(&self) -> u64 {
@@ -174,26 +190,41 @@ impl Outstanding {
     /// Sends a new chunk.
     pub(crate) fn push(&mut self, piece: Piece, now: Instant, immediate: bool, out: &mut Vec<u8>) {
         let sent = self.sent(piece, now, Fate::InFlight);
-        sent.write(self.newest() + 1, immediate, out);
+        sent.write(self.format, self.newest() + 1, immediate, out);
         self.in_flight += size_of(&sent.payload);
         self.octets += size_of(&sent.payload);
+        self.link(sent);
+    }
+
+    /// Adds a chunk to the ring, and to the others of its message.
+    fn link(&mut self, sent: Sent) {
+        if sent.back > 0 {
+            let previous = self.newest() + 1 - u64::from(sent.back);
+            if let Some(previous) = self.get_mut(previous) {
+                previous.ahead = sent.back;
+            }
+        }
         self.ring.push_back(sent);
     }
 
     /// Gives a TSN to the end of a message that was given up half sent (RFC 3758 section 3.5, rule A5).
-    pub(crate) fn push_abandoned(&mut self, piece: Piece) {
-        let Some(now) = self.ring.back().map(|sent| sent.sent_at) else { return };
+    pub(crate) fn push_abandoned(&mut self, piece: Piece, now: Instant) {
         let sent = self.sent(piece, now, Fate::Abandoned);
         self.abandoned += 1;
-        self.ring.push_back(sent);
+        self.link(sent);
     }
 
     fn sent(&self, piece: Piece, now: Instant, fate: Fate) -> Sent {
+        let distance = if piece.fsn > 0 { self.newest() + 1 - piece.previous } else { 0 };
         Sent {
+            // Only a message that was written slowly is that far apart; its start was acknowledged long ago.
+            back: u32::try_from(distance).unwrap_or(0),
+            ahead: 0,
             payload: piece.payload,
             ppid: piece.ppid,
             stream: piece.stream,
-            ssn: piece.ssn,
+            number: piece.number,
+            fsn: piece.fsn,
             flags: piece.flags,
             fate,
             transmits: 1,
@@ -219,13 +250,13 @@ impl Outstanding {
     /// Sends a lost chunk again.
     pub(crate) fn retransmit(&mut self, tsn: u64, now: Instant, out: &mut Vec<u8>) {
         self.lost.remove(&tsn);
-        let packet = self.packet;
+        let (packet, format) = (self.packet, self.format);
         let Some(sent) = self.get_mut(tsn) else { return };
         sent.fate = Fate::InFlight;
         sent.transmits = sent.transmits.saturating_add(1);
         sent.sent_at = now;
         sent.packet = packet;
-        sent.write(tsn, true, out);
+        sent.write(format, tsn, true, out);
         let size = size_of(&sent.payload);
         self.in_flight += size;
         self.resent.push_back((packet, tsn));
@@ -470,15 +501,18 @@ impl Outstanding {
 
     /// Gives up the message that `tsn` is part of. Returns its stream if its end has no TSN yet.
     pub(crate) fn abandon(&mut self, tsn: u64) -> Option<u16> {
-        let mut first = tsn;
-        while self.get(first).is_some_and(|sent| !sent.flags.is_begin()) && first > self.cumulative + 1 {
-            first -= 1;
+        let mut at = tsn;
+        while let Some(sent) = self.get(at).filter(|sent| sent.back > 0) {
+            let before = at - u64::from(sent.back);
+            if before <= self.cumulative {
+                break;
+            }
+            at = before;
         }
-        let mut at = first;
         let stream = self.get(tsn)?.stream;
-        while let Some(sent) = self.get_mut(at) {
-            let ends = sent.flags.is_end();
-            let fate = sent.fate;
+        loop {
+            let sent = self.get_mut(at)?;
+            let (ends, ahead, fate) = (sent.flags.is_end(), sent.ahead, sent.fate);
             let size = size_of(&sent.payload);
             if matches!(fate, Fate::InFlight | Fate::Lost) {
                 sent.fate = Fate::Abandoned;
@@ -494,9 +528,11 @@ impl Outstanding {
             if ends {
                 return None;
             }
-            at += 1;
+            if ahead == 0 {
+                return Some(stream);
+            }
+            at += u64::from(ahead);
         }
-        Some(stream)
     }
 
     /// Moves the point up to which everything is given up (RFC 3758 section 3.5, rules C1 to C3). It stops at a
@@ -508,12 +544,13 @@ impl Outstanding {
                 if sent.fate != Fate::Abandoned {
                     break;
                 }
-                let (stream, ssn) = (sent.stream, sent.ssn);
-                if !sent.flags.is_unordered() {
-                    if self.skipped.len() >= SKIPPED_MAX && !self.skipped.contains_key(&stream) {
+                let (lane, number) = (sent.lane(), sent.number);
+                // FORWARD TSN has no word for unordered messages, and needs none.
+                if !lane.unordered || self.format == Format::Interleaved {
+                    if self.skipped.len() >= SKIPPED_MAX && !self.skipped.contains_key(&lane) {
                         break;
                     }
-                    self.skipped.insert(stream, ssn);
+                    self.skipped.insert(lane, number);
                 }
                 self.forward += 1;
             }
@@ -526,8 +563,8 @@ impl Outstanding {
         (self.forward > self.cumulative).then(|| Tsn::new(self.forward as u32))
     }
 
-    /// The highest sequence number of each ordered stream that is skipped.
-    pub(crate) fn skipped(&self) -> impl Iterator<Item = (u16, Ssn)> + '_ {
-        self.skipped.iter().map(|(&stream, &ssn)| (stream, ssn))
+    /// The highest number of the skipped messages of each stream and kind.
+    pub(crate) fn skipped(&self) -> &BTreeMap<Lane, u32> {
+        &self.skipped
     }
 }

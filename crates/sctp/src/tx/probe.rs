@@ -42,7 +42,7 @@ impl Transmitter {
             return;
         }
         // New data if there is any, else the newest again (RFC 8985 section 7.3).
-        let new = !self.queue.is_empty() && self.out.octets() < self.remote_window;
+        let new = !self.queue.is_idle() && self.out.octets() < self.remote_window;
         self.probe = if new || self.out.lose_newest(now) { Probe::Due } else { Probe::Sent };
         self.fast_packet |= !new && self.probe == Probe::Due;
     }

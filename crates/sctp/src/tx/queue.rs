@@ -1,13 +1,19 @@
 //! Messages that wait, and their fragmentation (RFC 9260 section 6.9). A message is cut when it is sent, by the
-//! room there is then; nothing is copied.
+//! room there is then; nothing is copied. Which stream sends next is [`schedule`](super::schedule)'s to say: with I-DATA
+//! before every piece, with DATA before every message, whose fragments have consecutive TSNs.
+//!
+//! The other side must hold what it has of every message until it is whole. If messages were begun freely, each of them
+//! could take a part of its window and none be finished: so with I-DATA only one message is begun at a time that is larger
+//! than a quarter of its window, and smaller ones as long as all that are begun are within half of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use crate::packet::Ssn;
-use crate::packet::data::DataFlags;
+use super::schedule::Line;
+use crate::config::Scheduler;
+use crate::packet::data::{DataFlags, Format};
 use crate::types::{Accounting, Ordering, Reliability, WriteOptions};
 
 /// What one waiting message costs of the send buffer beside its octets, so that their number is bounded.
@@ -16,15 +22,81 @@ const MESSAGE_OVERHEAD: usize = 64;
 /// A message is not cut below this, unless that is its rest.
 pub(crate) const FRAGMENT_MIN: usize = 512;
 
+/// A stream that has no more than this waiting may go over the limit of the send buffer, so that a large message on one
+/// stream does not keep small ones on others from being taken.
+const STREAM_SHARE: usize = 64 << 10;
+
+/// How far all of them together may: this part of the limit.
+const SHARES_PART: usize = 4;
+
+/// Parts of a message that is written in parts are put together up to this.
+const PART_MIN: usize = 1 << 10;
+
+/// The priority of a stream that was given none: "low" of RFC 8831 section 6.4.
+const PRIORITY: u16 = 256;
+
+/// How far the writing of a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Whole,
+    /// More is to come, so its end is not known.
+    InPart,
+}
+
 /// A message that waits.
 #[derive(Debug)]
 struct Message {
     data: Bytes,
+    /// What follows `data`, of a message that was written in parts.
+    more: VecDeque<Bytes>,
+    written: Written,
     ppid: u32,
     ordering: Ordering,
     counted: bool,
     max_transmits: u32,
     expires: Option<Instant>,
+    /// Octets that were not sent.
+    rest: usize,
+}
+
+impl Message {
+    /// Nothing of it may go yet, even if `room` octets could: its end is not known, and this may be the last piece,
+    /// which must say so and cannot be empty.
+    fn is_short(&self, room: usize) -> bool {
+        self.written == Written::InPart && self.rest <= room
+    }
+
+    /// The next piece if `room` octets may go.
+    fn next_piece(&self, room: usize) -> Option<usize> {
+        let front = self.data.len();
+        if front <= room { Some(front) } else { (room >= FRAGMENT_MIN).then_some(room) }
+    }
+
+    /// Takes the next piece.
+    fn cut(&mut self, length: usize) -> Bytes {
+        if length < self.data.len() {
+            self.rest -= length;
+            return self.data.split_to(length);
+        }
+        // The last piece takes the buffer itself along: no count to raise, and the queue lets go of it.
+        self.rest -= self.data.len();
+        std::mem::replace(&mut self.data, self.more.pop_front().unwrap_or_default())
+    }
+
+    fn append(&mut self, part: Bytes) {
+        self.rest += part.len();
+        let last = self.more.back_mut().unwrap_or(&mut self.data);
+        if last.is_empty() {
+            *last = part;
+        } else if last.len() < PART_MIN {
+            let mut both = BytesMut::with_capacity(last.len() + part.len());
+            both.extend_from_slice(last);
+            both.extend_from_slice(&part);
+            *last = both.freeze();
+        } else {
+            self.more.push_back(part);
+        }
+    }
 }
 
 /// How far the resetting of an outgoing stream is (RFC 6525 section 5.1.2).
@@ -38,19 +110,67 @@ pub(crate) enum Reset {
     Requested,
 }
 
+/// What the front message counts for while it is begun and not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Begun {
+    #[default]
+    No,
+    Small(usize),
+    Large,
+}
+
 /// One outgoing stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OutStream {
     messages: VecDeque<Message>,
-    /// Octets of the front message that were sent.
-    offset: usize,
-    next_ssn: Ssn,
+    /// How many pieces of the front message were sent.
+    fragments: u32,
+    /// The TSN of the last of them.
+    last_tsn: u64,
+    begun: Begun,
+    next_ordered: u32,
+    next_unordered: u32,
+    /// Octets that wait, overhead included.
+    charged: usize,
     /// Counted octets that were not sent.
     buffered: usize,
     /// The stream stands in the list of those whose buffered amount fell.
     fell: bool,
+    /// The stream stands in the line.
     queued: bool,
+    /// Where it stood when it left the line.
+    place: u64,
+    priority: u16,
     reset: Reset,
+}
+
+impl Default for OutStream {
+    fn default() -> Self {
+        Self {
+            messages: VecDeque::new(),
+            fragments: 0,
+            last_tsn: 0,
+            begun: Begun::No,
+            next_ordered: 0,
+            next_unordered: 0,
+            charged: 0,
+            buffered: 0,
+            fell: false,
+            queued: false,
+            place: 0,
+            priority: PRIORITY,
+            reset: Reset::None,
+        }
+    }
+}
+
+impl OutStream {
+    fn next_number(&mut self, ordering: Ordering) -> &mut u32 {
+        match ordering {
+            Ordering::Ordered => &mut self.next_ordered,
+            Ordering::Unordered => &mut self.next_unordered,
+        }
+    }
 }
 
 /// A piece of a message, ready to get a TSN.
@@ -58,7 +178,12 @@ struct OutStream {
 pub(crate) struct Piece {
     pub(crate) payload: Bytes,
     pub(crate) stream: u16,
-    pub(crate) ssn: Ssn,
+    /// The number of the message: among the ordered or the unordered ones of its stream.
+    pub(crate) number: u32,
+    /// The number of the piece in its message.
+    pub(crate) fsn: u32,
+    /// The TSN of the piece before it, if it is not the first.
+    pub(crate) previous: u64,
     pub(crate) ppid: u32,
     pub(crate) flags: DataFlags,
     pub(crate) max_transmits: u32,
@@ -66,52 +191,155 @@ pub(crate) struct Piece {
 }
 
 /// All outgoing streams.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SendQueue {
     streams: BTreeMap<u16, OutStream>,
-    /// Streams with messages. The first one is served until its message is whole: fragments of DATA chunks have
-    /// consecutive TSNs.
-    order: VecDeque<u16>,
+    line: Line,
+    format: Format,
+    /// A message is large from here on; zero while the window of the other side is not known.
+    large: usize,
+    /// Octets of messages that are begun and not large.
+    begun: usize,
+    /// One that is large is begun.
+    begun_large: bool,
     /// Octets that wait, overhead included.
     charged: usize,
     /// Octets that wait.
     octets: usize,
+    /// Streams that are to be reset.
+    resetting: BTreeSet<u16>,
     /// Streams whose buffered amount fell; each at most once.
     fallen: VecDeque<u16>,
     dropped: u64,
 }
 
 impl SendQueue {
-    pub(crate) fn push(&mut self, now: Instant, stream: u16, options: &WriteOptions, data: Bytes) {
+    pub(crate) fn new(scheduler: Scheduler) -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            line: Line::new(scheduler),
+            format: Format::Data,
+            large: 0,
+            begun: 0,
+            begun_large: false,
+            charged: 0,
+            octets: 0,
+            resetting: BTreeSet::new(),
+            fallen: VecDeque::new(),
+            dropped: 0,
+        }
+    }
+
+    /// What was agreed on, and the window of the other side.
+    pub(crate) fn start(&mut self, format: Format, window: usize) {
+        self.format = format;
+        self.large = window / 4;
+    }
+
+    /// Queues a message; one that is written in part has no octets yet.
+    fn add(&mut self, now: Instant, stream: u16, options: &WriteOptions, data: Bytes, written: Written) {
         let (max_transmits, expires) = match options.reliability {
             Reliability::Reliable => (u32::MAX, None),
             Reliability::MaxRetransmits(n) => (u32::from(n) + 1, None),
             Reliability::MaxLifetime(life) => (u32::MAX, now.checked_add(life)),
         };
-        self.charged += data.len() + MESSAGE_OVERHEAD;
-        self.octets += data.len();
-        let out = self.streams.entry(stream).or_default();
         let counted = options.accounting == Accounting::Counted;
+        let length = data.len();
+        self.charged += length + MESSAGE_OVERHEAD;
+        self.octets += length;
+        let out = self.streams.entry(stream).or_default();
+        out.charged += length + MESSAGE_OVERHEAD;
         if counted {
-            out.buffered += data.len();
+            out.buffered += length;
         }
         out.messages.push_back(Message {
             data,
+            more: VecDeque::new(),
+            written,
             ppid: options.ppid,
             ordering: options.ordering,
             counted,
             max_transmits,
             expires,
+            rest: length,
         });
-        if !out.queued {
+        if !out.queued && length > 0 {
             out.queued = true;
-            self.order.push_back(stream);
+            self.line.join(stream, out.priority, out.place);
         }
     }
 
-    /// True if a message of `length` octets still fits under `limit`. One always fits into an empty buffer.
-    pub(crate) fn has_room(&self, length: usize, limit: usize) -> bool {
-        self.charged == 0 || self.charged.saturating_add(length) <= limit
+    pub(crate) fn push(&mut self, now: Instant, stream: u16, options: &WriteOptions, data: Bytes) {
+        self.add(now, stream, options, data, Written::Whole);
+    }
+
+    /// Begins a message that is written in parts.
+    pub(crate) fn begin(&mut self, now: Instant, stream: u16, options: &WriteOptions) {
+        self.add(now, stream, options, Bytes::new(), Written::InPart);
+    }
+
+    /// True while a message of the stream is written in parts.
+    pub(crate) fn is_unfinished(&self, stream: u16) -> bool {
+        let last = self.streams.get(&stream).and_then(|out| out.messages.back());
+        last.is_some_and(|message| message.written == Written::InPart)
+    }
+
+    /// Streams on which a message is written in parts.
+    pub(crate) fn unfinished(&self) -> Vec<u16> {
+        self.streams.keys().copied().filter(|&stream| self.is_unfinished(stream)).collect()
+    }
+
+    /// Adds to the message that is written in parts; there is one.
+    pub(crate) fn append(&mut self, stream: u16, data: Bytes) {
+        let Some(out) = self.streams.get_mut(&stream) else { return };
+        let Some(message) = out.messages.back_mut() else { return };
+        let length = data.len();
+        message.append(data);
+        if message.counted {
+            out.buffered += length;
+        }
+        out.charged += length;
+        self.charged += length;
+        self.octets += length;
+        if !out.queued && length > 0 {
+            out.queued = true;
+            self.line.join(stream, out.priority, out.place);
+        }
+    }
+
+    /// The message that is written in parts is whole; `false` if it has no octets.
+    pub(crate) fn finish(&mut self, stream: u16) -> bool {
+        let Some(out) = self.streams.get_mut(&stream) else { return false };
+        let Some(message) = out.messages.back_mut().filter(|message| message.rest > 0) else { return false };
+        message.written = Written::Whole;
+        if !out.queued {
+            out.queued = true;
+            self.line.join(stream, out.priority, out.place);
+        }
+        true
+    }
+
+    /// Drops the message that is written in parts, which is the last of its stream. If a part of it was sent, the fields
+    /// that its last piece would have had.
+    pub(crate) fn cancel(&mut self, stream: u16) -> Option<Piece> {
+        let out = self.streams.get_mut(&stream)?;
+        if out.messages.len() == 1 && out.fragments > 0 {
+            return self.break_off(stream);
+        }
+        let message = out.messages.pop_back()?;
+        self.uncharge(stream, &message);
+        self.leave_if_empty(stream);
+        None
+    }
+
+    /// True if a message, or a part of one, of `length` octets still fits under `limit`. One always fits into an empty
+    /// buffer.
+    pub(crate) fn has_room(&self, stream: u16, length: usize, limit: usize) -> bool {
+        let after = self.charged.saturating_add(length);
+        let own = self.streams.get(&stream).map_or(0, |out| out.charged).saturating_add(length);
+        self.charged == 0
+            || after <= limit
+            || (own <= STREAM_SHARE.min(limit / SHARES_PART) && after <= limit + limit / SHARES_PART)
     }
 
     /// Octets that wait.
@@ -119,8 +347,14 @@ impl SendQueue {
         self.octets
     }
 
+    /// Nothing can be sent now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    /// Nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.charged == 0
     }
 
     pub(crate) fn buffered(&self, stream: u16) -> usize {
@@ -139,125 +373,170 @@ impl SendQueue {
     /// The next piece of at most `room` octets of user data, and how many octets it would have, without taking it.
     pub(crate) fn peek(&mut self, now: Instant, room: usize) -> Option<usize> {
         loop {
-            let id = *self.order.front()?;
-            let Some(out) = self.streams.get_mut(&id) else {
-                self.order.pop_front();
-                continue;
-            };
+            let id = self.choose()?;
+            let out = self.streams.get_mut(&id)?;
             let Some(front) = out.messages.front() else {
-                out.queued = false;
-                self.order.pop_front();
+                self.leave_if_empty(id);
                 continue;
             };
-            if out.offset == 0 && front.expires.is_some_and(|at| at <= now) {
+            if out.fragments == 0 && front.expires.is_some_and(|at| at <= now) {
                 self.dropped += 1;
-                self.drop_front(id);
+                self.end_front(id);
                 continue;
             }
-            let rest = front.data.len() - out.offset;
-            return if rest <= room {
-                Some(rest)
-            } else if room >= FRAGMENT_MIN {
-                Some(room)
-            } else {
-                None
-            };
+            if front.is_short(room) {
+                if self.format == Format::Data && out.fragments > 0 {
+                    return None;
+                }
+                out.queued = false;
+                out.place = self.line.leave(id);
+                continue;
+            }
+            let rest = front.rest;
+            let written = front.written;
+            let next = front.next_piece(room);
+            if out.fragments == 0 && !self.may_begin(written, rest, room) {
+                self.line.hold();
+                continue;
+            }
+            return next;
         }
     }
 
-    /// Takes a piece of `length` octets, as [`peek`](Self::peek) said.
-    pub(crate) fn take(&mut self, length: usize) -> Option<Piece> {
-        let id = *self.order.front()?;
+    /// The stream that sends next. Fragments of DATA chunks have consecutive TSNs: there it is the one that is inside a
+    /// message.
+    fn choose(&mut self) -> Option<u16> {
+        let serving = self.line.serving();
+        let inside = serving.and_then(|id| self.streams.get(&id)).is_some_and(|out| out.fragments > 0);
+        if self.format == Format::Data && inside { serving } else { self.line.choose() }
+    }
+
+    fn may_begin(&self, written: Written, rest: usize, room: usize) -> bool {
+        if self.format == Format::Data || (written == Written::Whole && rest <= room) {
+            true
+        } else if self.is_large(written, rest) {
+            !self.begun_large
+        } else {
+            self.begun + rest <= 2 * self.large
+        }
+    }
+
+    fn is_large(&self, written: Written, rest: usize) -> bool {
+        written == Written::InPart || rest > self.large
+    }
+
+    /// Takes a piece of `length` octets, as [`peek`](Self::peek) said, that gets this TSN.
+    pub(crate) fn take(&mut self, length: usize, tsn: u64) -> Option<Piece> {
+        let id = self.line.serving()?;
         let out = self.streams.get_mut(&id)?;
         let front = out.messages.front_mut()?;
-        let begin = out.offset == 0;
-        let unordered = front.ordering == Ordering::Unordered;
-        let mut flags = if begin { DataFlags::BEGIN } else { DataFlags::default() };
-        if unordered {
+        let payload = front.cut(length);
+        let length = payload.len();
+        let ends = front.rest == 0;
+        let begins = out.fragments == 0;
+        let large = front.written == Written::InPart || front.rest + length > self.large;
+        let mut flags = if begins { DataFlags::BEGIN } else { DataFlags::default() };
+        if front.ordering == Ordering::Unordered {
             flags = flags.with(DataFlags::UNORDERED);
         }
-        let (ppid, max_transmits, expires, counted) =
-            (front.ppid, front.max_transmits, front.expires, front.counted);
-        let whole = length >= front.data.len() - out.offset;
-        let payload = if whole {
-            // The last piece takes the buffer itself along: no count to raise, and the queue lets go of it.
-            let mut data = std::mem::take(&mut front.data);
-            bytes::Buf::advance(&mut data, out.offset);
-            data
-        } else {
-            front.data.slice(out.offset..out.offset + length)
-        };
-        let ssn = out.next_ssn;
-        self.octets = self.octets.saturating_sub(payload.len());
-        self.charged = self.charged.saturating_sub(payload.len());
-        if counted {
-            out.buffered = out.buffered.saturating_sub(payload.len());
-        }
-        if whole {
+        if ends {
             flags = flags.with(DataFlags::END);
-            out.offset = 0;
-            out.messages.pop_front();
-            if !unordered {
-                out.next_ssn = out.next_ssn.next();
-            }
-            self.charged = self.charged.saturating_sub(MESSAGE_OVERHEAD);
-            self.order.pop_front();
-            out.queued = !out.messages.is_empty();
-            if out.queued {
-                self.order.push_back(id);
-            }
-        } else {
-            out.offset += payload.len();
         }
-        Self::note_fall(id, out, &mut self.fallen);
-        Some(Piece { payload, stream: id, ssn, ppid, flags, max_transmits, expires })
-    }
-
-    fn note_fall(id: u16, out: &mut OutStream, fallen: &mut VecDeque<u16>) {
-        if !std::mem::replace(&mut out.fell, true) {
-            fallen.push_back(id);
-        }
-    }
-
-    /// Drops what is left of the front message of a stream, which may be half sent.
-    fn drop_front(&mut self, id: u16) {
-        let Some(out) = self.streams.get_mut(&id) else { return };
-        let Some(front) = out.messages.pop_front() else { return };
-        let rest = front.data.len().saturating_sub(out.offset);
-        self.octets = self.octets.saturating_sub(rest);
-        self.charged = self.charged.saturating_sub(rest + MESSAGE_OVERHEAD);
+        let (ppid, max_transmits, expires) = (front.ppid, front.max_transmits, front.expires);
+        let (ordering, begun) = (front.ordering, front.rest + length);
+        self.octets -= length;
+        self.charged -= length;
+        out.charged -= length;
         if front.counted {
-            out.buffered = out.buffered.saturating_sub(rest);
+            out.buffered -= length;
         }
-        if out.offset > 0 && front.ordering == Ordering::Ordered {
-            out.next_ssn = out.next_ssn.next();
+        let (fsn, previous) = (out.fragments, std::mem::replace(&mut out.last_tsn, tsn));
+        let number = *out.next_number(ordering);
+        out.fragments += 1;
+        if begins && !ends && large {
+            self.begun_large = true;
+            out.begun = Begun::Large;
+        } else if begins && !ends {
+            self.begun += begun;
+            out.begun = Begun::Small(begun);
         }
-        out.offset = 0;
-        Self::note_fall(id, out, &mut self.fallen);
-        if out.messages.is_empty() {
+        self.line.serve(length, out.priority);
+        if !std::mem::replace(&mut out.fell, true) {
+            self.fallen.push_back(id);
+        }
+        if ends {
+            self.end_front(id);
+        }
+        Some(Piece { payload, stream: id, number, fsn, previous, ppid, flags, max_transmits, expires })
+    }
+
+    /// The front message is gone: sent, or dropped, maybe half sent.
+    fn end_front(&mut self, id: u16) {
+        let Some(out) = self.streams.get_mut(&id) else { return };
+        let Some(message) = out.messages.pop_front() else { return };
+        if out.fragments > 0 {
+            let number = out.next_number(message.ordering);
+            *number = number.wrapping_add(1);
+            out.fragments = 0;
+        }
+        match std::mem::take(&mut out.begun) {
+            Begun::No => {}
+            Begun::Small(octets) => {
+                self.begun -= octets;
+                self.line.release();
+            }
+            Begun::Large => {
+                self.begun_large = false;
+                self.line.release();
+            }
+        }
+        self.uncharge(id, &message);
+        self.leave_if_empty(id);
+    }
+
+    /// A message does not wait any more.
+    fn uncharge(&mut self, id: u16, message: &Message) {
+        let Some(out) = self.streams.get_mut(&id) else { return };
+        self.octets -= message.rest;
+        self.charged -= message.rest + MESSAGE_OVERHEAD;
+        out.charged -= message.rest + MESSAGE_OVERHEAD;
+        if message.counted {
+            out.buffered -= message.rest;
+        }
+        if !std::mem::replace(&mut out.fell, true) {
+            self.fallen.push_back(id);
+        }
+    }
+
+    fn leave_if_empty(&mut self, id: u16) {
+        if let Some(out) = self.streams.get_mut(&id).filter(|out| out.queued && out.messages.is_empty()) {
             out.queued = false;
-            self.order.retain(|&queued| queued != id);
+            out.place = self.line.leave(id);
         }
     }
 
     /// Breaks off the message that is half sent on `stream`; the fields its last piece would have had.
     pub(crate) fn break_off(&mut self, stream: u16) -> Option<Piece> {
-        let out = self.streams.get(&stream)?;
-        let front = out.messages.front().filter(|_| out.offset > 0)?;
+        let out = self.streams.get_mut(&stream).filter(|out| out.fragments > 0)?;
+        let front = out.messages.front()?;
         let mut flags = DataFlags::END;
         if front.ordering == Ordering::Unordered {
             flags = flags.with(DataFlags::UNORDERED);
         }
+        let (ordering, ppid, max_transmits, expires) =
+            (front.ordering, front.ppid, front.max_transmits, front.expires);
         let piece = Piece {
             payload: Bytes::new(),
             stream,
-            ssn: out.next_ssn,
-            ppid: front.ppid,
+            number: *out.next_number(ordering),
+            fsn: out.fragments,
+            previous: out.last_tsn,
+            ppid,
             flags,
-            max_transmits: front.max_transmits,
-            expires: front.expires,
+            max_transmits,
+            expires,
         };
-        self.drop_front(stream);
+        self.end_front(stream);
         Some(piece)
     }
 
@@ -266,20 +545,36 @@ impl SendQueue {
         self.dropped
     }
 
+    pub(crate) fn set_priority(&mut self, stream: u16, priority: u16) {
+        let out = self.streams.entry(stream).or_default();
+        out.priority = priority;
+        if out.queued {
+            self.line.reclass(stream, priority);
+        }
+    }
+
     pub(crate) fn reset_state(&self, stream: u16) -> Reset {
         self.streams.get(&stream).map_or(Reset::None, |out| out.reset)
     }
 
     pub(crate) fn set_reset(&mut self, stream: u16, reset: Reset) {
         self.streams.entry(stream).or_default().reset = reset;
+        if reset == Reset::Wanted {
+            self.resetting.insert(stream);
+        } else {
+            self.resetting.remove(&stream);
+        }
+    }
+
+    /// Some stream is to be reset.
+    pub(crate) fn wants_reset(&self) -> bool {
+        !self.resetting.is_empty()
     }
 
     /// Streams that are to be reset and have nothing queued any more.
     pub(crate) fn ready_to_reset(&self) -> impl Iterator<Item = u16> + '_ {
-        self.streams
-            .iter()
-            .filter(|(_, out)| out.reset == Reset::Wanted && out.messages.is_empty())
-            .map(|(&id, _)| id)
+        let is_ready = |id: &&u16| self.streams.get(id).is_some_and(|out| out.messages.is_empty());
+        self.resetting.iter().filter(is_ready).copied()
     }
 
     /// The stream begins again: its state is forgotten.
@@ -295,8 +590,9 @@ impl SendQueue {
     }
 
     #[cfg(test)]
-    pub(crate) fn start_ssn(&mut self, stream: u16, ssn: Ssn) {
-        self.streams.entry(stream).or_default().next_ssn = ssn;
+    pub(crate) fn start_number(&mut self, stream: u16, number: u32) {
+        let out = self.streams.entry(stream).or_default();
+        (out.next_ordered, out.next_unordered) = (number, number);
     }
 }
 
@@ -314,41 +610,41 @@ mod tests {
     #[test]
     fn messages_are_cut_by_the_room_and_streams_take_turns() {
         let now = Instant::now();
-        let mut queue = SendQueue::default();
+        let mut queue = SendQueue::new(Scheduler::RoundRobin);
         queue.push(now, 1, &options(), Bytes::from(vec![1; 1500]));
         queue.push(now, 1, &options(), Bytes::from(vec![2; 10]));
         queue.push(now, 2, &options(), Bytes::from(vec![3; 10]));
         assert_eq!(queue.peek(now, 1000), Some(1000));
-        let first = queue.take(1000).unwrap();
+        let first = queue.take(1000, 0).unwrap();
         assert!(first.flags.is_begin() && !first.flags.is_end());
         assert_eq!(queue.peek(now, 400), None, "500 octets are left: not worth a cut");
         assert_eq!(queue.peek(now, 1000), Some(500));
-        assert!(queue.take(500).unwrap().flags.is_end());
+        assert!(queue.take(500, 0).unwrap().flags.is_end());
         queue.peek(now, 1000);
-        assert_eq!(queue.take(10).unwrap().stream, 2, "the other stream has its turn");
+        assert_eq!(queue.take(10, 0).unwrap().stream, 2, "the other stream has its turn");
         queue.peek(now, 1000);
-        let last = queue.take(10).unwrap();
-        assert_eq!((last.stream, last.ssn), (1, Ssn::new(1)));
-        assert!(queue.is_empty() && queue.octets() == 0 && queue.charged == 0);
+        let last = queue.take(10, 0).unwrap();
+        assert_eq!((last.stream, last.number), (1, 1));
+        assert!(queue.is_empty() && queue.octets() == 0);
     }
 
     #[test]
     fn a_fall_is_named_once() {
         let now = Instant::now();
-        let mut queue = SendQueue::default();
+        let mut queue = SendQueue::new(Scheduler::RoundRobin);
         queue.push(now, 1, &options(), Bytes::from(vec![0; 1000]));
         assert_eq!(queue.poll_fallen(), None);
         queue.peek(now, 600);
-        queue.take(600);
+        queue.take(600, 0);
         queue.peek(now, 600);
-        queue.take(400);
+        queue.take(400, 0);
         assert_eq!((queue.buffered(1), queue.poll_fallen(), queue.poll_fallen()), (0, Some(1), None));
     }
 
     #[test]
     fn an_expired_message_is_dropped_whole() {
         let now = Instant::now();
-        let mut queue = SendQueue::default();
+        let mut queue = SendQueue::new(Scheduler::RoundRobin);
         let life = Duration::from_millis(10);
         let options = WriteOptions { reliability: Reliability::MaxLifetime(life), ..options() };
         queue.push(now, 1, &options, Bytes::from_static(b"late"));
@@ -358,12 +654,120 @@ mod tests {
 
     #[test]
     fn the_number_of_tiny_messages_is_bounded() {
-        let mut queue = SendQueue::default();
+        let mut queue = SendQueue::new(Scheduler::RoundRobin);
         let mut taken = 0;
-        while queue.has_room(1, 64_000) {
+        while queue.has_room(1, 1, 64_000) {
             queue.push(Instant::now(), 1, &options(), Bytes::from_static(b"x"));
             taken += 1;
         }
-        assert!(taken <= 1_000, "{taken}");
+        assert!(taken <= 1_250, "{taken}");
+    }
+
+    fn interleaved(window: usize) -> SendQueue {
+        let mut queue = SendQueue::new(Scheduler::RoundRobin);
+        queue.start(Format::Interleaved, window);
+        queue
+    }
+
+    /// The streams of the next pieces.
+    fn turns(queue: &mut SendQueue, count: usize) -> Vec<u16> {
+        let now = Instant::now();
+        let next =
+            |_| Some(queue.peek(now, 1000)?).and_then(|length| queue.take(length, 0)).map(|p| p.stream);
+        (0..count).map_while(next).collect()
+    }
+
+    #[test]
+    fn pieces_of_different_streams_are_mixed() {
+        let mut queue = interleaved(100_000);
+        queue.push(Instant::now(), 1, &options(), Bytes::from(vec![1; 3000]));
+        queue.push(Instant::now(), 2, &options(), Bytes::from(vec![2; 3000]));
+        assert_eq!(turns(&mut queue, 9), [1, 2, 1, 2, 1, 2]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn no_more_is_begun_than_the_other_side_can_hold() {
+        let mut queue = interleaved(20_000);
+        // Two large ones; then as many small ones as half of the window holds.
+        for stream in [1, 2] {
+            queue.push(Instant::now(), stream, &options(), Bytes::from(vec![0; 10_000]));
+        }
+        for stream in [3, 4, 5] {
+            queue.push(Instant::now(), stream, &options(), Bytes::from(vec![0; 4_000]));
+        }
+        queue.push(Instant::now(), 6, &options(), Bytes::from(vec![0; 100]));
+        let order = turns(&mut queue, 100);
+        let first = |stream| order.iter().position(|&s| s == stream).unwrap();
+        let last = |stream| order.iter().rposition(|&s| s == stream).unwrap();
+        assert!(first(2) > last(1), "{order:?}");
+        assert!(first(5) > last(3).min(last(4)) && first(4) < last(3), "{order:?}");
+        assert!(first(6) < 6, "what fits into one packet always goes: {order:?}");
+        assert!(queue.is_empty() && queue.begun == 0 && !queue.begun_large);
+    }
+
+    #[test]
+    fn a_message_in_parts_goes_in_full_pieces_until_its_end_is_known() {
+        let now = Instant::now();
+        for format in [Format::Data, Format::Interleaved] {
+            let mut queue = SendQueue::new(Scheduler::RoundRobin);
+            queue.start(format, 100_000);
+            queue.begin(now, 1, &options());
+            assert_eq!((queue.peek(now, 1000), queue.is_unfinished(1)), (None, true));
+            queue.append(1, Bytes::from(vec![1; 1000]));
+            assert_eq!(queue.peek(now, 1000), None, "it may be the last");
+            queue.append(1, Bytes::from(vec![2; 1500]));
+            for _ in 0..2 {
+                assert_eq!(queue.peek(now, 1000), Some(1000));
+                let piece = queue.take(1000, 0).unwrap();
+                assert!(!piece.flags.is_end());
+            }
+            assert_eq!(queue.peek(now, 1000), None);
+            queue.push(now, 2, &options(), Bytes::from_static(b"other"));
+            let interrupts = format == Format::Interleaved;
+            assert_eq!(queue.peek(now, 1000), interrupts.then_some(5), "{format:?}");
+            assert!(queue.finish(1));
+            while let Some(length) = queue.peek(now, 1000) {
+                let piece = queue.take(length, 0).unwrap();
+                assert!(piece.flags.is_end() && (piece.stream == 2 || piece.fsn == 2));
+            }
+            assert!(queue.is_empty() && queue.is_idle() && !queue.is_unfinished(1));
+        }
+    }
+
+    #[test]
+    fn a_message_in_parts_can_be_given_up_before_and_after_its_start() {
+        let now = Instant::now();
+        let mut queue = interleaved(100_000);
+        queue.begin(now, 1, &options());
+        assert!(!queue.finish(1), "there are no empty messages");
+        queue.append(1, Bytes::from_static(b"part"));
+        assert!(queue.cancel(1).is_none() && queue.is_empty());
+        queue.begin(now, 1, &options());
+        queue.append(1, Bytes::from(vec![1; 1500]));
+        assert_eq!(queue.peek(now, 1000), Some(1000));
+        queue.take(1000, 77);
+        let last = queue.cancel(1).unwrap();
+        assert_eq!((last.number, last.fsn, last.previous, last.flags.is_end()), (0, 1, 77, true));
+        assert!(queue.is_empty() && !queue.begun_large);
+        queue.push(now, 1, &options(), Bytes::from_static(b"next"));
+        queue.peek(now, 1000);
+        assert_eq!(queue.take(4, 78).unwrap().number, 1);
+    }
+
+    #[test]
+    fn a_full_buffer_leaves_room_for_small_messages_of_other_streams() {
+        let now = Instant::now();
+        let mut queue = SendQueue::new(Scheduler::RoundRobin);
+        let limit = 1 << 20;
+        queue.push(now, 1, &options(), Bytes::from(vec![0; limit]));
+        assert!(!queue.has_room(1, 100, limit));
+        assert!(queue.has_room(2, 100, limit));
+        let mut streams = 0;
+        while queue.has_room(2 + streams, 50_000, limit) {
+            queue.push(now, 2 + streams, &options(), Bytes::from(vec![0; 50_000]));
+            streams += 1;
+        }
+        assert!((1..=5).contains(&streams), "{streams}");
     }
 }

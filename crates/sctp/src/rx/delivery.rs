@@ -1,0 +1,150 @@
+//! What is ready to be read, by stream, and what all of the receiver's memory is charged with.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::stream::{InStream, NumberTable};
+use super::{CHUNK_OVERHEAD, Chunk, STREAM_OVERHEAD};
+
+/// Idle streams that keep their (empty) queues, to save making them again.
+const IDLE_STREAMS_KEPT: usize = 64;
+
+/// The streams as the reader sees them.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    /// The number of the next ordered message of each stream.
+    pub(super) numbers: NumberTable,
+    streams: BTreeMap<u16, InStream>,
+    order: VecDeque<u16>,
+    /// Octets and chunks, and what else is charged.
+    charged: usize,
+    /// Streams on which something waits.
+    occupied: usize,
+}
+
+impl Delivery {
+    /// Octets that are held, overhead included.
+    pub(super) fn charged(&self) -> usize {
+        self.charged + self.occupied * STREAM_OVERHEAD + self.numbers.charge()
+    }
+
+    pub(super) fn charge(&mut self, octets: usize) {
+        self.charged += octets;
+    }
+
+    pub(super) fn refund(&mut self, octets: usize) {
+        self.charged = self.charged.saturating_sub(octets);
+    }
+
+    /// True if nothing waits to be read, or for its turn, on any stream.
+    pub(super) fn is_empty(&self) -> bool {
+        self.occupied == 0
+    }
+
+    /// The stream, on which something is about to wait.
+    pub(super) fn occupy(&mut self, stream: u16) -> &mut InStream {
+        let in_stream = self.streams.entry(stream).or_default();
+        self.occupied += usize::from(in_stream.is_empty());
+        in_stream
+    }
+
+    /// Takes the whole ordered message out that waits under this number: its first and last TSN.
+    pub(super) fn take_waiting(&mut self, stream: u16, ssn: u16) -> Option<(u64, u64)> {
+        let in_stream = self.streams.get_mut(&stream)?;
+        let message = in_stream.waiting.remove(&ssn)?;
+        self.occupied -= usize::from(in_stream.is_empty());
+        Some(message)
+    }
+
+    /// Takes one of those out, whichever it is.
+    pub(super) fn take_any_waiting(&mut self, stream: u16) -> Option<(u64, u64)> {
+        let ssn = *self.streams.get(&stream)?.waiting.first_key_value()?.0;
+        self.take_waiting(stream, ssn)
+    }
+
+    pub(super) fn streams(&self) -> &BTreeMap<u16, InStream> {
+        &self.streams
+    }
+
+    /// Makes a chunk ready to be read. It is charged already.
+    pub(super) fn push(&mut self, chunk: Chunk) {
+        let id = chunk.stream.0;
+        let stream = self.occupy(id);
+        stream.push(chunk);
+        if !stream.queued && !stream.is_held() {
+            stream.queued = true;
+            self.order.push_back(id);
+        }
+    }
+
+    /// The next piece that is ready, oldest stream first.
+    pub(super) fn read(&mut self) -> Option<Chunk> {
+        loop {
+            let id = *self.order.front()?;
+            let Some(stream) = self.streams.get_mut(&id) else {
+                self.order.pop_front();
+                continue;
+            };
+            let chunk = if stream.is_held() { None } else { stream.pop() };
+            if let Some(chunk) = &chunk {
+                stream.inside.note(chunk);
+                self.occupied -= usize::from(stream.is_empty());
+            }
+            if stream.is_held() || stream.ready.is_empty() {
+                stream.queued = false;
+                self.order.pop_front();
+                if stream.is_idle() && self.streams.len() > IDLE_STREAMS_KEPT {
+                    self.streams.remove(&id);
+                }
+            } else if !stream.inside.any() {
+                self.order.rotate_left(1);
+            }
+            if let Some(chunk) = chunk {
+                if !chunk.abandoned {
+                    self.refund(chunk.bytes.len() + CHUNK_OVERHEAD);
+                }
+                return Some(chunk);
+            }
+        }
+    }
+
+    pub(super) fn pause(&mut self, stream: u16) {
+        self.streams.entry(stream).or_default().paused = true;
+    }
+
+    pub(super) fn resume(&mut self, stream: u16) {
+        let Some(in_stream) = self.streams.get_mut(&stream) else { return };
+        in_stream.paused = false;
+        if !in_stream.ready.is_empty() && !in_stream.queued {
+            in_stream.queued = true;
+            self.order.push_back(stream);
+        } else {
+            self.remove_if_idle(stream);
+        }
+    }
+
+    pub(super) fn set_in_parts(&mut self, stream: u16, in_parts: bool) {
+        self.streams.entry(stream).or_default().in_parts = in_parts;
+        self.remove_if_idle(stream);
+    }
+
+    /// Messages of the stream are handed up before they are whole.
+    pub(super) fn is_in_parts(&self, stream: u16) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| stream.in_parts)
+    }
+
+    fn remove_if_idle(&mut self, stream: u16) {
+        if self.streams.len() > IDLE_STREAMS_KEPT && self.streams.get(&stream).is_some_and(InStream::is_idle)
+        {
+            self.streams.remove(&stream);
+        }
+    }
+
+    pub(super) fn has_ready(&self, stream: u16) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| !stream.ready.is_empty())
+    }
+
+    /// Streams on which something came since their last reset.
+    pub(super) fn known_streams(&self) -> impl Iterator<Item = u16> + '_ {
+        self.numbers.used().chain(self.streams.keys().copied())
+    }
+}
