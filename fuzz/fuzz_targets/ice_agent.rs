@@ -240,6 +240,8 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
                 agent.handle_writable(path, argument & 1 == 0);
             }
             27 => agent.close(now),
+            28 => agent.restart(now),
+            29 => agent.roll_back_restart(now),
             _ => continue,
         }
         settle(&mut sides[near], now);

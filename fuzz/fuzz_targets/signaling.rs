@@ -91,10 +91,10 @@ impl Side {
         }
     }
 
-    fn make(&mut self, answer: bool) {
+    fn make(&mut self, answer: bool, options: OfferOptions) {
         let made = match answer {
             true => self.peer.create_answer(self.now),
-            false => self.peer.create_offer(self.now, OfferOptions::default()),
+            false => self.peer.create_offer(self.now, options),
         };
         if let Ok(made) = made {
             check(&made);
@@ -138,7 +138,7 @@ fn prepare(flags: u8) -> [Side; 2] {
         }
     }
     if flags & 0x10 != 0 {
-        side.make(false);
+        side.make(false, OfferOptions::default());
     } else if flags & 0x20 != 0 {
         let text = TEXTS[usize::from(flags >> 6 & 1)];
         let _ = side.peer.set_remote_description(now, SessionDescription::offer(text));
@@ -160,7 +160,7 @@ fuzz_target!(|input: (u8, Vec<Operation>)| {
             _ => SdpType::PrAnswer,
         };
         let id = side.peer.transceivers().nth(usize::from(argument >> 2)).map(|transceiver| transceiver.id());
-        match operation % 20 {
+        match operation % 21 {
             0..=3 => {
                 let base = TEXTS[usize::from(argument >> 2) % TEXTS.len()];
                 side.set(Some(SessionDescription::new(kind, edit(base, changes))), true);
@@ -182,8 +182,8 @@ fuzz_target!(|input: (u8, Vec<Operation>)| {
                 let Ok(offer) = other.peer.create_offer(now, OfferOptions::default()) else { continue };
                 side.set(Some(SessionDescription::offer(edit(&offer.sdp, changes))), true);
             }
-            8..=9 => side.make(true),
-            10 => side.make(false),
+            8..=9 => side.make(true, OfferOptions::default()),
+            10 => side.make(false, OfferOptions::default().with_ice_restart(argument & 1 != 0)),
             11 => side.set(None, false),
             12 => side.set(Some(SessionDescription::rollback()), argument & 1 == 0),
             13 => {
@@ -212,6 +212,10 @@ fuzz_target!(|input: (u8, Vec<Operation>)| {
             18 => {
                 let Some(id) = id else { continue };
                 let _ = side.peer.stop_transceiver(now, id);
+            }
+            19 => {
+                side.peer.restart_ice(now);
+                other.peer.restart_ice(now);
             }
             _ => drain(|| side.peer.poll_event().is_some()),
         }

@@ -12,11 +12,12 @@ use taut_sansio::time::earliest;
 use crate::addresses::{may_send_to, plain};
 use crate::candidate::{Candidate, CandidateKind};
 use crate::checklist::Checklist;
-use crate::checks::{Answer, EarlyCheck};
+use crate::checks::Answer;
 use crate::config::{Config, Loopback, Role};
-use crate::credentials::{Credentials, Generations};
+use crate::credentials::Credentials;
 use crate::event::{Event, State, Validation};
 use crate::gathering::Gathering;
+use crate::generation::{GenerationId, Generations};
 use crate::naming::Naming;
 use crate::nomination::Nomination;
 use crate::pacing::Pacer;
@@ -64,7 +65,7 @@ impl RemoteId {
 pub(crate) struct Base {
     /// As it was given, with its scope.
     pub(crate) address: SocketAddr,
-    /// Its host candidate.
+    /// Its host candidate in the current generation.
     pub(crate) host: LocalId,
     /// The local preference (RFC 8445 section 5.1.2.1).
     pub(crate) preference: u16,
@@ -72,6 +73,7 @@ pub(crate) struct Base {
 
 #[derive(Debug)]
 pub(crate) struct Local {
+    pub(crate) generation: GenerationId,
     pub(crate) candidate: Candidate,
     /// The candidate's address.
     pub(crate) address: SocketAddr,
@@ -82,6 +84,7 @@ pub(crate) struct Local {
 
 #[derive(Debug)]
 pub(crate) struct Remote {
+    pub(crate) generation: GenerationId,
     pub(crate) candidate: Candidate,
     /// The candidate's address, without a scope.
     pub(crate) address: SocketAddr,
@@ -116,7 +119,8 @@ pub enum AddCandidateError {
 /// Commands: [`set_role`](Self::set_role), [`set_remote_credentials`](Self::set_remote_credentials),
 /// [`add_local_address`](Self::add_local_address), [`remove_local_address`](Self::remove_local_address),
 /// [`gather`](Self::gather), [`add_remote_candidate`](Self::add_remote_candidate),
-/// [`end_of_remote_candidates`](Self::end_of_remote_candidates), [`close`](Self::close). They may come in any order.
+/// [`end_of_remote_candidates`](Self::end_of_remote_candidates), [`restart`](Self::restart),
+/// [`roll_back_restart`](Self::roll_back_restart), [`close`](Self::close). They may come in any order.
 ///
 /// Input: [`handle_datagram`](Self::handle_datagram), [`handle_resolved`](Self::handle_resolved),
 /// [`handle_writable`](Self::handle_writable), [`handle_timeout`](Self::handle_timeout). After each of these and
@@ -131,7 +135,7 @@ pub struct Agent {
     /// The role that the application chose last; a role conflict may have changed it since.
     pub(crate) commanded: Option<Role>,
     pub(crate) tiebreaker: u64,
-    pub(crate) credentials: Generations,
+    pub(crate) generations: Generations,
     pub(crate) bases: Vec<Base>,
     pub(crate) locals: BTreeMap<LocalId, Local>,
     pub(crate) remotes: BTreeMap<RemoteId, Remote>,
@@ -141,18 +145,12 @@ pub struct Agent {
     pub(crate) foundations: Vec<(CandidateKind, IpAddr, Option<IpAddr>)>,
     pub(crate) checklist: Checklist,
     pub(crate) pacer: Pacer,
-    pub(crate) early: Vec<EarlyCheck>,
     pub(crate) answers: VecDeque<Answer>,
-    pub(crate) nomination: Nomination,
-    /// A pair has been nominated: candidates that come now are not paired any more.
-    pub(crate) concluded: bool,
     pub(crate) selected: Option<PairId>,
     pub(crate) gathering: Gathering,
     pub(crate) naming: Naming,
-    /// No more remote candidates will come.
-    pub(crate) remote_done: bool,
-    /// When the agent may fail for want of a valid pair (RFC 8863); set when checks begin.
-    pub(crate) patience: Option<Instant>,
+    /// When the generations before the current one are given up, which has a nominated pair.
+    pub(crate) superseded: Option<Instant>,
     pub(crate) state: State,
     /// Something changed while polling, and [`reconcile`](Self::reconcile) has not seen it.
     pub(crate) unsettled: bool,
@@ -170,7 +168,7 @@ impl Agent {
             role: Role::Controlled,
             commanded: None,
             tiebreaker: rng.u64(),
-            credentials: Generations::new(&mut rng),
+            generations: Generations::new(&mut rng),
             bases: Vec::new(),
             locals: BTreeMap::new(),
             remotes: BTreeMap::new(),
@@ -179,15 +177,11 @@ impl Agent {
             foundations: Vec::new(),
             checklist: Checklist::default(),
             pacer: Pacer::new(config.pace, config.burst),
-            early: Vec::new(),
             answers: VecDeque::new(),
-            nomination: Nomination::Idle,
-            concluded: false,
             selected: None,
             gathering: Gathering::new(&config),
             naming: Naming::new(rng.child()),
-            remote_done: false,
-            patience: None,
+            superseded: None,
             state: State::New,
             unsettled: false,
             routes: BTreeSet::new(),
@@ -212,26 +206,38 @@ impl Agent {
     }
 
     /// Says what the other side signalled. Checks begin. A lite agent only answers (RFC 8445 section 2.5), so this
-    /// side takes the controlling role. Setting other credentials than before changes nothing: that is a restart.
+    /// side takes the controlling role.
+    ///
+    /// Other credentials than before mean that the other side restarts (RFC 8445 section 9). It needs a restart of this
+    /// side, too, which begins with this call unless [`restart`](Self::restart) was called before.
     pub fn set_remote_credentials(&mut self, now: Instant, credentials: Credentials, lite: bool) {
         let now = self.tick(now);
         if lite {
             self.set_role(now, Role::Controlling);
         }
-        if self.credentials.current().remote().is_some() || self.state.is_final() {
+        if self.state == State::Closed {
             return;
         }
+        match self.generations.current().remote() {
+            Some(remote) if remote.credentials == credentials => return,
+            Some(_) => self.begin_generation(now),
+            None if self.state == State::Failed => return,
+            None => {}
+        }
+        let current = self.generations.current().id;
         let foreign: Vec<RemoteId> = self
             .remotes
             .iter()
+            .filter(|(_, remote)| remote.generation == current)
             .filter(|(_, remote)| remote.candidate.ufrag.as_ref().is_some_and(|u| *u != credentials.ufrag))
             .map(|(id, _)| *id)
             .collect();
         for id in foreign {
             self.remove_remote(id);
         }
-        self.credentials.current_mut().set_remote(credentials);
-        self.patience = now.checked_add(self.config.patience);
+        let generation = self.generations.current_mut();
+        generation.set_remote(credentials);
+        generation.patience = now.checked_add(self.config.patience);
         self.replay_early_checks(now);
         self.reconcile(now);
     }
@@ -245,21 +251,19 @@ impl Agent {
             || unwanted
             || self.base_of(base).is_some()
             || self.bases.len() >= MAX_LOCAL_ADDRESSES
-            || self.state.is_final()
+            || self.state == State::Closed
         {
             return;
         }
         let preference = self.free_preference(base);
-        let id = LocalId(self.next_local);
-        // The host candidate's base is itself; the entry must be there before the candidate is made.
-        self.bases.push(Base { address: base, host: id, preference });
-        if self.add_local(CandidateKind::Host, plain(base), id, None, None).is_none() {
-            self.bases.retain(|b| b.host != id);
-            return;
-        }
-        self.gather_on(id, base);
-        if !self.concluded {
-            self.pair_base(id);
+        let Some(host) = self.add_host(base, preference) else { return };
+        self.bases.push(Base { address: base, host, preference });
+        // After a failure it waits for a restart.
+        if self.state != State::Failed {
+            self.gather_on(host, base);
+            if !self.generations.current().concluded {
+                self.pair_base(host);
+            }
         }
         self.reconcile(now);
     }
@@ -277,7 +281,7 @@ impl Agent {
         }
         self.locals.retain(|_, local| local.base != address);
         let routes: Vec<Path> = self.routes.iter().filter(|path| path.local == address).copied().collect();
-        self.early.retain(|early| early.path.local != address);
+        self.generations.forget_early(|early| early.path.local == address);
         self.answers.retain(|answer| answer.path().local != address);
         for path in routes {
             self.remove_route(&path);
@@ -295,7 +299,7 @@ impl Agent {
         candidate: Candidate,
     ) -> Result<(), AddCandidateError> {
         let now = self.tick(now);
-        let added = self.take_candidate(now, candidate);
+        let added = self.check_candidate(&candidate).and_then(|id| self.take_candidate(now, id, candidate));
         self.reconcile(now);
         added
     }
@@ -303,7 +307,14 @@ impl Agent {
     /// Says that no more remote candidates will come.
     pub fn end_of_remote_candidates(&mut self, now: Instant) {
         let now = self.tick(now);
-        self.remote_done = true;
+        // Before the other side has accepted a restart, it speaks of the generation that it knows.
+        let id = match (self.generations.current(), self.generations.previous()) {
+            (current, Some(previous)) if current.remote().is_none() => previous.id,
+            (current, _) => current.id,
+        };
+        if let Some(generation) = self.generations.get_mut(id) {
+            generation.remote_done = true;
+        }
         self.reconcile(now);
     }
 
@@ -315,7 +326,7 @@ impl Agent {
         }
         self.checklist = Checklist::default();
         self.selected = None;
-        self.early.clear();
+        self.generations.forget_early(|_| true);
         self.answers.clear();
         self.gathering.stop();
         self.naming.stop();
@@ -397,15 +408,16 @@ impl Agent {
             return next;
         }
         if self.selected.is_none() {
-            next = earliest(next, self.to_come(self.patience));
+            next = earliest(next, self.to_come(self.generations.current().patience));
         }
-        if let Nomination::Patient(until) = self.nomination {
+        next = earliest(next, self.superseded);
+        if let Nomination::Patient(until) = self.generations.current().nomination {
             next = earliest(next, Some(until));
         }
         if !self.can_check() {
             return next;
         }
-        if self.checklist.next(|pair| !self.blocked.contains(&pair.path)).is_some() {
+        if self.next_pair().is_some() {
             next = earliest(next, self.pacer.next().or(self.newest));
         }
         self.checklist.iter().fold(next, |next, (id, pair)| earliest(next, self.pair_timeout(id, pair)))
@@ -431,7 +443,7 @@ impl Agent {
 
     /// What to signal to the other side.
     pub fn local_credentials(&self) -> &Credentials {
-        &self.credentials.current().local
+        &self.generations.current().local
     }
 
     /// The role, controlled until chosen.
@@ -457,12 +469,13 @@ impl Agent {
     /// How far a path is to be trusted.
     pub fn validation(&self, path: &Path) -> Validation {
         let Some(path) = self.canonical(*path) else { return Validation::Unknown };
-        let pair = self.checklist.by_path(&path).and_then(|id| self.checklist.get(id));
-        match pair {
-            Some(pair) if pair.valid().is_some() => Validation::Validated,
-            Some(pair) if pair.authenticated => Validation::Authenticated,
-            _ if self.early.iter().any(|early| early.path == path) => Validation::Authenticated,
-            _ => Validation::Unknown,
+        let pairs = || self.checklist.on_path(&path).map(|(_, pair)| pair);
+        if pairs().any(|pair| pair.valid().is_some()) {
+            Validation::Validated
+        } else if pairs().any(|pair| pair.authenticated) || self.generations.checked_early(&path) {
+            Validation::Authenticated
+        } else {
+            Validation::Unknown
         }
     }
 
@@ -471,12 +484,14 @@ impl Agent {
         self.selected.and_then(|id| self.checklist.get(id)).and_then(|pair| pair.counters.current_rtt)
     }
 
-    /// The local candidates that were told of.
+    /// The local candidates that were told of, those of older generations that are still of use included; each says its
+    /// ufrag.
     pub fn local_candidates(&self) -> impl Iterator<Item = &Candidate> {
         self.locals.values().filter(|local| local.announced).map(|local| &local.candidate)
     }
 
-    /// The remote candidates, learned ones included, names once they are resolved.
+    /// The remote candidates, learned ones included, names once they are resolved, those of older generations that are
+    /// still of use included.
     pub fn remote_candidates(&self) -> impl Iterator<Item = &Candidate> {
         self.remotes.values().map(|remote| &remote.candidate)
     }

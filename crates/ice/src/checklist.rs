@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 use taut_sansio::net::Path;
 
 use crate::addresses::{can_pair, scoped};
-use crate::agent::{Agent, LocalId, RemoteId};
+use crate::agent::{Agent, LocalId, Remote, RemoteId};
 use crate::candidate::pair_priority;
 use crate::config::Role;
+use crate::generation::GenerationId;
 use crate::pair::{Pair, PairId, Status};
 
 #[derive(Debug, Default)]
@@ -23,8 +24,9 @@ pub(crate) struct Checklist {
 }
 
 impl Checklist {
-    pub(crate) fn len(&self) -> usize {
-        self.pairs.len()
+    /// The pairs of one generation.
+    pub(crate) fn of(&self, generation: GenerationId) -> impl Iterator<Item = (PairId, &Pair)> {
+        self.iter().filter(move |(_, pair)| pair.generation == generation)
     }
 
     pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
@@ -39,8 +41,13 @@ impl Checklist {
         self.pairs.iter().map(|(id, pair)| (*id, pair))
     }
 
-    pub(crate) fn by_path(&self, path: &Path) -> Option<PairId> {
-        self.iter().find(|(_, pair)| pair.path == *path).map(|(id, _)| id)
+    /// The pairs on a path, one of each generation at most.
+    pub(crate) fn on_path(&self, path: &Path) -> impl Iterator<Item = (PairId, &Pair)> {
+        self.iter().filter(move |(_, pair)| pair.path == *path)
+    }
+
+    pub(crate) fn by_path(&self, generation: GenerationId, path: &Path) -> Option<PairId> {
+        self.on_path(path).find(|(_, pair)| pair.generation == generation).map(|(id, _)| id)
     }
 
     pub(crate) fn insert(&mut self, pair: Pair) -> PairId {
@@ -72,15 +79,15 @@ impl Checklist {
         self.triggered.contains(&id)
     }
 
-    /// The pair to start a check on (section 6.1.4.2), which `allowed` holds for: the triggered ones in their
-    /// order, then the waiting one with the highest priority, then a frozen one.
-    pub(crate) fn next(&self, allowed: impl Fn(&Pair) -> bool) -> Option<PairId> {
+    /// The pair to start a check on (section 6.1.4.2), which `allowed` holds for: the triggered ones of any generation in
+    /// their order, then of the current one the waiting pair with the highest priority, then a frozen one.
+    pub(crate) fn next(&self, current: GenerationId, allowed: impl Fn(&Pair) -> bool) -> Option<PairId> {
         let fits = |id: &PairId| self.pairs.get(id).is_some_and(&allowed);
         if let Some(id) = self.triggered.iter().copied().find(fits) {
             return Some(id);
         }
         let best = |wanted: fn(&Status) -> bool| {
-            let open = self.iter().filter(|(_, pair)| wanted(&pair.status) && allowed(pair));
+            let open = self.of(current).filter(|(_, pair)| wanted(&pair.status) && allowed(pair));
             open.max_by_key(|(_, pair)| pair.priority).map(|(id, _)| id)
         };
         best(|status| matches!(status, Status::Waiting)).or_else(|| best(|s| matches!(s, Status::Frozen)))
@@ -94,15 +101,21 @@ impl Checklist {
 impl Agent {
     /// Pairs a new remote candidate with every base.
     pub(crate) fn pair_remote(&mut self, remote: RemoteId) {
-        let hosts: Vec<LocalId> = self.bases.iter().map(|base| base.host).collect();
-        for host in hosts {
+        let Some(generation) = self.remotes.get(&remote).map(|remote| remote.generation) else { return };
+        for host in self.hosts_of(generation) {
             self.add_pair(host, remote);
         }
     }
 
     /// Pairs a new base with every remote candidate.
     pub(crate) fn pair_base(&mut self, host: LocalId) {
-        let remotes: Vec<RemoteId> = self.remotes.keys().copied().collect();
+        let current = self.generations.current().id;
+        let remotes: Vec<RemoteId> = self
+            .remotes
+            .iter()
+            .filter(|(_, remote)| remote.generation == current)
+            .map(|(id, _)| *id)
+            .collect();
         for remote in remotes {
             self.add_pair(host, remote);
         }
@@ -111,26 +124,27 @@ impl Agent {
     /// Forms a pair unless there is one on its path, it cannot work, or it is the worst of too many.
     pub(crate) fn add_pair(&mut self, host: LocalId, remote: RemoteId) -> Option<PairId> {
         let base = self.locals.get(&host)?.base;
-        let far = self.remotes.get(&remote)?.address;
+        let Remote { generation, address: far, .. } = *self.remotes.get(&remote)?;
         if !can_pair(base, far) {
             return None;
         }
         let path = Path::udp(base, scoped(base, far));
-        if let Some(id) = self.checklist.by_path(&path) {
+        if let Some(id) = self.checklist.by_path(generation, &path) {
             return Some(id);
         }
         let priority = self.priority_of(host, remote)?;
-        if self.checklist.len() >= self.config.max_pairs && !self.make_room(priority) {
+        let full = self.checklist.of(generation).count() >= self.config.max_pairs;
+        if full && !self.make_room(generation, priority) {
             self.stats.dropped_pairs = self.stats.dropped_pairs.saturating_add(1);
             return None;
         }
         let status = if self.has_foundation_mate(host, remote) { Status::Frozen } else { Status::Waiting };
-        Some(self.checklist.insert(Pair::new(host, remote, path, priority, status)))
+        Some(self.checklist.insert(Pair::new(generation, (host, remote), path, priority, status)))
     }
 
     /// Removes the worst pair that is not valid, if it is worse than `priority`.
-    fn make_room(&mut self, priority: u64) -> bool {
-        let expendable = self.checklist.iter().filter(|(_, pair)| pair.valid().is_none());
+    fn make_room(&mut self, generation: GenerationId, priority: u64) -> bool {
+        let expendable = self.checklist.of(generation).filter(|(_, pair)| pair.valid().is_none());
         let Some((worst, lowest)) =
             expendable.map(|(id, pair)| (id, pair.priority)).min_by_key(|(_, priority)| *priority)
         else {
@@ -149,8 +163,10 @@ impl Agent {
         let of_local = |id| self.locals.get(&id).map(|local| &local.candidate.foundation);
         let of_remote = |id| self.remotes.get(&id).map(|remote| &remote.candidate.foundation);
         let (local, remote) = (of_local(host), of_remote(remote));
+        let generation = self.locals.get(&host).map(|local| local.generation);
         self.checklist.iter().any(|(_, pair)| {
-            matches!(pair.status, Status::Waiting | Status::InProgress(_))
+            Some(pair.generation) == generation
+                && matches!(pair.status, Status::Waiting | Status::InProgress(_))
                 && of_remote(pair.remote) == remote
                 && of_local(pair.local) == local
         })
@@ -185,10 +201,12 @@ impl Agent {
             let local = agent.locals.get(&pair.local).map(|local| local.candidate.foundation.clone());
             local.zip(agent.remotes.get(&pair.remote).map(|remote| remote.candidate.foundation.clone()))
         };
-        let Some(ours) = self.checklist.get(id).and_then(|pair| foundation(self, pair)) else { return };
+        let Some(succeeded) = self.checklist.get(id) else { return };
+        let Some(ours) = foundation(self, succeeded) else { return };
+        let generation = succeeded.generation;
         let mates: Vec<PairId> = self
             .checklist
-            .iter()
+            .of(generation)
             .filter(|(_, pair)| matches!(pair.status, Status::Frozen))
             .filter(|(_, pair)| foundation(self, pair).as_ref() == Some(&ours))
             .map(|(id, _)| id)
@@ -200,14 +218,14 @@ impl Agent {
         }
     }
 
-    /// Removes a pair and its route.
+    /// Removes a pair, and its route unless it is of use to another one.
     pub(crate) fn remove_pair(&mut self, id: PairId) {
         if let Some(pair) = self.checklist.remove(id) {
-            self.remove_route(&pair.path);
+            self.forget_route(&pair.path);
         }
     }
 
-    /// Ends a pair: it is failed or revoked from now on, and its route is gone.
+    /// Ends a pair: it is failed or revoked from now on, and its route is gone unless it is of use to another one.
     pub(crate) fn end_pair(&mut self, id: PairId, status: Status) {
         self.checklist.untrigger(id);
         let Some(pair) = self.checklist.get_mut(id) else { return };
@@ -215,6 +233,6 @@ impl Agent {
         pair.cancelled.clear();
         pair.authenticated = false;
         let path = pair.path;
-        self.remove_route(&path);
+        self.forget_route(&path);
     }
 }

@@ -21,8 +21,8 @@ use crate::agent::Agent;
 use crate::candidate::{CandidateKind, priority};
 use crate::config::Role;
 use crate::consent::Consent;
-use crate::credentials::RemoteSide;
-use crate::pair::{Answered, Cause, Check, PairId, Status, Valid, Wish};
+use crate::generation::{Generation, GenerationId};
+use crate::pair::{Answered, Cause, Check, Pair, PairId, Status, Valid, Wish};
 
 /// How many answers wait for the next poll; requests beyond get none.
 pub const MAX_ANSWERS: usize = 64;
@@ -52,7 +52,7 @@ pub(crate) struct Answer {
     path: Path,
     id: TransactionId,
     /// Whose password it is made with.
-    generation: usize,
+    generation: GenerationId,
     algorithm: Algorithm,
     kind: AnswerKind,
 }
@@ -134,18 +134,19 @@ impl Agent {
             Ok(None) => return drop_one(&mut self.stats.dropped_username),
             Err(_) => return drop_one(&mut self.stats.dropped_malformed),
         };
-        let Some((generation, credentials)) = self.credentials.by_local_ufrag(request.local_ufrag) else {
+        let Some(generation) = self.generations.by_local_ufrag(request.local_ufrag) else {
             return drop_one(&mut self.stats.dropped_username);
         };
-        if credentials.remote().is_some_and(|remote| remote.credentials.ufrag != request.remote_ufrag) {
+        if generation.remote().is_some_and(|remote| remote.credentials.ufrag != request.remote_ufrag) {
             return drop_one(&mut self.stats.dropped_username);
         }
         if message.fingerprint() == Fingerprint::Bad {
             return drop_one(&mut self.stats.dropped_fingerprint);
         }
-        let Ok(algorithm) = message.verify(&credentials.local_key) else {
+        let Ok(algorithm) = message.verify(&generation.local_key) else {
             return drop_one(&mut self.stats.dropped_request_integrity);
         };
+        let generation = generation.id;
         self.stats.requests_received = self.stats.requests_received.saturating_add(1);
         let answer = |kind| Answer { path, id: message.transaction_id(), generation, algorithm, kind };
         let unknown: UnknownAttributes = message.unknown_required(KNOWN).collect();
@@ -156,7 +157,7 @@ impl Agent {
             return self.answer(answer(AnswerKind::RoleConflict));
         }
         self.answer(answer(AnswerKind::Success));
-        self.on_check(now, path, &request);
+        self.on_check(now, path, generation, &request);
     }
 
     fn answer(&mut self, answer: Answer) {
@@ -182,18 +183,19 @@ impl Agent {
     }
 
     /// An authenticated check came in (RFC 8445 sections 7.3.1.3 to 7.3.1.5).
-    fn on_check(&mut self, now: Instant, path: Path, request: &Request<'_>) {
+    fn on_check(&mut self, now: Instant, path: Path, id: GenerationId, request: &Request<'_>) {
         if self.state.is_final() {
             return;
         }
-        match &self.credentials.current().remote {
-            RemoteSide::Known(_) => self.on_known_check(now, path, request.priority, request.wish),
-            RemoteSide::Unknown => self.on_early_check(path, request),
+        match self.generations.get(id).and_then(Generation::remote) {
+            Some(_) => self.on_known_check(now, path, id, request.priority, request.wish),
+            None => self.on_early_check(path, id, request),
         }
     }
 
-    fn on_early_check(&mut self, path: Path, request: &Request<'_>) {
-        let known = self
+    fn on_early_check(&mut self, path: Path, id: GenerationId, request: &Request<'_>) {
+        let Some(generation) = self.generations.get_mut(id) else { return };
+        let known = generation
             .early
             .iter_mut()
             .find(|early| early.path == path && early.remote_ufrag == request.remote_ufrag);
@@ -203,32 +205,42 @@ impl Agent {
             }
             return;
         }
-        if self.early.len() >= MAX_EARLY_CHECKS {
+        if generation.early.len() >= MAX_EARLY_CHECKS {
             return drop_one(&mut self.stats.dropped_early_checks);
         }
         let remote_ufrag = request.remote_ufrag.to_owned();
-        self.early.push(EarlyCheck { path, remote_ufrag, priority: request.priority, wish: request.wish });
+        generation.early.push(EarlyCheck {
+            path,
+            remote_ufrag,
+            priority: request.priority,
+            wish: request.wish,
+        });
         self.add_route(path);
     }
 
     /// Catches up with the checks that came before the remote credentials.
     pub(crate) fn replay_early_checks(&mut self, now: Instant) {
-        for early in std::mem::take(&mut self.early) {
-            let remote = self.credentials.current().remote();
+        let generation = self.generations.current_mut();
+        let (id, checks) = (generation.id, std::mem::take(&mut generation.early));
+        for early in checks {
+            let remote = self.generations.current().remote();
             if remote.is_some_and(|remote| remote.credentials.ufrag == early.remote_ufrag) {
-                self.on_known_check(now, early.path, early.priority, early.wish);
+                self.on_known_check(now, early.path, id, early.priority, early.wish);
             }
-            if !self.has_use_for(&early.path) {
-                self.remove_route(&early.path);
-            }
+            self.forget_route(&early.path);
         }
     }
 
-    fn on_known_check(&mut self, now: Instant, path: Path, priority: u32, wish: Wish) {
-        let Some(id) = self.checklist.by_path(&path).or_else(|| self.add_triggered_pair(path, priority))
-        else {
-            return;
-        };
+    fn on_known_check(
+        &mut self,
+        now: Instant,
+        path: Path,
+        generation: GenerationId,
+        priority: u32,
+        wish: Wish,
+    ) {
+        let known = self.checklist.by_path(generation, &path);
+        let Some(id) = known.or_else(|| self.add_triggered_pair(generation, path, priority)) else { return };
         let Some(pair) = self.checklist.get_mut(id) else { return };
         pair.counters.requests_received = pair.counters.requests_received.saturating_add(1);
         pair.counters.responses_sent = pair.counters.responses_sent.saturating_add(1);
@@ -247,18 +259,19 @@ impl Agent {
     }
 
     /// Forms the pair of a check that came on an unknown path, with a peer-reflexive candidate where needed.
-    fn add_triggered_pair(&mut self, path: Path, priority: u32) -> Option<PairId> {
-        let host = self.base_of(path.local)?.host;
-        let remote =
-            self.remote_at(path.remote).or_else(|| self.add_peer_reflexive(path.remote, priority))?;
+    fn add_triggered_pair(&mut self, generation: GenerationId, path: Path, priority: u32) -> Option<PairId> {
+        let host = self.host_at(generation, path.local)?;
+        let known = self.remote_at(generation, path.remote);
+        let remote = known.or_else(|| self.add_peer_reflexive(generation, path.remote, priority))?;
         self.add_pair(host, remote)
     }
 
     fn on_response(&mut self, now: Instant, path: Path, message: &Message<'_>) {
         let id = message.transaction_id();
-        let asked =
-            self.checklist.iter().find_map(|(pair_id, pair)| Some((pair_id, pair.path, pair.answered(id)?)));
-        let Some((pair_id, asked_on, answered)) = asked else {
+        let asked = |(pair_id, pair): (PairId, &Pair)| {
+            Some((pair_id, pair.path, pair.generation, pair.answered(id)?))
+        };
+        let Some((pair_id, asked_on, generation, answered)) = self.checklist.iter().find_map(asked) else {
             return drop_one(&mut self.stats.dropped_unknown_transaction);
         };
         if asked_on != path {
@@ -267,7 +280,7 @@ impl Agent {
         if message.fingerprint() == Fingerprint::Bad {
             return drop_one(&mut self.stats.dropped_fingerprint);
         }
-        let Some(remote) = self.credentials.current().remote() else { return };
+        let Some(remote) = self.generations.get(generation).and_then(Generation::remote) else { return };
         if message.verify(&remote.key).is_err() {
             return drop_one(&mut self.stats.dropped_response_integrity);
         }
@@ -342,7 +355,9 @@ impl Agent {
     /// selected pair still answers.
     fn doubt_selected(&mut self, fresh: PairId) {
         let Some(id) = self.selected.filter(|id| *id != fresh) else { return };
-        let nominated = self.checklist.get(id).filter(|pair| pair.is_nominated());
+        let Some(generation) = self.checklist.get(fresh).map(|pair| pair.generation) else { return };
+        let same = self.checklist.get(id).filter(|pair| pair.generation == generation);
+        let nominated = same.filter(|pair| pair.is_nominated());
         if nominated.is_some_and(|pair| pair.check().is_none()) {
             self.checklist.trigger(id);
         }
@@ -390,7 +405,15 @@ impl Agent {
 
     /// True once checks can be made.
     pub(crate) fn can_check(&self) -> bool {
-        !self.state.is_final() && self.credentials.current().remote().is_some()
+        !self.state.is_final() && self.generations.iter().any(|generation| generation.remote().is_some())
+    }
+
+    /// The pair to start a check on.
+    pub(crate) fn next_pair(&self) -> Option<PairId> {
+        let known =
+            |pair: &Pair| self.generations.get(pair.generation).and_then(Generation::remote).is_some();
+        let current = self.generations.current().id;
+        self.checklist.next(current, |pair| known(pair) && !self.blocked.contains(&pair.path))
     }
 
     /// Writes the oldest answer whose path is not blocked.
@@ -398,7 +421,7 @@ impl Agent {
         loop {
             let at = self.answers.iter().position(|answer| !self.blocked.contains(&answer.path))?;
             let Answer { path, id, generation, algorithm, kind } = self.answers.remove(at)?;
-            let Some(generation) = self.credentials.get(generation) else { continue };
+            let Some(generation) = self.generations.get(generation) else { continue };
             let builder = match kind {
                 AnswerKind::Success => Builder::new(out, Class::Success, Method::BINDING, id)
                     .push(&XorMappedAddress(plain(path.remote))),
@@ -424,8 +447,7 @@ impl Agent {
             if let Some(transmit) = self.poll_due_check(now, out).or_else(|| self.poll_consent(now, out)) {
                 return Some(transmit);
             }
-            let blocked = &self.blocked;
-            let id = self.checklist.next(|pair| !blocked.contains(&pair.path))?;
+            let id = self.next_pair()?;
             if !self.pacer.take(now) {
                 return None;
             }
@@ -435,20 +457,20 @@ impl Agent {
 
     fn poll_due_check(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         loop {
-            let due = |(id, pair): (PairId, &crate::pair::Pair)| {
+            let due = |(id, pair): (PairId, &Pair)| {
                 let check = pair.check()?;
                 let due = check.transaction.timeout() <= now && !self.blocked.contains(&pair.path);
                 due.then_some(id)
             };
             let id = self.checklist.iter().find_map(due)?;
             let pair = self.checklist.get_mut(id)?;
-            let path = pair.path;
+            let (path, generation) = (pair.path, pair.generation);
             let check = pair.check_mut()?;
             match check.transaction.poll(now) {
                 Step::Wait => return None,
                 Step::Send => {
                     let check = check.clone();
-                    let len = self.write_request(&check, out)?;
+                    let len = self.write_request(generation, &check, out)?;
                     self.stats.requests_sent = self.stats.requests_sent.saturating_add(1);
                     return Some(Transmit::single(path, len));
                 }
@@ -467,7 +489,7 @@ impl Agent {
         let id = self.selected?;
         let (role, priority) = (self.role, self.check_priority(id)?);
         let pair = self.checklist.get_mut(id)?;
-        let path = pair.path;
+        let (path, generation) = (pair.path, pair.generation);
         let valid = pair.valid_mut()?;
         if valid.consent.next() > now || self.blocked.contains(&path) {
             return None;
@@ -478,7 +500,7 @@ impl Agent {
         self.stats.consent_requests_sent = self.stats.consent_requests_sent.saturating_add(1);
         let transaction = Transaction::new(now, transaction, Retransmission::default());
         let check = Check { transaction, cause: Cause::Ordinary, role, priority, started: now };
-        self.write_request(&check, out).map(|len| Transmit::single(path, len))
+        self.write_request(generation, &check, out).map(|len| Transmit::single(path, len))
     }
 
     /// Starts a check on a pair; the request itself is written when its transaction says so, which is now.
@@ -526,8 +548,8 @@ impl Agent {
         Some(priority(CandidateKind::PeerReflexive, self.base_of(local)?.preference))
     }
 
-    fn write_request(&self, check: &Check, out: &mut Vec<u8>) -> Option<usize> {
-        let remote = self.credentials.current().remote()?;
+    fn write_request(&self, generation: GenerationId, check: &Check, out: &mut Vec<u8>) -> Option<usize> {
+        let remote = self.generations.get(generation)?.remote()?;
         let builder = Builder::new(out, Class::Request, Method::BINDING, check.transaction.id())
             .push(&Username::new(&remote.username))
             .push(&Priority(check.priority));

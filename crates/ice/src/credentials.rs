@@ -1,4 +1,4 @@
-//! Credentials (RFC 8445 section 5.3): a list of generations, of which a restart would add one.
+//! Credentials (RFC 8445 section 5.3) of either side.
 
 use taut_sansio::rng::Rng;
 use taut_stun::Key;
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 /// What is known of the other side in one generation.
-#[allow(clippy::large_enum_variant, reason = "one per agent, and known nearly all the time")]
+#[allow(clippy::large_enum_variant, reason = "one per generation, and known nearly all the time")]
 #[derive(Debug, Clone)]
 pub(crate) enum RemoteSide {
     /// Nothing yet: its checks can be answered, but it cannot be checked.
@@ -52,62 +52,11 @@ pub(crate) struct RemoteCredentials {
     pub(crate) username: String,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Generation {
-    pub(crate) local: Credentials,
-    /// Our password, ready for use.
-    pub(crate) local_key: Key,
-    pub(crate) remote: RemoteSide,
-}
-
-impl Generation {
-    fn new(rng: &mut Rng) -> Self {
-        let local = Credentials::generate(rng);
-        Self { local_key: Key::short_term(&local.pwd), local, remote: RemoteSide::Unknown }
-    }
-
-    pub(crate) fn remote(&self) -> Option<&RemoteCredentials> {
-        match &self.remote {
-            RemoteSide::Unknown => None,
-            RemoteSide::Known(remote) => Some(remote),
-        }
-    }
-
-    pub(crate) fn set_remote(&mut self, credentials: Credentials) {
+impl RemoteCredentials {
+    pub(crate) fn new(credentials: Credentials, local: &Credentials) -> Self {
         let key = Key::short_term(&credentials.pwd);
-        let username = format!("{}:{}", credentials.ufrag, self.local.ufrag);
-        self.remote = RemoteSide::Known(RemoteCredentials { credentials, key, username });
-    }
-}
-
-/// All generations of credentials, the newest last. Never empty.
-#[derive(Debug)]
-pub(crate) struct Generations {
-    list: Vec<Generation>,
-}
-
-impl Generations {
-    pub(crate) fn new(rng: &mut Rng) -> Self {
-        Self { list: vec![Generation::new(rng)] }
-    }
-
-    #[allow(clippy::expect_used, reason = "made with one generation, and none is ever taken out")]
-    pub(crate) fn current(&self) -> &Generation {
-        self.list.last().expect("never empty")
-    }
-
-    #[allow(clippy::expect_used, reason = "made with one generation, and none is ever taken out")]
-    pub(crate) fn current_mut(&mut self) -> &mut Generation {
-        self.list.last_mut().expect("never empty")
-    }
-
-    /// The generation that has this local ufrag, and its place.
-    pub(crate) fn by_local_ufrag(&self, ufrag: &str) -> Option<(usize, &Generation)> {
-        self.list.iter().enumerate().find(|(_, generation)| generation.local.ufrag == ufrag)
-    }
-
-    pub(crate) fn get(&self, place: usize) -> Option<&Generation> {
-        self.list.get(place)
+        let username = format!("{}:{}", credentials.ufrag, local.ufrag);
+        Self { credentials, key, username }
     }
 }
 
@@ -122,8 +71,7 @@ mod tests {
         assert_ne!(a, b);
         assert!(a.ufrag.len() >= 4 && a.pwd.len() >= 22);
         assert!(!format!("{a:?}").contains(&a.pwd));
-        let mut generations = Generations::new(&mut rng);
-        generations.current_mut().set_remote(b.clone());
-        assert!(!format!("{generations:?}").contains(&b.pwd));
+        let remote = RemoteSide::Known(RemoteCredentials::new(b.clone(), &a));
+        assert!(!format!("{remote:?}").contains(&b.pwd));
     }
 }

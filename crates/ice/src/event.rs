@@ -19,7 +19,7 @@ pub enum State {
     Completed,
     /// The pair in use does not answer at the moment.
     Disconnected,
-    /// No pair works, or consent lapsed. Final.
+    /// No pair works, or consent lapsed. Only a restart leads out of it.
     Failed,
     /// Closed by the application. Final.
     Closed,
@@ -79,6 +79,11 @@ pub enum Event {
     },
     /// Open the multicast DNS socket: datagrams to and from [`taut_mdns::LOCAL_V4`] follow. Told once.
     MulticastWanted,
+    /// Credentials are not used any more: checks with this ufrag of ours are not answered from now on.
+    CredentialsRetired {
+        /// The local ufrag.
+        ufrag: String,
+    },
     /// Gathering failed in part (webrtc-pc section 4.8.2).
     CandidateError {
         /// The URL of the server.

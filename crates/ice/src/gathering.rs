@@ -9,8 +9,8 @@ use taut_sansio::time::earliest;
 use taut_stun::binding::{Client, Event as Answer};
 
 use crate::addresses::{can_pair, may_send_to, plain, scoped};
-use crate::agent::{Agent, LocalId};
-use crate::candidate::CandidateKind;
+use crate::agent::{Agent, Local, LocalId};
+use crate::candidate::{Candidate, CandidateKind, priority};
 use crate::config::{Config, Host, MAX_STUN_SERVERS};
 use crate::event::{Event, GatheringState, ResolveId};
 use crate::pacing::Pacer;
@@ -111,9 +111,32 @@ impl Agent {
             return;
         }
         self.gathering.begun = true;
+        self.gather_all(now);
+        // Only now is it known whether there is anything to wait for.
+        self.tell_gathering_state();
+        self.reconcile(now);
+    }
+
+    /// Gathers again, for another generation.
+    pub(crate) fn gather_anew(&mut self, now: Instant) {
+        if !self.gathering.begun {
+            return;
+        }
+        self.gathering.stop();
+        self.gathering.servers.clear();
+        self.gathering.told = GatheringState::Gathering;
+        self.events.push_back(Event::GatheringStateChanged(GatheringState::Gathering));
+        self.gather_all(now);
+        self.tell_gathering_state();
+    }
+
+    /// Announces what was not, and asks all servers.
+    fn gather_all(&mut self, now: Instant) {
         let hosts: Vec<LocalId> = self.bases.iter().map(|base| base.host).collect();
         for host in hosts {
-            self.announce(host);
+            if self.locals.get(&host).is_some_and(|local| !local.announced) {
+                self.announce(host);
+            }
         }
         let servers: Vec<_> =
             self.config.stun_servers.iter().take(MAX_STUN_SERVERS).cloned().enumerate().collect();
@@ -128,9 +151,6 @@ impl Agent {
                 }
             }
         }
-        // Only now is it known whether there is anything to wait for.
-        self.tell_gathering_state();
-        self.reconcile(now);
     }
 
     /// The answer to [`Event::Resolve`]: the addresses, or that there are none.
@@ -204,8 +224,8 @@ impl Agent {
         self.gathering.clients.retain(|asking| !asking.answered);
     }
 
-    fn announce(&mut self, host: LocalId) {
-        let Some(local) = self.locals.get_mut(&host) else { return };
+    fn announce(&mut self, id: LocalId) {
+        let Some(local) = self.locals.get_mut(&id) else { return };
         local.announced = true;
         self.events.push_back(Event::LocalCandidate(local.candidate.clone()));
     }
@@ -246,21 +266,37 @@ impl Agent {
                 _ => self.candidate_error(server, Some(path.local), UNREACHABLE, "the server did not answer"),
             }
         }
-        if self.concluded {
+        if self.generations.current().concluded {
             self.stop_keepalives();
         }
         self.tell_gathering_state();
     }
 
-    /// A server-reflexive candidate, unless it is redundant (RFC 8445 section 5.1.3).
+    /// A server-reflexive candidate, unless it is redundant (RFC 8445 section 5.1.3). One that was learned from a check
+    /// already is server-reflexive from now on.
     fn add_server_reflexive(&mut self, host: LocalId, server: IpAddr, mapped: SocketAddr) {
-        let Some(base) = self.locals.get(&host).map(|local| local.base) else { return };
-        let known = self.locals.values().any(|local| local.address == mapped && local.base == base);
-        if known || !may_send_to(mapped) {
+        let Some(&Local { generation, base, .. }) = self.locals.get(&host) else { return };
+        let Some(preference) = self.base_of(base).map(|base| base.preference) else { return };
+        if !may_send_to(mapped) {
             return;
         }
-        if let Some(id) = self.add_local(CandidateKind::ServerReflexive, mapped, host, Some(server), None) {
-            self.announce(id);
+        let kind = CandidateKind::ServerReflexive;
+        let priority = priority(kind, preference);
+        let same =
+            |local: &Local| (local.generation, local.address, local.base) == (generation, mapped, base);
+        let known = self.locals.iter().find(|(_, local)| same(local)).map(|(id, _)| *id);
+        let Some(known) = known else {
+            if let Some(id) = self.add_local(generation, kind, (mapped, base), Some(server), priority) {
+                self.announce(id);
+            }
+            return;
+        };
+        let foundation = self.foundation(kind, plain(base).ip(), Some(server));
+        let Some(local) = self.locals.get_mut(&known) else { return };
+        if local.candidate.kind == CandidateKind::PeerReflexive {
+            local.candidate = Candidate { kind, foundation, priority, ..local.candidate.clone() };
+            self.reprioritise();
+            self.announce(known);
         }
     }
 

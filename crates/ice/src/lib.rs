@@ -1,8 +1,8 @@
 //! Interactive Connectivity Establishment (RFC 8445), without I/O.
 //!
 //! [`Agent`] is a full agent for one component: it gathers host and server-reflexive candidates, trickles both ways
-//! (RFC 8838), checks pairs, nominates or follows, and keeps consent fresh (RFC 7675). It accepts lite and
-//! aggressively nominating peers, and answers checks before it knows the other side's credentials.
+//! (RFC 8838), checks pairs, nominates or follows, keeps consent fresh (RFC 7675), and restarts while data goes on. It
+//! accepts lite and aggressively nominating peers, and answers checks before it knows the other side's credentials.
 //!
 //! It keeps the contract of `taut_sansio`: calls may come in any order; `now` never decreases, an older value counts
 //! as the newest seen; bytes are made in `poll_transmit`; bad input is dropped and counted in [`Stats`], and has no
@@ -12,15 +12,16 @@
 //!
 //! | What | Bound | When it is hit |
 //! |---|---|---|
-//! | remote candidates | [`MAX_REMOTE_CANDIDATES`] | the one with the lowest priority goes, valid ones stay |
-//! | pairs | [`Config::max_pairs`] | the one with the lowest priority goes, valid ones stay |
-//! | local candidates | [`MAX_LOCAL_CANDIDATES`] | learned ones are not added |
+//! | generations | 3: the current one, the one that carries data, and one to roll back to | the oldest ends |
+//! | remote candidates of a generation | [`MAX_REMOTE_CANDIDATES`] | the one with the lowest priority goes, valid ones stay |
+//! | pairs of a generation | [`Config::max_pairs`] | the one with the lowest priority goes, valid ones stay |
+//! | local candidates of a generation | [`MAX_LOCAL_CANDIDATES`] | learned ones are not added |
 //! | local addresses | [`MAX_LOCAL_ADDRESSES`] | further ones are ignored |
 //! | names being resolved | [`MAX_NAMES`] | further ones are dropped |
 //! | STUN servers | [`MAX_STUN_SERVERS`] | further ones are ignored |
 //! | questions to STUN servers | [`MAX_STUN_CLIENTS`] | further ones are not asked |
 //! | answers not yet polled | [`MAX_ANSWERS`] | further requests get none |
-//! | paths of early checks | [`MAX_EARLY_CHECKS`] | further ones are answered and forgotten |
+//! | paths of early checks of a generation | [`MAX_EARLY_CHECKS`] | further ones are answered and forgotten |
 //! | length of a candidate's text | [`MAX_CANDIDATE_LEN`] | it does not parse |
 
 mod addresses;
@@ -33,10 +34,13 @@ mod consent;
 mod credentials;
 mod event;
 mod gathering;
+mod generation;
 mod naming;
 mod nomination;
 mod pacing;
 mod pair;
+mod restart;
+mod state;
 mod stats;
 mod tables;
 

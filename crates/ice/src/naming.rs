@@ -11,14 +11,22 @@ use taut_sansio::rng::Rng;
 use crate::agent::{AddCandidateError, Agent};
 use crate::candidate::{Candidate, CandidateAddress};
 use crate::event::Event;
+use crate::generation::GenerationId;
 
 /// How many names are resolved at a time; further candidates with names are dropped.
 pub const MAX_NAMES: usize = 32;
 
 #[derive(Debug)]
+struct Pending {
+    query: QueryId,
+    generation: GenerationId,
+    candidate: Candidate,
+}
+
+#[derive(Debug)]
 pub(crate) struct Naming {
     querier: Querier,
-    pending: Vec<(QueryId, Candidate)>,
+    pending: Vec<Pending>,
     /// Whether the application was asked for the socket.
     wanted: bool,
 }
@@ -37,6 +45,11 @@ impl Naming {
         if self.pending.is_empty() { None } else { self.querier.poll_timeout() }
     }
 
+    /// Forgets the names of one generation.
+    pub(crate) fn forget(&mut self, generation: GenerationId) {
+        self.pending.retain(|pending| pending.generation != generation);
+    }
+
     /// Forgets all names.
     pub(crate) fn stop(&mut self) {
         self.pending.clear();
@@ -50,15 +63,24 @@ fn is_local_name(name: &str) -> bool {
 }
 
 impl Agent {
-    pub(crate) fn add_named(&mut self, now: Instant, candidate: Candidate) -> Result<(), AddCandidateError> {
+    pub(crate) fn add_named(
+        &mut self,
+        now: Instant,
+        generation: GenerationId,
+        candidate: Candidate,
+    ) -> Result<(), AddCandidateError> {
         let CandidateAddress::Name { name, .. } = &candidate.address else { return Ok(()) };
         if !self.config.mdns || !is_local_name(name) {
             return Err(AddCandidateError::Name);
         }
-        if self.naming.pending.iter().any(|(_, pending)| pending.address == candidate.address) {
+        let same = |pending: &Pending| {
+            pending.generation == generation && pending.candidate.address == candidate.address
+        };
+        if self.naming.pending.iter().any(same) {
             return Ok(());
         }
-        if self.naming.pending.len() >= MAX_NAMES || self.concluded {
+        let concluded = self.generations.get(generation).is_none_or(|generation| generation.concluded);
+        if self.naming.pending.len() >= MAX_NAMES || concluded {
             self.stats.dropped_remote_candidates = self.stats.dropped_remote_candidates.saturating_add(1);
             return Ok(());
         }
@@ -66,8 +88,8 @@ impl Agent {
             self.naming.wanted = true;
             self.events.push_back(Event::MulticastWanted);
         }
-        let id = self.naming.querier.query(now, name);
-        self.naming.pending.push((id, candidate));
+        let query = self.naming.querier.query(now, name);
+        self.naming.pending.push(Pending { query, generation, candidate });
         Ok(())
     }
 
@@ -87,11 +109,13 @@ impl Agent {
         while let Some(event) = self.naming.querier.poll_event() {
             match event {
                 taut_mdns::Event::Resolved { id, address } => {
-                    let Some(mut candidate) = self.take_named(id) else { continue };
+                    let Some(Pending { generation, mut candidate, .. }) = self.take_named(id) else {
+                        continue;
+                    };
                     let address = SocketAddr::new(address, candidate.address.port());
                     candidate.address = CandidateAddress::Ip(address);
                     // An address that cannot be used is as good as none.
-                    let _ = self.take_candidate(now, candidate);
+                    let _ = self.take_candidate(now, generation, candidate);
                 }
                 taut_mdns::Event::Failed { id } => drop(self.take_named(id)),
                 _ => {}
@@ -99,9 +123,9 @@ impl Agent {
         }
     }
 
-    fn take_named(&mut self, id: QueryId) -> Option<Candidate> {
-        let at = self.naming.pending.iter().position(|(pending, _)| *pending == id)?;
-        Some(self.naming.pending.remove(at).1)
+    fn take_named(&mut self, id: QueryId) -> Option<Pending> {
+        let at = self.naming.pending.iter().position(|pending| pending.query == id)?;
+        Some(self.naming.pending.remove(at))
     }
 
     pub(crate) fn poll_naming(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {

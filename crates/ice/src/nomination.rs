@@ -26,51 +26,57 @@ pub(crate) enum Nomination {
 impl Agent {
     /// True if a check of this pair is to carry USE-CANDIDATE.
     pub(crate) fn nominates(&self, id: PairId) -> bool {
-        self.role == Role::Controlling && self.nomination == Nomination::Trying(id)
+        self.role == Role::Controlling && self.generations.current().nomination == Nomination::Trying(id)
     }
 
     /// Goes one step on towards a nominated pair.
     pub(crate) fn advance_nomination(&mut self, now: Instant) {
-        if self.role != Role::Controlling || !self.can_check() || self.has_nominated() {
-            self.nomination = Nomination::Idle;
-            return;
+        let nomination = self.generations.current().nomination;
+        let next = self.next_nomination(now, nomination);
+        self.generations.current_mut().nomination = next;
+        if let Nomination::Trying(best) = next
+            && next != nomination
+        {
+            self.checklist.trigger_first(best);
         }
-        if let Nomination::Trying(id) = self.nomination
+    }
+
+    fn next_nomination(&self, now: Instant, nomination: Nomination) -> Nomination {
+        if self.role != Role::Controlling || !self.can_check() || self.has_nominated() {
+            return Nomination::Idle;
+        }
+        if let Nomination::Trying(id) = nomination
             && self.checklist.get(id).is_some_and(|pair| pair.valid().is_some())
         {
-            return;
+            return nomination;
         }
-        let Some((best, priority)) = self.best_valid(now) else {
-            self.nomination = Nomination::Idle;
-            return;
-        };
+        let Some((best, priority)) = self.best_valid(now) else { return Nomination::Idle };
         let names = self.naming.is_busy();
-        let hope =
-            names || self.checklist.iter().any(|(_, pair)| pair.is_hopeful() && pair.priority > priority);
-        if hope {
-            match self.nomination {
+        let mut pairs = self.checklist.of(self.generations.current().id);
+        if names || pairs.any(|(_, pair)| pair.is_hopeful() && pair.priority > priority) {
+            match nomination {
                 Nomination::Patient(until) if until <= now => {}
-                Nomination::Patient(_) => return,
+                Nomination::Patient(_) => return nomination,
                 Nomination::Idle | Nomination::Trying(_) => {
                     // A name is asked for after up to 120 ms; the address behind it is most often the best.
                     let patience = self.config.nomination_patience.saturating_mul(if names { 6 } else { 1 });
-                    self.nomination = Nomination::Patient(now.checked_add(patience).unwrap_or(now + A_DAY));
-                    return;
+                    return Nomination::Patient(now.checked_add(patience).unwrap_or(now + A_DAY));
                 }
             }
         }
-        self.nomination = Nomination::Trying(best);
-        self.checklist.trigger_first(best);
+        Nomination::Trying(best)
     }
 
     fn best_valid(&self, now: Instant) -> Option<(PairId, u64)> {
-        let valid = self.checklist.iter().filter(|(_, pair)| pair.valid().is_some());
+        let current = self.generations.current().id;
+        let valid = self.checklist.of(current).filter(|(_, pair)| pair.valid().is_some());
         let sure = valid.filter(|(_, pair)| self.doubted_at(pair).is_none_or(|at| at > now));
         sure.map(|(id, pair)| (id, pair.priority)).max_by_key(|(_, priority)| *priority)
     }
 
+    /// True if the current generation has a nominated pair.
     pub(crate) fn has_nominated(&self) -> bool {
-        self.checklist.iter().any(|(_, pair)| pair.is_nominated())
+        self.checklist.of(self.generations.current().id).any(|(_, pair)| pair.is_nominated())
     }
 
     /// The controlling side asked for this pair.
@@ -89,43 +95,61 @@ impl Agent {
 
     /// A pair is nominated: the checks are over (RFC 8445 section 8.1.2), but for those that were asked for.
     pub(crate) fn on_nominated(&mut self, id: PairId) {
-        let Some(valid) = self.checklist.get_mut(id).and_then(Pair::valid_mut) else { return };
-        if valid.nominated {
-            return;
+        let Some(pair) = self.checklist.get_mut(id) else { return };
+        let of = pair.generation;
+        match pair.valid_mut() {
+            Some(valid) if !valid.nominated => valid.nominated = true,
+            _ => return,
         }
-        valid.nominated = true;
-        self.nomination = Nomination::Idle;
-        self.concluded = true;
+        if let Some(generation) = self.generations.get_mut(of) {
+            generation.nomination = Nomination::Idle;
+            generation.concluded = true;
+        }
         let over = |pair: &Pair| match pair.status {
             Status::Frozen | Status::Waiting | Status::InProgress(_) => pair.wish == Wish::Nothing,
             Status::Failed => true,
             Status::Succeeded(_) | Status::Revoked => false,
         };
         let ids: Vec<PairId> =
-            self.checklist.iter().filter(|(_, pair)| over(pair)).map(|(id, _)| id).collect();
+            self.checklist.of(of).filter(|(_, pair)| over(pair)).map(|(id, _)| id).collect();
         for id in ids {
             self.remove_pair(id);
         }
-        self.stop_keepalives();
+        if of == self.generations.current().id {
+            self.stop_keepalives();
+        }
     }
 
     /// The check that was to nominate a pair failed: try another one, or the same again.
     pub(crate) fn on_nomination_failed(&mut self, id: PairId) {
-        self.nomination = Nomination::Idle;
+        self.generations.current_mut().nomination = Nomination::Idle;
         if self.has_other_valid(id) {
             self.end_pair(id, Status::Failed);
         }
     }
 
+    /// True if another pair of its generation is valid.
     pub(crate) fn has_other_valid(&self, id: PairId) -> bool {
-        self.checklist.iter().any(|(other, pair)| other != id && pair.valid().is_some())
+        let Some(generation) = self.checklist.get(id).map(|pair| pair.generation) else { return false };
+        self.checklist.of(generation).any(|(other, pair)| other != id && pair.valid().is_some())
     }
 
-    /// The pair that data takes: the best nominated one, else the best valid one; but not one that stopped
-    /// answering while another one answers.
+    /// The pair that data takes: while a restart goes on that of the generation before, as long as it answers.
     pub(crate) fn choose(&self, now: Instant) -> Option<PairId> {
+        let current = self.generations.current().id;
+        let new = self.choose_among(now, |pair| pair.generation == current);
+        let old = self.choose_among(now, |pair| pair.generation != current);
+        let (Some(new), Some(old)) = (new, old) else { return new.or(old) };
+        let nominated = self.checklist.get(new).is_some_and(Pair::is_nominated);
+        let doubted = self.checklist.get(old).and_then(|pair| self.doubted_at(pair));
+        Some(if nominated || doubted.is_some_and(|at| at <= now) { new } else { old })
+    }
+
+    /// The best nominated pair of those `among` holds for, else the best valid one; but not one that stopped answering
+    /// while another one answers.
+    fn choose_among(&self, now: Instant, among: impl Fn(&Pair) -> bool) -> Option<PairId> {
         let rank = |pair: &Pair| (pair.is_nominated(), pair.priority);
-        let valid = || self.checklist.iter().filter(|(_, pair)| pair.valid().is_some());
+        let valid = || self.checklist.iter().filter(|(_, pair)| pair.valid().is_some() && among(pair));
         let (best, pair) = valid().max_by_key(|(_, pair)| rank(pair))?;
         let heard = pair.valid().map(|valid| valid.consent.last_answer);
         if self.doubted_at(pair).is_none_or(|at| at > now) {

@@ -9,6 +9,7 @@ use taut_stun::{Transaction, TransactionId};
 use crate::agent::{LocalId, RemoteId};
 use crate::config::Role;
 use crate::consent::Consent;
+use crate::generation::GenerationId;
 use crate::stats::PairState;
 
 /// How many cancelled checks are still waited for (RFC 8445 section 7.3.1.4); the oldest is forgotten.
@@ -110,6 +111,8 @@ impl Counters {
 
 #[derive(Debug)]
 pub(crate) struct Pair {
+    /// That of its candidates.
+    pub(crate) generation: GenerationId,
     /// The base that checks leave from.
     pub(crate) local: LocalId,
     pub(crate) remote: RemoteId,
@@ -133,8 +136,15 @@ pub(crate) enum Answered {
 }
 
 impl Pair {
-    pub(crate) fn new(local: LocalId, remote: RemoteId, path: Path, priority: u64, status: Status) -> Self {
+    pub(crate) fn new(
+        generation: GenerationId,
+        (local, remote): (LocalId, RemoteId),
+        path: Path,
+        priority: u64,
+        status: Status,
+    ) -> Self {
         Self {
+            generation,
             local,
             remote,
             path,

@@ -1,4 +1,4 @@
-//! The tables of candidates and routes, and the state that follows from them.
+//! The tables of candidates and routes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -12,15 +12,9 @@ use crate::agent::{
 };
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
 use crate::config::Role;
-use crate::event::{Event, GatheringState, State};
-use crate::pair::PairId;
-
-impl State {
-    /// True for states that are never left.
-    pub(crate) fn is_final(self) -> bool {
-        matches!(self, Self::Failed | Self::Closed)
-    }
-}
+use crate::event::Event;
+use crate::generation::{Generation, GenerationId};
+use crate::pair::{Pair, PairId};
 
 impl Agent {
     /// The newest time seen.
@@ -36,7 +30,7 @@ impl Agent {
 
     pub(crate) fn switch_role(&mut self, role: Role) {
         self.role = role;
-        self.nomination = crate::nomination::Nomination::Idle;
+        self.generations.current_mut().nomination = crate::nomination::Nomination::Idle;
         self.reprioritise();
     }
 
@@ -51,9 +45,23 @@ impl Agent {
         self.bases.iter().find(|base| plain(base.address) == local)
     }
 
-    pub(crate) fn remote_at(&self, address: SocketAddr) -> Option<RemoteId> {
+    /// The host candidates of a generation.
+    pub(crate) fn hosts_of(&self, generation: GenerationId) -> Vec<LocalId> {
+        let is_host =
+            |local: &Local| local.generation == generation && local.candidate.kind == CandidateKind::Host;
+        self.locals.iter().filter(|(_, local)| is_host(local)).map(|(id, _)| *id).collect()
+    }
+
+    /// The host candidate of a generation on a base.
+    pub(crate) fn host_at(&self, generation: GenerationId, base: SocketAddr) -> Option<LocalId> {
+        let hosts = self.hosts_of(generation);
+        hosts.into_iter().find(|id| self.locals.get(id).is_some_and(|local| local.base == base))
+    }
+
+    pub(crate) fn remote_at(&self, generation: GenerationId, address: SocketAddr) -> Option<RemoteId> {
         let address = plain(address);
-        self.remotes.iter().find(|(_, remote)| remote.address == address).map(|(id, _)| *id)
+        let mut of_generation = self.remotes.iter().filter(|(_, remote)| remote.generation == generation);
+        of_generation.find(|(_, remote)| remote.address == address).map(|(id, _)| *id)
     }
 
     /// The best local preference that no base has: IPv6 and IPv4 in turn (RFC 8421 section 4), after these
@@ -70,39 +78,47 @@ impl Agent {
         choices.find(|p| self.bases.iter().all(|base| base.preference != *p)).unwrap_or(0)
     }
 
+    /// The host candidate of a base, for the current generation.
+    pub(crate) fn add_host(&mut self, base: SocketAddr, preference: u16) -> Option<LocalId> {
+        let generation = self.generations.current().id;
+        let priority = priority(CandidateKind::Host, preference);
+        self.add_local(generation, CandidateKind::Host, (plain(base), base), None, priority)
+    }
+
+    /// Keeps a local candidate with this address and base.
     pub(crate) fn add_local(
         &mut self,
+        generation: GenerationId,
         kind: CandidateKind,
-        address: SocketAddr,
-        host: LocalId,
+        (address, base): (SocketAddr, SocketAddr),
         server: Option<IpAddr>,
-        learned: Option<u32>,
+        priority: u32,
     ) -> Option<LocalId> {
-        let base = self.bases.iter().find(|base| base.host == host)?;
-        let (base, preference) = (base.address, base.preference);
-        if self.locals.len() >= MAX_LOCAL_CANDIDATES {
+        let ufrag = self.generations.get(generation)?.local.ufrag.clone();
+        let known = self.locals.values().filter(|local| local.generation == generation).count();
+        if known >= MAX_LOCAL_CANDIDATES {
             return None;
         }
         let candidate = Candidate {
             foundation: self.foundation(kind, plain(base).ip(), server),
             component: 1,
             transport: CandidateTransport::Udp,
-            priority: learned.unwrap_or_else(|| priority(kind, preference)),
+            priority,
             address: CandidateAddress::Ip(address),
             kind,
             related: (kind != CandidateKind::Host).then(|| plain(base)),
             tcp_type: None,
-            ufrag: Some(self.local_credentials().ufrag.clone()),
+            ufrag: Some(ufrag),
             extensions: Vec::new(),
         };
         let id = LocalId::next(&mut self.next_local);
-        self.locals.insert(id, Local { candidate, address, base, announced: false });
+        self.locals.insert(id, Local { generation, candidate, address, base, announced: false });
         Some(id)
     }
 
     /// The same for candidates of the same kind, base address and server (RFC 8445 section 5.1.1.3). A number that
     /// says nothing of the addresses.
-    fn foundation(&mut self, kind: CandidateKind, base: IpAddr, server: Option<IpAddr>) -> String {
+    pub(crate) fn foundation(&mut self, kind: CandidateKind, base: IpAddr, server: Option<IpAddr>) -> String {
         let key = (kind, base, server);
         let place = self.foundations.iter().position(|known| *known == key).unwrap_or_else(|| {
             self.foundations.push(key);
@@ -114,39 +130,44 @@ impl Agent {
     /// The local candidate that the other side saw a check come from, a peer-reflexive one where it is new (RFC
     /// 8445 section 7.2.5.3.1).
     pub(crate) fn mapped_local(&mut self, host: LocalId, mapped: SocketAddr, priority: u32) -> LocalId {
-        let Some(base) = self.locals.get(&host).map(|local| local.base) else { return host };
-        let known = self.locals.iter().find(|(_, local)| local.address == mapped && local.base == base);
-        if let Some((id, _)) = known {
+        let Some(&Local { generation, base, .. }) = self.locals.get(&host) else { return host };
+        let is_known =
+            |local: &Local| (local.generation, local.address, local.base) == (generation, mapped, base);
+        if let Some((id, _)) = self.locals.iter().find(|(_, local)| is_known(local)) {
             return *id;
         }
-        self.add_local(CandidateKind::PeerReflexive, mapped, host, None, Some(priority)).unwrap_or(host)
+        let kind = CandidateKind::PeerReflexive;
+        self.add_local(generation, kind, (mapped, base), None, priority).unwrap_or(host)
     }
 
     /// Takes in a remote candidate that was signalled, or whose name was resolved.
     pub(crate) fn take_candidate(
         &mut self,
         now: Instant,
+        id: GenerationId,
         candidate: Candidate,
     ) -> Result<(), AddCandidateError> {
-        self.check_candidate(&candidate)?;
+        let Some(generation) = self.generations.get(id) else { return Err(AddCandidateError::Ufrag) };
+        let concluded = generation.concluded;
         let address = match candidate.address {
-            CandidateAddress::Name { .. } => return self.add_named(now, candidate),
+            CandidateAddress::Name { .. } => return self.add_named(now, id, candidate),
             CandidateAddress::Ip(address) => plain(address),
         };
         if !may_send_to(address) {
             return Err(AddCandidateError::Address);
         }
-        if let Some(id) = self.remote_at(address) {
-            self.signal_learned(id, candidate);
-        } else if let Some(id) = self.add_remote(Remote { candidate, address })
-            && !self.concluded
+        if let Some(remote) = self.remote_at(id, address) {
+            self.signal_learned(remote, candidate);
+        } else if let Some(remote) = self.add_remote(Remote { generation: id, candidate, address })
+            && !concluded
         {
-            self.pair_remote(id);
+            self.pair_remote(remote);
         }
         Ok(())
     }
 
-    fn check_candidate(&self, candidate: &Candidate) -> Result<(), AddCandidateError> {
+    /// Says which generation a candidate belongs to, if it can be used.
+    pub(crate) fn check_candidate(&self, candidate: &Candidate) -> Result<GenerationId, AddCandidateError> {
         if self.state.is_final() {
             return Err(AddCandidateError::Closed);
         }
@@ -156,20 +177,29 @@ impl Agent {
         if candidate.transport != CandidateTransport::Udp {
             return Err(AddCandidateError::Transport);
         }
-        let theirs = self.credentials.current().remote().map(|remote| &remote.credentials.ufrag);
-        match (&candidate.ufrag, theirs) {
-            (Some(ufrag), Some(theirs)) if ufrag != theirs => Err(AddCandidateError::Ufrag),
-            _ => Ok(()),
+        let current = self.generations.current();
+        let names = |generation: &Generation| {
+            let theirs = generation.remote().map(|remote| &remote.credentials.ufrag);
+            candidate.ufrag.is_some() && candidate.ufrag.as_ref() == theirs
+        };
+        match (current.remote(), &candidate.ufrag) {
+            (Some(_), Some(_)) if !names(current) => Err(AddCandidateError::Ufrag),
+            // Until the other side has accepted a restart, it may tell of candidates of the generation that it knows.
+            (None, Some(_)) => Ok(self.generations.iter().find(|g| names(g)).unwrap_or(current).id),
+            _ => Ok(current.id),
         }
     }
 
     /// Keeps a remote candidate, in the place of a worse one where there are too many.
     pub(crate) fn add_remote(&mut self, remote: Remote) -> Option<RemoteId> {
-        if self.remotes.len() >= MAX_REMOTE_CANDIDATES {
+        let generation = remote.generation;
+        let known = self.remotes.values().filter(|other| other.generation == generation).count();
+        if known >= MAX_REMOTE_CANDIDATES {
             self.stats.dropped_remote_candidates = self.stats.dropped_remote_candidates.saturating_add(1);
-            let valid = self.checklist.iter().filter(|(_, pair)| pair.valid().is_some());
+            let valid = self.checklist.of(generation).filter(|(_, pair)| pair.valid().is_some());
             let in_use: Vec<RemoteId> = valid.map(|(_, pair)| pair.remote).collect();
-            let expendable = self.remotes.iter().filter(|(id, _)| !in_use.contains(id));
+            let of_generation = self.remotes.iter().filter(|(_, other)| other.generation == generation);
+            let expendable = of_generation.filter(|(id, _)| !in_use.contains(id));
             let (worst, lowest) = expendable
                 .map(|(id, remote)| (*id, remote.candidate.priority))
                 .min_by_key(|(_, priority)| *priority)?;
@@ -193,8 +223,14 @@ impl Agent {
     }
 
     /// A remote candidate learned from a check (RFC 8445 section 7.3.1.3).
-    pub(crate) fn add_peer_reflexive(&mut self, address: SocketAddr, priority: u32) -> Option<RemoteId> {
+    pub(crate) fn add_peer_reflexive(
+        &mut self,
+        generation: GenerationId,
+        address: SocketAddr,
+        priority: u32,
+    ) -> Option<RemoteId> {
         let address = plain(address);
+        let ufrag = self.generations.get(generation)?.remote().map(|remote| remote.credentials.ufrag.clone());
         let candidate = Candidate {
             // Different from all others; ours are numbers, and theirs have no reason to begin like this.
             foundation: format!("prflx{}", self.next_remote),
@@ -205,10 +241,10 @@ impl Agent {
             kind: CandidateKind::PeerReflexive,
             related: None,
             tcp_type: None,
-            ufrag: None,
+            ufrag,
             extensions: Vec::new(),
         };
-        self.add_remote(Remote { candidate, address })
+        self.add_remote(Remote { generation, candidate, address })
     }
 
     /// A candidate was signalled for an address that is known: if it was learned, it is what was signalled from
@@ -219,8 +255,9 @@ impl Agent {
             return;
         }
         remote.candidate = candidate;
+        let generation = remote.generation;
         self.reprioritise();
-        if !self.concluded {
+        if self.generations.get(generation).is_some_and(|generation| !generation.concluded) {
             self.pair_remote(id);
         }
     }
@@ -237,67 +274,13 @@ impl Agent {
         }
     }
 
-    /// True if a pair on this path was authenticated or is valid.
-    pub(crate) fn has_use_for(&self, path: &Path) -> bool {
-        let pair = self.checklist.by_path(path).and_then(|id| self.checklist.get(id));
-        pair.is_some_and(|pair| pair.authenticated || pair.valid().is_some())
-    }
-
-    /// Draws the consequences of whatever changed: consent, names, nomination, the pair in use, the state.
-    pub(crate) fn reconcile(&mut self, now: Instant) {
-        if self.state == State::Closed {
-            return;
-        }
-        self.expire_consent(now);
-        self.advance_naming(now);
-        self.advance_nomination(now);
-        let chosen = if self.state == State::Failed { None } else { self.choose(now) };
-        if self.selected != chosen {
-            self.selected = chosen;
-            if let Some(path) = self.selected_path() {
-                self.events.push_back(Event::SelectedPairChanged { path });
-            }
-        }
-        self.settle_doubts(now);
-        self.advance_gathering(now);
-        let state = self.compute_state(now);
-        self.set_state(state);
-    }
-
-    fn compute_state(&self, now: Instant) -> State {
-        if self.state.is_final() {
-            return self.state;
-        }
-        if let Some(pair) = self.selected.and_then(|id| self.checklist.get(id)) {
-            let silent = self.disconnects_at(pair).is_some_and(|at| at <= now);
-            let all_known = self.remote_done && self.gathering_state() == GatheringState::Complete;
-            return match (silent, pair.is_nominated() && all_known) {
-                (true, _) => State::Disconnected,
-                (false, true) => State::Completed,
-                (false, false) => State::Connected,
-            };
-        }
-        let hope = self.naming.is_busy() || self.checklist.iter().any(|(_, pair)| pair.is_hopeful());
-        let was_connected = matches!(self.state, State::Connected | State::Completed | State::Disconnected);
-        let impatient = self.patience.is_some_and(|until| until <= now);
-        match (hope, was_connected) {
-            (false, true) => State::Failed,
-            (true, true) => State::Disconnected,
-            (false, false) if impatient => State::Failed,
-            _ if self.can_check() && self.checklist.len() > 0 => State::Checking,
-            _ => self.state,
-        }
-    }
-
-    pub(crate) fn set_state(&mut self, state: State) {
-        if self.state == state {
-            return;
-        }
-        self.state = state;
-        self.events.push_back(Event::StateChanged(state));
-        if state == State::Failed {
-            self.gathering.stop();
-            self.naming.stop();
+    /// Removes a route that nothing has a use for: no pair on it is valid or was authenticated, and no check came on it
+    /// early.
+    pub(crate) fn forget_route(&mut self, path: &Path) {
+        let of_use = |pair: &Pair| pair.authenticated || pair.valid().is_some();
+        let used = self.checklist.on_path(path).any(|(_, pair)| of_use(pair));
+        if !used && !self.generations.checked_early(path) {
+            self.remove_route(path);
         }
     }
 }

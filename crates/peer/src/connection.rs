@@ -127,6 +127,9 @@ impl Peer {
                 }
                 taut_ice::Event::RouteAdded(path) => self.events.push(Event::RouteAdded(path)),
                 taut_ice::Event::RouteRemoved(path) => self.events.push(Event::RouteRemoved(path)),
+                taut_ice::Event::CredentialsRetired { ufrag } => {
+                    self.events.push(Event::UfragRetired(ufrag));
+                }
                 taut_ice::Event::Resolve { id, host } => self.events.push(Event::Resolve { id, host }),
                 taut_ice::Event::MulticastWanted => self.events.push(Event::MulticastWanted),
                 taut_ice::Event::CandidateError { url, code, text, .. } => {
@@ -224,7 +227,7 @@ impl Peer {
             candidate: candidate.to_string(),
             sdp_mid,
             sdp_m_line_index: Some(index),
-            username_fragment: Some(self.transport.ice.local_credentials().ufrag.clone()),
+            username_fragment: candidate.ufrag.clone(),
         }
     }
 }

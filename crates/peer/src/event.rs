@@ -123,6 +123,8 @@ pub enum Event {
     RouteAdded(Path),
     /// They no longer do.
     RouteRemoved(Path),
+    /// Checks with this ufrag of ours, that of a candidate told before, no longer belong to this peer.
+    UfragRetired(String),
     /// A name is to be resolved; answer with [`Peer::handle_resolved`](crate::Peer::handle_resolved).
     Resolve {
         /// What the answer names.

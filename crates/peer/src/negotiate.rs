@@ -84,6 +84,19 @@ impl Peer {
         Ok(())
     }
 
+    /// Asks for new ICE credentials and candidates (W3C `restartIce`): the next offer has them, and
+    /// [`Event::NegotiationNeeded`] asks for it. Media and data go on over the pair in use until a new one is nominated; a
+    /// connection that is disconnected or has failed comes back if there is a way.
+    pub fn restart_ice(&mut self, now: Instant) {
+        if self.check_open().is_err() {
+            return;
+        }
+        let now = self.advance(now);
+        self.signaling.restart_ice();
+        self.update_negotiation_needed();
+        self.collect(now);
+    }
+
     /// The local description, with the candidates gathered so far (W3C `localDescription`).
     pub fn local_description(&self) -> Option<SessionDescription> {
         self.signaling.local_description(&self.local_transport())
@@ -137,8 +150,8 @@ impl Peer {
     fn local_transport(&self) -> LocalTransport {
         let ice = &self.transport.ice;
         LocalTransport {
-            ufrag: ice.local_credentials().ufrag.clone(),
-            pwd: ice.local_credentials().pwd.clone(),
+            credentials: ice.local_credentials().clone(),
+            next_credentials: ice.next_credentials().clone(),
             fingerprints: vec![self.certificate.fingerprint(taut_dtls::HashAlgorithm::Sha256)],
             candidates: ice.local_candidates().map(ToString::to_string).collect(),
             end_of_candidates: ice.gathering_state() == IceGatheringState::Complete,
@@ -160,6 +173,8 @@ impl Peer {
     pub(crate) fn apply_one(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Gather => self.transport.ice.gather(now),
+            Effect::RestartIce => self.transport.ice.restart(now),
+            Effect::RollBackIceRestart => self.transport.ice.roll_back_restart(now),
             Effect::Transport(parameters) => {
                 let credentials = taut_ice::Credentials {
                     ufrag: parameters.remote_ufrag.clone(),
@@ -169,10 +184,12 @@ impl Peer {
                 self.transport.ice.set_remote_credentials(now, credentials, parameters.remote_lite);
                 self.transport.set_parameters(now, parameters);
             }
-            Effect::RemoteCandidates(candidates) => {
+            Effect::RemoteCandidates { ufrag, candidates } => {
                 for text in candidates {
-                    let added =
-                        text.parse().map(|candidate| self.transport.ice.add_remote_candidate(now, candidate));
+                    let added = text.parse().map(|mut candidate: taut_ice::Candidate| {
+                        candidate.ufrag.get_or_insert_with(|| ufrag.clone());
+                        self.transport.ice.add_remote_candidate(now, candidate)
+                    });
                     if !matches!(added, Ok(Ok(()))) {
                         tracing::debug!(text, "a candidate of the remote description is not used");
                     }

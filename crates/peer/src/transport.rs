@@ -151,8 +151,8 @@ impl Transport {
 
     // ---- negotiation
 
-    /// Both descriptions are known: the handshake may begin. Later calls change nothing, because a new DTLS
-    /// association comes only with an ICE restart.
+    /// Both descriptions are known: the handshake may begin. Later calls change nothing: the association outlives ICE
+    /// restarts.
     pub(crate) fn set_parameters(&mut self, now: Instant, parameters: TransportParameters) {
         if matches!(self.security, Security::Idle) {
             self.dtls_role = Some(parameters.dtls_role);

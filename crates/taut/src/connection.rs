@@ -62,6 +62,7 @@ pub(crate) enum Action {
     AddRoute(Path),
     RemoveRoute(Path),
     AddUfrag(String),
+    RemoveUfrag(String),
     Resolve { id: ResolveId, host: String },
     OpenMulticast,
 }
@@ -195,6 +196,7 @@ impl State {
             PeerEvent::ConnectionStateChange(new) => self.events.push(Pending::ConnectionState(new)),
             PeerEvent::RouteAdded(path) => self.actions.push(Action::AddRoute(path)),
             PeerEvent::RouteRemoved(path) => self.actions.push(Action::RemoveRoute(path)),
+            PeerEvent::UfragRetired(ufrag) => self.actions.push(Action::RemoveUfrag(ufrag)),
             PeerEvent::Resolve { id, host } => self.actions.push(Action::Resolve { id, host }),
             PeerEvent::MulticastWanted => self.actions.push(Action::OpenMulticast),
             event => self.on_object_event(event),

@@ -202,6 +202,7 @@ impl Driver {
                 Action::AddRoute(path) => self.registration.add_route(path),
                 Action::RemoveRoute(path) => self.registration.remove_route(path),
                 Action::AddUfrag(ufrag) => self.registration.add_ufrag(&ufrag),
+                Action::RemoveUfrag(ufrag) => self.registration.remove_ufrag(&ufrag),
                 Action::OpenMulticast => multicast = true,
                 Action::Resolve { id, host } => {
                     let shared = Arc::downgrade(&self.shared);

@@ -104,6 +104,14 @@ impl PeerConnection {
         Ok(self.handle.with(|state, now| state.peer.create_answer(now))?)
     }
 
+    /// Asks for new ICE credentials and candidates: the next offer has them, and a
+    /// [`NegotiationNeeded`](crate::Event::NegotiationNeeded) asks for it. Media and data go on over the old path until there is
+    /// a new one; a connection that is disconnected or has failed comes back if there is a way. Nothing happens on a connection
+    /// that is closed or was never negotiated.
+    pub fn restart_ice(&self) {
+        self.handle.with(|state, now| state.peer.restart_ice(now));
+    }
+
     /// Sets the local description; `None` makes the one that the signaling state asks for. Gathering begins with the
     /// first.
     ///

@@ -8,6 +8,7 @@ use super::codecs::{answered, mid_extension};
 use super::config::{LocalTransport, SignalingConfig, SignalingState};
 use super::plan::{Plan, Purpose, plan, purpose};
 use super::remote::RemoteTransport;
+use super::restart;
 use super::sections::{MediaSection, Shared, answer_setup, rejected};
 use super::state::{Draft, State};
 use crate::error::{Error, ErrorKind};
@@ -30,12 +31,13 @@ pub(super) fn create(
     };
     let plan = plan(state, &offer)?;
     state.version = state.version.saturating_add(1);
-    let setup = match plan.transport.and_then(|index| offer.media.get(index)) {
-        Some(media) => RemoteTransport::read(&offer, media)?.setup,
-        None => None,
-    };
+    let media = plan.transport.and_then(|index| offer.media.get(index));
+    let remote = media.map(|media| RemoteTransport::read(&offer, media)).transpose()?;
+    let credentials = restart::of_answer(state, local, remote.as_ref());
+    let setup = remote.as_ref().and_then(|remote| remote.setup);
     let established = state.transport.as_ref().map(|established| established.parameters.dtls_role);
-    let shared = Shared::new(config, local, answer_setup(setup, established.or(local.dtls_role)))?;
+    let setup = answer_setup(setup, established.or(local.dtls_role));
+    let shared = Shared::new(config, local, credentials, setup)?;
     let mut session = Session::new(state.session_id, state.version);
     for (index, media) in offer.media.iter().enumerate() {
         let taken = plan.takes(index).then(|| section(state, &shared, &offer, index, media)).flatten();

@@ -9,14 +9,14 @@ use taut_sansio::rng::Rng;
 use taut_sdp::{Direction, Media, Session, Setup};
 
 use super::codecs::{codecs_of, common, mid_extension};
-use super::config::{LocalTransport, SignalingConfig, SignalingState};
+use super::config::{LocalTransport, OfferOptions, SignalingConfig, SignalingState};
 use super::effect::{DataParameters, ReceiveParameters, SendParameters};
 use super::offer::Names;
 use super::plan::{Plan, Purpose, purpose};
 use super::remote::{self, RemoteTransport, transport_section};
 use super::sections::without_candidates;
 use super::state::{DataState, Description, Draft, Established, State};
-use super::{answer, candidates, offer, transceivers};
+use super::{answer, candidates, offer, restart, transceivers};
 use crate::description::{SdpType, SessionDescription};
 use crate::error::{Error, ErrorKind};
 use crate::transceiver::{Negotiated, Origin, RemoteTrack, Transceiver, TransceiverId};
@@ -59,7 +59,7 @@ pub(super) fn set_local(
         (SdpType::Offer, SignalingState::Stable | SignalingState::HaveLocalOffer) => {
             let draft = match given {
                 Some(sdp) => unmodified(state.last_offer.as_ref(), &sdp)?,
-                None => offer::create(state, config, local)?,
+                None => offer::create(state, config, local, OfferOptions::default())?,
             };
             apply_local_offer(state, &draft)
         }
@@ -116,6 +116,7 @@ fn apply_local_offer(state: &mut State, draft: &Draft) -> Result<(), Error> {
         }
     }
     state.gathering |= session.media.iter().any(|media| media.port != 0);
+    state.ice.set(session);
     state.pending_local = Some(Description { kind: SdpType::Offer, session: Arc::clone(session) });
     state.signaling = SignalingState::HaveLocalOffer;
     Ok(())
@@ -265,9 +266,14 @@ fn apply_answer(
         Side::Local => (&answer, &offer),
         Side::Remote => (&offer, &answer),
     };
+    if side == Side::Local {
+        state.ice.set(&answer);
+    }
     if let Some(index) = transport_section(&answer) {
         establish(state, side, local, remote, index)?;
         state.gathering = true;
+    } else if kind == SdpType::Answer {
+        state.ice.refuse();
     }
     for index in 0..answer.media.len() {
         let agreed = answer.media.get(index).is_some_and(|media| media.port != 0);
@@ -312,7 +318,8 @@ fn put(state: &mut State, side: Side, kind: SdpType, session: Arc<Session>) {
     state.become_stable();
 }
 
-/// Fixes the parameters of the transport with the first answer; a later one has been checked to agree.
+/// Fixes the parameters of the transport with the first answer. A later one has been checked to agree, but for the ICE credentials,
+/// which a restart changes.
 fn establish(
     state: &mut State,
     side: Side,
@@ -320,12 +327,20 @@ fn establish(
     remote: &Session,
     index: usize,
 ) -> Result<(), Error> {
-    if state.transport.is_some() {
-        return Ok(());
-    }
     let missing = || Error::new(ErrorKind::Operation, "the descriptions do not agree on a transport");
     let ours = local.media.get(index).ok_or_else(missing)?;
     let theirs = RemoteTransport::read(remote, remote.media.get(index).ok_or_else(missing)?)?;
+    let restart = restart::is_restart(state, &theirs);
+    if let Some(established) = &mut state.transport {
+        if restart {
+            established.parameters.remote_ufrag = theirs.ufrag;
+            established.parameters.remote_pwd = theirs.pwd;
+            established.parameters.remote_lite = theirs.lite;
+            state.given_candidates.clear();
+            state.given_end = false;
+        }
+        return Ok(());
+    }
     let active = match side {
         Side::Local => ours.setup() == Some(Setup::Active),
         Side::Remote => theirs.setup == Some(Setup::Passive),

@@ -19,7 +19,7 @@ use crate::event::IceCandidate;
 /// The candidates that one section of a description may hold; further ones are refused.
 const MAX_CANDIDATES: usize = 256;
 
-/// The candidates that are handed to ICE in the life of a connection; further ones are not.
+/// The candidates that are handed to ICE with the same credentials; further ones are not.
 const MAX_GIVEN: usize = 1024;
 
 /// Adds a candidate; `None` or an empty one says that there are no more.
@@ -112,11 +112,11 @@ fn insert(
     Ok(())
 }
 
-/// Hands the candidates of the remote description to the transport, those that it does not have yet.
+/// Hands the candidates of the remote description to the transport, those that it does not have yet and that belong to the
+/// credentials it was given.
 pub(super) fn hand_out(state: &mut State) {
-    if state.transport.is_none() {
-        return;
-    }
+    let Some(established) = &state.transport else { return };
+    let given = established.parameters.remote_ufrag.clone();
     let Some(remote) = state.remote() else { return };
     let session = Arc::clone(&remote.session);
     let index = match remote.kind {
@@ -129,6 +129,10 @@ pub(super) fn hand_out(state: &mut State) {
     };
     let index = index.or_else(|| offered(state, &session)).or_else(|| transport_section(&session));
     let Some(media) = index.and_then(|index| session.media.get(index)) else { return };
+    // Candidates of a restart wait for the answer.
+    if ufrag_of(&session, media) != Some(given.as_str()) {
+        return;
+    }
     for text in media.candidates() {
         if state.given_candidates.len() < MAX_GIVEN
             && !state.given_candidates.iter().any(|given| given == text)

@@ -1,6 +1,7 @@
 //! What the negotiation is given from outside.
 
 use taut_dtls as dtls;
+use taut_ice as ice;
 
 /// The SCTP port that is written; RFC 8831 has no default, every implementation says this one.
 pub(crate) const SCTP_PORT: u16 = 5000;
@@ -41,24 +42,38 @@ impl SignalingConfig {
 /// What the transport contributes to a local description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalTransport {
-    /// `a=ice-ufrag`.
-    pub ufrag: String,
-    /// `a=ice-pwd`.
-    pub pwd: String,
+    /// `a=ice-ufrag` and `a=ice-pwd` of the ICE generation that the transport has.
+    pub credentials: ice::Credentials,
+    /// Those that it will have after an ICE restart.
+    pub next_credentials: ice::Credentials,
     /// `a=fingerprint`, at least one.
     pub fingerprints: Vec<dtls::Fingerprint>,
-    /// The candidates gathered so far, with or without `candidate:` in front.
+    /// The candidates gathered so far, with or without `candidate:` in front. One that names another ufrag than a description
+    /// has is left out there.
     pub candidates: Vec<String>,
-    /// Whether there will be no more.
+    /// Whether there will be no more of the generation that the transport has.
     pub end_of_candidates: bool,
     /// The role in the DTLS association, once there is one.
     pub dtls_role: Option<dtls::Role>,
 }
 
-/// The options of an offer (W3C `RTCOfferOptions`). There are none yet: an ICE restart is not supported.
+/// The options of an offer (W3C `RTCOfferOptions`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct OfferOptions {}
+pub struct OfferOptions {
+    /// Whether the offer restarts ICE: other credentials, and candidates gathered again (W3C `iceRestart`). Without a complete
+    /// exchange before, there is nothing to restart.
+    pub ice_restart: bool,
+}
+
+impl OfferOptions {
+    /// Sets whether the offer restarts ICE.
+    #[must_use]
+    pub fn with_ice_restart(mut self, ice_restart: bool) -> Self {
+        self.ice_restart = ice_restart;
+        self
+    }
+}
 
 /// How far an exchange of descriptions is (W3C `RTCSignalingState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -7,6 +7,7 @@ use taut_media::Kind;
 
 use super::codecs::NegotiatedCodec;
 use super::config::SignalingState;
+use super::restart;
 use super::state::{DataState, State};
 use crate::transceiver::{RemoteTrack, Transceiver, TransceiverId};
 
@@ -15,10 +16,20 @@ use crate::transceiver::{RemoteTrack, Transceiver, TransceiverId};
 pub enum Effect {
     /// The first local description with a live section was set: gather candidates.
     Gather,
-    /// Both descriptions are known, provisionally at least. Comes once, because nothing of it changes without an ICE restart.
+    /// A local description with other ICE credentials was set, the next ones of the transport: begin a new generation.
+    RestartIce,
+    /// It was taken back: the generation before goes on.
+    RollBackIceRestart,
+    /// Both descriptions are known, provisionally at least. Comes once, and again with the ICE credentials of every restart; nothing
+    /// else of it changes.
     Transport(TransportParameters),
-    /// Candidates of the remote description that were not handed out before, each beginning with `candidate:`.
-    RemoteCandidates(Vec<String>),
+    /// Candidates of the remote description that were not handed out before.
+    RemoteCandidates {
+        /// The ufrag of the other side that they belong to.
+        ufrag: String,
+        /// Each begins with `candidate:`.
+        candidates: Vec<String>,
+    },
     /// The other side has no more candidates.
     EndOfRemoteCandidates,
     /// A transceiver sends with these parameters from now on, or with `None` no longer.
@@ -128,17 +139,9 @@ pub(super) fn difference(old: &State, new: &State) -> Vec<Effect> {
     if new.gathering && !old.gathering {
         effects.push(Effect::Gather);
     }
-    if let Some(established) = new.transport.as_ref().filter(|_| old.transport.is_none()) {
-        effects.push(Effect::Transport(established.parameters.clone()));
-    }
-    if let Some(fresh) =
-        new.given_candidates.get(old.given_candidates.len()..).filter(|fresh| !fresh.is_empty())
-    {
-        effects
-            .push(Effect::RemoteCandidates(fresh.iter().map(|text| format!("candidate:{text}")).collect()));
-    }
-    if new.given_end && !old.given_end {
-        effects.push(Effect::EndOfRemoteCandidates);
+    effects.extend(restart::effect(&old.ice, &new.ice));
+    if let Some(established) = &new.transport {
+        transport(old, new, &established.parameters, &mut effects);
     }
     media(old, new, &mut effects);
     if new.data != old.data {
@@ -157,6 +160,23 @@ pub(super) fn difference(old: &State, new: &State) -> Vec<Effect> {
     }
     tracks(old, new, &mut effects);
     effects
+}
+
+fn transport(old: &State, new: &State, parameters: &TransportParameters, effects: &mut Vec<Effect>) {
+    let before = old.transport.as_ref().filter(|before| before.parameters == *parameters);
+    if before.is_none() {
+        effects.push(Effect::Transport(parameters.clone()));
+    }
+    let (given, ended) = before.map_or((0, false), |_| (old.given_candidates.len(), old.given_end));
+    if let Some(fresh) = new.given_candidates.get(given..).filter(|fresh| !fresh.is_empty()) {
+        effects.push(Effect::RemoteCandidates {
+            ufrag: parameters.remote_ufrag.clone(),
+            candidates: fresh.iter().map(|text| format!("candidate:{text}")).collect(),
+        });
+    }
+    if new.given_end && !ended {
+        effects.push(Effect::EndOfRemoteCandidates);
+    }
 }
 
 fn media(old: &State, new: &State, effects: &mut Vec<Effect>) {

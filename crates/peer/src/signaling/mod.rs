@@ -22,6 +22,7 @@ mod needed;
 mod offer;
 mod plan;
 mod remote;
+mod restart;
 mod sections;
 mod state;
 #[cfg(test)]
@@ -66,11 +67,11 @@ impl Signaling {
     pub fn create_offer(
         &mut self,
         local: &LocalTransport,
-        _options: OfferOptions,
+        options: OfferOptions,
     ) -> Result<SessionDescription, Error> {
         self.check_open()?;
         let mut next = self.state.clone();
-        let draft = offer::create(&mut next, &self.config, local)?;
+        let draft = offer::create(&mut next, &self.config, local, options)?;
         self.state = next;
         Ok(describe(SdpType::Offer, &draft, local))
     }
@@ -105,7 +106,7 @@ impl Signaling {
     ///
     /// # Errors
     /// `InvalidState` for a type that the state does not allow, `Syntax` for a text that cannot be read, `InvalidAccess` for
-    /// content that is not valid, `Operation` for what is not supported, such as an ICE restart.
+    /// content that is not valid, `Operation` for what is not supported, such as another DTLS association.
     pub fn set_remote(&mut self, description: SessionDescription) -> Result<Vec<Effect>, Error> {
         self.check_open()?;
         self.step(|state, _, rng| apply::set_remote(state, rng, &description))
@@ -198,6 +199,11 @@ impl Signaling {
     /// A data channel was made: the next offer has a section for it.
     pub fn want_data_channel(&mut self) {
         self.state.data_wanted = true;
+    }
+
+    /// The next offer restarts ICE (W3C `restartIce`); without a description so far there is nothing to restart.
+    pub fn restart_ice(&mut self) {
+        self.state.ice.want_restart();
     }
 
     // ---- getters

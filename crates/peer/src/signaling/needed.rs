@@ -15,7 +15,8 @@ pub(super) fn is_needed(state: &State) -> bool {
         return false;
     }
     let data = state.data_wanted && state.data == DataState::None && !has_data(state);
-    data || state.transceivers.iter().any(|transceiver| needs(state, transceiver))
+    data || state.ice.wants_restart()
+        || state.transceivers.iter().any(|transceiver| needs(state, transceiver))
 }
 
 fn has_data(state: &State) -> bool {

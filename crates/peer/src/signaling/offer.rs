@@ -6,9 +6,10 @@ use std::sync::Arc;
 use taut_sdp::{Attribute, Group, Media, Protocol, Session, Setup};
 
 use super::codecs::{Numbers, codecs_of};
-use super::config::{LocalTransport, SignalingConfig, SignalingState};
+use super::config::{LocalTransport, OfferOptions, SignalingConfig, SignalingState};
 use super::plan::{Purpose, purpose};
 use super::remote::transport_section;
+use super::restart;
 use super::sections::{MediaSection, Shared, rejected};
 use super::state::{DataState, Draft, State};
 use crate::error::{Error, ErrorKind};
@@ -36,6 +37,7 @@ pub(super) fn create(
     state: &mut State,
     config: &SignalingConfig,
     local: &LocalTransport,
+    options: OfferOptions,
 ) -> Result<Draft, Error> {
     if !matches!(state.signaling, SignalingState::Stable | SignalingState::HaveLocalOffer) {
         let message = format!("no offer can be made in the state {:?}", state.signaling);
@@ -49,7 +51,7 @@ pub(super) fn create(
     let mut names = Names::new(state);
     let mut sections = Vec::new();
     let mut mids = Vec::new();
-    let shared = Shared::new(config, local, Setup::ActPass)?;
+    let shared = Shared::new(config, local, restart::of_offer(state, local, options), Setup::ActPass)?;
     let descriptions = [state.local(), state.remote()];
     let mut numbers =
         Numbers::of(descriptions.into_iter().flatten().map(|description| &*description.session));

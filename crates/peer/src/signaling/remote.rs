@@ -8,6 +8,7 @@ use taut_sdp::{Attribute, HashAlgorithm, Media, Session, Setup};
 use super::codecs;
 use super::config::SignalingState;
 use super::plan::{self, Plan, Purpose, purpose};
+use super::restart;
 use super::state::State;
 use crate::error::{Error, ErrorKind};
 
@@ -106,7 +107,7 @@ fn check_credential(name: &str, value: &str, length: std::ops::RangeInclusive<us
 /// Checks an offer and says what is taken of it.
 ///
 /// # Errors
-/// `InvalidAccess` for content that cannot be, `Operation` for what would need an ICE restart.
+/// `InvalidAccess` for content that cannot be, `Operation` for what would need another DTLS association.
 pub(super) fn check_offer(state: &State, offer: &Session) -> Result<Plan, Error> {
     check_continuity(state, offer)?;
     let plan = plan::plan(state, offer)?;
@@ -116,7 +117,7 @@ pub(super) fn check_offer(state: &State, offer: &Session) -> Result<Plan, Error>
             return Err(invalid("a=setup:holdconn is not for WebRTC"));
         }
         check_mux(media)?;
-        check_unchanged(state, &transport)?;
+        check_association(state, &transport)?;
         check_role(state, transport.setup)?;
     }
     for index in &plan.order {
@@ -163,21 +164,32 @@ fn check_data(media: Option<&Media>) -> Result<(), Error> {
     }
 }
 
-/// New credentials are an ICE restart; a new certificate or DTLS role without one is an error (RFC 8829 section 5.11).
-fn check_unchanged(state: &State, transport: &RemoteTransport) -> Result<(), Error> {
-    let operation = |message: &str| Err(Error::new(ErrorKind::Operation, message));
+fn operation(message: &str) -> Result<(), Error> {
+    Err(Error::new(ErrorKind::Operation, message))
+}
+
+/// An answer restarts ICE if and only if the offer does (RFC 8839 section 4.4.1.1.1); the final one after a provisional one has the
+/// same credentials.
+fn check_restart(state: &State, transport: &RemoteTransport) -> Result<(), Error> {
+    let provisional = state.signaling == SignalingState::HaveRemotePranswer;
+    match (state.ice.is_restarting() && !provisional, restart::is_restart(state, transport)) {
+        (false, true) => operation("the answer restarts ICE and the offer does not"),
+        (true, false) => operation("the offer restarts ICE and the answer does not"),
+        _ => Ok(()),
+    }
+}
+
+/// A new certificate is a new DTLS association (RFC 8842 section 3.1): the one that exists outlives an ICE restart.
+fn check_association(state: &State, transport: &RemoteTransport) -> Result<(), Error> {
     let Some(established) = &state.transport else { return Ok(()) };
     let before = &established.parameters;
-    if before.remote_ufrag != transport.ufrag || before.remote_pwd != transport.pwd {
-        return operation("ICE restart is not supported yet");
-    }
     let same = before.fingerprints.len() == transport.fingerprints.len()
         && before.fingerprints.iter().all(|print| transport.fingerprints.contains(print));
     if !same {
-        return operation("the fingerprint changed without an ICE restart");
+        return operation("the fingerprint changed: a new DTLS association is not supported");
     }
     if established.tls_id.is_some() && established.tls_id != transport.tls_id {
-        return operation("the tls-id changed without an ICE restart");
+        return operation("the tls-id changed: a new DTLS association is not supported");
     }
     Ok(())
 }
@@ -190,11 +202,7 @@ fn check_role(state: &State, setup: Option<Setup>) -> Result<(), Error> {
         Some(Setup::Passive) => established.parameters.dtls_role == dtls::Role::Client,
         _ => true,
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(Error::new(ErrorKind::Operation, "the DTLS role changed without an ICE restart"))
-    }
+    if fits { Ok(()) } else { operation("the DTLS role changed: a new DTLS association is not supported") }
 }
 
 /// Checks an answer to our offer.
@@ -234,7 +242,8 @@ pub(super) fn check_answer(state: &State, offer: &Session, answer: &Session) -> 
     };
     let transport = RemoteTransport::read(answer, media)?;
     check_mux(media)?;
-    check_unchanged(state, &transport)?;
+    check_restart(state, &transport)?;
+    check_association(state, &transport)?;
     match transport.setup {
         Some(Setup::Active | Setup::Passive) => check_role(state, transport.setup),
         _ => Err(invalid("an answer must say a=setup:active or a=setup:passive")),

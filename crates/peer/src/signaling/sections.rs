@@ -4,6 +4,7 @@
 //! each section find them, as browsers do; candidates stand in the first section of the group alone.
 
 use taut_dtls as dtls;
+use taut_ice as ice;
 use taut_media::Kind;
 use taut_sdp::{
     Attribute, Connection, Direction, Extmap, Format, Media, MediaKind, Msid, Protocol, Rtcp, Session, Setup,
@@ -42,9 +43,14 @@ pub(super) struct Shared {
 impl Shared {
     /// # Errors
     /// `Operation` if a fingerprint cannot be written, which only an unknown hash can cause.
-    pub(super) fn new(config: &SignalingConfig, local: &LocalTransport, setup: Setup) -> Result<Self, Error> {
+    pub(super) fn new(
+        config: &SignalingConfig,
+        local: &LocalTransport,
+        credentials: &ice::Credentials,
+        setup: Setup,
+    ) -> Result<Self, Error> {
         let mut attributes =
-            vec![Attribute::IceUfrag(local.ufrag.clone()), Attribute::IcePwd(local.pwd.clone())];
+            vec![Attribute::IceUfrag(credentials.ufrag.clone()), Attribute::IcePwd(credentials.pwd.clone())];
         for print in &local.fingerprints {
             let attribute = Attribute::parse(&format!("fingerprint:{print}"))
                 .map_err(|reason| Error::new(ErrorKind::Operation, reason.to_string()))?;
@@ -164,18 +170,28 @@ pub(super) fn with_candidates(mut session: Session, local: &LocalTransport) -> S
     let Some(media) = transport_section(&session).and_then(|index| session.media.get_mut(index)) else {
         return session;
     };
-    let values = local.candidates.iter().map(|text| candidate_value(text).to_owned());
-    let mut added: Vec<Attribute> = values.map(Attribute::Candidate).collect();
-    if local.end_of_candidates {
+    let ufrag = media.ice_ufrag();
+    let of_generation = |text: &&String| named_ufrag(text).is_none_or(|named| Some(named) == ufrag);
+    let candidates: Vec<&str> =
+        local.candidates.iter().filter(of_generation).map(|text| candidate_value(text)).collect();
+    let mut added: Vec<Attribute> =
+        candidates.iter().map(|text| Attribute::Candidate((*text).to_owned())).collect();
+    if local.end_of_candidates && ufrag == Some(&local.credentials.ufrag) {
         added.push(Attribute::EndOfCandidates);
     }
     let place = usize::from(matches!(media.attributes.first(), Some(Attribute::Rtcp(_))));
     media.attributes.splice(place..place, added);
-    if let Some((port, connection)) = default_address(&local.candidates) {
+    if let Some((port, connection)) = default_address(&candidates) {
         media.port = port;
         media.connections = vec![connection];
     }
     session
+}
+
+/// The ufrag that a candidate says it belongs to.
+fn named_ufrag(candidate: &str) -> Option<&str> {
+    let mut fields = candidate.split_ascii_whitespace().skip_while(|field| *field != "ufrag");
+    fields.nth(1)
 }
 
 /// Without `a=` and `candidate:` in front.
@@ -186,7 +202,7 @@ pub(super) fn candidate_value(text: &str) -> &str {
 }
 
 /// The address of the candidate that is most likely to be reached without ICE: relayed, else reflexive, else host, IPv4 first.
-fn default_address(candidates: &[String]) -> Option<(u16, Connection)> {
+fn default_address(candidates: &[&str]) -> Option<(u16, Connection)> {
     let usable = candidates.iter().filter_map(|text| {
         let mut fields = candidate_value(text).split_ascii_whitespace().skip(1);
         let (component, transport, _priority) = (fields.next()?, fields.next()?, fields.next()?);

@@ -6,6 +6,7 @@ use taut_sdp::Session;
 
 use super::config::SignalingState;
 use super::effect::{DataParameters, TransportParameters};
+use super::restart::LocalIce;
 use crate::description::SdpType;
 use crate::error::{Error, ErrorKind};
 use crate::transceiver::{Negotiated, Origin, Transceiver, TransceiverId};
@@ -61,8 +62,9 @@ pub(super) struct State {
     pub(super) data_wanted: bool,
     pub(super) data: DataState,
     pub(super) transport: Option<Established>,
+    pub(super) ice: LocalIce,
     pub(super) gathering: bool,
-    /// The remote candidates that the transport was given, without `candidate:`.
+    /// The remote candidates that the transport was given with its remote credentials, without `candidate:`.
     pub(super) given_candidates: Vec<String>,
     pub(super) given_end: bool,
 }
@@ -85,6 +87,7 @@ impl State {
             data_wanted: false,
             data: DataState::None,
             transport: None,
+            ice: LocalIce::default(),
             gathering: false,
             given_candidates: Vec::new(),
             given_end: false,
@@ -161,6 +164,7 @@ impl State {
         self.kept = Vec::new();
         self.pending_local = None;
         self.pending_remote = None;
+        self.ice.roll_back();
         self.last_offer = None;
         self.last_answer = None;
         self.signaling = SignalingState::Stable;
@@ -186,6 +190,7 @@ impl State {
 
     /// Ends an exchange.
     pub(super) fn become_stable(&mut self) {
+        self.ice.complete();
         self.signaling = SignalingState::Stable;
         self.kept = Vec::new();
         self.last_offer = None;

@@ -218,7 +218,9 @@ fn certificate(der: &Bytes) -> CertificateReport {
 }
 
 fn candidate_id(side: &str, candidate: &ice::Candidate) -> String {
-    format!("{side}-candidate-{}-{}", kind(candidate), address(candidate))
+    // The same address may be in several generations of ICE.
+    let generation = candidate.ufrag.as_deref().unwrap_or_default();
+    format!("{side}-candidate-{}-{}-{generation}", kind(candidate), address(candidate))
 }
 
 fn pair_id(local: &ice::Candidate, remote: &ice::Candidate) -> String {

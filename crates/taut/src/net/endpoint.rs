@@ -202,6 +202,11 @@ impl Registration {
         lock(&self.inner.router).remove_route(self.id, path);
     }
 
+    /// Checks with this ufrag are no longer for this connection.
+    pub(crate) fn remove_ufrag(&self, ufrag: &str) {
+        lock(&self.inner.router).remove_ufrag(self.id, ufrag);
+    }
+
     /// Checks with this ufrag are for this connection.
     pub(crate) fn add_ufrag(&self, ufrag: &str) {
         lock(&self.inner.router).add_ufrag(self.id, ufrag);

@@ -102,6 +102,12 @@ impl Router {
         }
     }
 
+    pub(crate) fn remove_ufrag(&mut self, id: ConnectionId, ufrag: &str) {
+        if self.ufrags.get(ufrag) == Some(&id) {
+            self.ufrags.remove(ufrag);
+        }
+    }
+
     /// Remembers a STUN request that the connection sends on a path that is no route yet, so that its response finds
     /// back: a transaction id is 96 random bits.
     pub(crate) fn note_sent(&mut self, id: ConnectionId, path: &Path, datagram: &[u8]) {
@@ -214,6 +220,10 @@ mod tests {
         }
         assert!(router.by_datagram(b"").is_none());
         assert!(router.by_datagram(&[128; 40]).is_none());
+        router.remove_ufrag(b, "aaaa");
+        assert!(router.by_datagram(&stun(Class::Request, 1, Some("aaaa:x"))).is_some(), "not b's");
+        router.remove_ufrag(a, "aaaa");
+        assert!(router.by_datagram(&stun(Class::Request, 1, Some("aaaa:x"))).is_none());
     }
 
     #[test]

@@ -89,11 +89,13 @@ fn check_effects(name: &str, offer: &Session, answer: &Session, effects: &[Effec
     let data = offer.media.iter().filter(|media| media.kind == MediaKind::Application).count();
     assert_eq!(count(effects, |e| matches!(e, Effect::Data(Some(_)))), data, "{name}");
     let first = offer.media.first().expect("a section");
-    let candidates: usize =
-        effects.iter().map(|e| if let Effect::RemoteCandidates(list) = e { list.len() } else { 0 }).sum();
+    let candidates: usize = effects
+        .iter()
+        .map(|e| if let Effect::RemoteCandidates { candidates, .. } = e { candidates.len() } else { 0 })
+        .sum();
     assert_eq!(candidates, first.candidates().count(), "{name}: those of the section of the transport");
     let transport = effects.iter().position(|e| matches!(e, Effect::Transport(_)));
-    let handed = effects.iter().position(|e| matches!(e, Effect::RemoteCandidates(_)));
+    let handed = effects.iter().position(|e| matches!(e, Effect::RemoteCandidates { .. }));
     assert!(
         handed.is_none_or(|handed| transport < Some(handed)),
         "{name}: credentials come before candidates"

@@ -126,7 +126,7 @@ impl Negotiation {
         let ids: Vec<_> = side.signaling.transceivers().map(|t| t.id()).collect();
         let pick = ids.get(rng.below(ids.len() as u32) as usize).copied();
         let kind = if rng.below(2) == 0 { Kind::Audio } else { Kind::Video };
-        match (rng.below(8), pick) {
+        match (rng.below(9), pick) {
             (0 | 1, _) if ids.len() < 6 => {
                 self.next_track += 1;
                 side.track(&format!("t{}", self.next_track), kind);
@@ -143,6 +143,7 @@ impl Negotiation {
             }
             (6, Some(id)) => drop(side.signaling.stop(id).expect("stopped")),
             (7, _) => side.signaling.want_data_channel(),
+            (8, _) => side.signaling.restart_ice(),
             _ => {}
         }
     }
@@ -303,8 +304,8 @@ fn remote_offer(a: &Side) -> SessionDescription {
                 .replace("a=setup:active", "a=setup:actpass")
                 .replace("a=setup:passive", "a=setup:actpass");
             let lines = text.split_inclusive("\r\n").map(|line| match line.split_once(':') {
-                Some(("a=ice-ufrag", _)) => format!("a=ice-ufrag:{}\r\n", b.local.ufrag),
-                Some(("a=ice-pwd", _)) => format!("a=ice-pwd:{}\r\n", b.local.pwd),
+                Some(("a=ice-ufrag", _)) => format!("a=ice-ufrag:{}\r\n", b.local.credentials.ufrag),
+                Some(("a=ice-pwd", _)) => format!("a=ice-pwd:{}\r\n", b.local.credentials.pwd),
                 Some(("a=fingerprint", _)) => format!("a=fingerprint:{}\r\n", b.local.fingerprints[0]),
                 _ => line.to_owned(),
             });

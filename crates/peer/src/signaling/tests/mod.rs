@@ -3,11 +3,13 @@
 mod captured;
 mod errors;
 mod glare;
+mod restart;
 mod rules;
 mod sessions;
 mod trickle;
 
 use taut_dtls as dtls;
+use taut_ice as ice;
 use taut_media::Kind;
 use taut_sansio::rng::Rng;
 use taut_sdp::Session;
@@ -22,6 +24,18 @@ use crate::transceiver::{TrackInfo, TransceiverId};
 struct Side {
     signaling: Signaling,
     local: LocalTransport,
+    name: String,
+    /// How many sets of ICE credentials there were.
+    generations: u32,
+    /// Those that a rollback goes back to.
+    before: Option<ice::Credentials>,
+}
+
+fn credentials(name: &str, generation: u32) -> ice::Credentials {
+    ice::Credentials {
+        ufrag: format!("{name}ufrag{generation}"),
+        pwd: format!("{name}passwordofatleast22chars{generation}"),
+    }
 }
 
 impl Side {
@@ -31,15 +45,21 @@ impl Side {
             value: vec![seed.to_be_bytes()[7]; 32],
         };
         let local = LocalTransport {
-            ufrag: format!("{name}ufrag"),
-            pwd: format!("{name}passwordofatleast22chars"),
+            credentials: credentials(name, 0),
+            next_credentials: credentials(name, 1),
             fingerprints: vec![fingerprint],
             candidates: Vec::new(),
             end_of_candidates: false,
             dtls_role: None,
         };
         let config = SignalingConfig::default().with_cname(name);
-        Self { signaling: Signaling::new(config, Rng::from_u64(seed)), local }
+        Self {
+            signaling: Signaling::new(config, Rng::from_u64(seed)),
+            local,
+            name: name.to_owned(),
+            generations: 2,
+            before: None,
+        }
     }
 
     fn track(&mut self, id: &str, kind: Kind) -> TransceiverId {
@@ -54,7 +74,7 @@ impl Side {
         self.signaling.create_answer(&self.local).expect("an answer")
     }
 
-    /// Sets a local description and notes the DTLS role that comes of it.
+    /// Sets a local description and does what a transport would with what comes of it.
     fn set_local(&mut self, description: Option<SessionDescription>) -> Result<Vec<Effect>, Error> {
         let result = self.signaling.set_local(description, &self.local);
         self.note(result)
@@ -67,8 +87,18 @@ impl Side {
 
     fn note(&mut self, result: Result<Vec<Effect>, Error>) -> Result<Vec<Effect>, Error> {
         for effect in result.iter().flatten() {
-            if let Effect::Transport(parameters) = effect {
-                self.local.dtls_role = Some(parameters.dtls_role);
+            match effect {
+                Effect::Transport(parameters) => self.local.dtls_role = Some(parameters.dtls_role),
+                Effect::RestartIce => {
+                    let next = credentials(&self.name, self.generations);
+                    self.generations += 1;
+                    let begun = std::mem::replace(&mut self.local.next_credentials, next);
+                    self.before = Some(std::mem::replace(&mut self.local.credentials, begun));
+                }
+                Effect::RollBackIceRestart => {
+                    self.local.credentials = self.before.take().expect("a generation to go back to");
+                }
+                _ => {}
             }
         }
         result

@@ -223,8 +223,14 @@ pub(super) fn check_pair(a: &Side, b: &Side) {
     }
     if let (Some(here), Some(there)) = (&one.transport, &other.transport) {
         let (here, there) = (&here.parameters, &there.parameters);
-        assert_eq!((&here.remote_ufrag, &here.remote_pwd), (&b.local.ufrag, &b.local.pwd));
-        assert_eq!((&there.remote_ufrag, &there.remote_pwd), (&a.local.ufrag, &a.local.pwd));
+        assert_eq!(
+            (&here.remote_ufrag, &here.remote_pwd),
+            (&b.local.credentials.ufrag, &b.local.credentials.pwd)
+        );
+        assert_eq!(
+            (&there.remote_ufrag, &there.remote_pwd),
+            (&a.local.credentials.ufrag, &a.local.credentials.pwd)
+        );
         assert_ne!(here.ice_role, there.ice_role);
         assert_ne!(here.dtls_role, there.dtls_role);
         assert_eq!(here.fingerprints, b.local.fingerprints);

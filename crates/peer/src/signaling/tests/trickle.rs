@@ -9,6 +9,10 @@ fn candidate(text: &str, mid: Option<&str>, index: Option<u16>) -> Option<IceCan
     Some(IceCandidate::new(text, mid.map(str::to_owned), index))
 }
 
+fn remote_candidates(text: &str) -> Effect {
+    Effect::RemoteCandidates { ufrag: "aufrag0".to_owned(), candidates: vec![text.to_owned()] }
+}
+
 fn offered() -> (Side, Side) {
     let (mut a, mut b) = pair();
     a.track("mic", Kind::Audio);
@@ -26,12 +30,12 @@ fn candidates_wait_for_the_transport() {
     let remote = b.signaling.remote_description().expect("an offer");
     assert_eq!(remote.sdp.matches(CANDIDATE).count(), 2);
     let effects = b.set_local(None).expect("an answer");
-    assert!(effects.contains(&Effect::RemoteCandidates(vec![CANDIDATE.to_owned()])), "{effects:?}");
+    assert!(effects.contains(&remote_candidates(CANDIDATE)), "{effects:?}");
     // From now on they are handed on as they come, those of the transport's section once.
     let other = CANDIDATE.replace("5000", "5001");
     let effects =
         b.signaling.add_remote_candidate(candidate(&format!("a={other}"), None, Some(0))).expect("added");
-    assert_eq!(effects, [Effect::RemoteCandidates(vec![other.clone()])]);
+    assert_eq!(effects, [remote_candidates(&other)]);
     assert_eq!(b.signaling.add_remote_candidate(candidate(&other, Some("0"), None)), Ok(Vec::new()));
     assert_eq!(b.signaling.add_remote_candidate(candidate(&other, Some("1"), None)), Ok(Vec::new()));
     let ended = b.signaling.add_remote_candidate(None).expect("the end");
@@ -54,7 +58,7 @@ fn candidates_are_checked_as_w3c_says() {
     let mut other = IceCandidate::new(CANDIDATE, Some("0".to_owned()), None);
     other.username_fragment = Some("else".to_owned());
     assert_eq!(refused(&mut b, Some(other.clone())), ErrorKind::Operation);
-    other.username_fragment = Some("aufrag".to_owned());
+    other.username_fragment = Some("aufrag0".to_owned());
     assert_eq!(b.signaling.add_remote_candidate(Some(other)), Ok(Vec::new()));
     let inner = format!("{CANDIDATE} ufrag else");
     assert_eq!(refused(&mut b, candidate(&inner, Some("0"), None)), ErrorKind::Operation);
@@ -101,9 +105,9 @@ fn our_candidates_show_in_our_descriptions() {
     assert_eq!(a.signaling.current_local_description(&a.local), None);
     b.set_remote(shown).expect("an offer");
     let effects = b.set_local(None).expect("an answer");
-    let candidates = effects
-        .iter()
-        .find_map(|e| if let Effect::RemoteCandidates(list) = e { Some(list.len()) } else { None });
+    let candidates = effects.iter().find_map(|e| {
+        if let Effect::RemoteCandidates { candidates, .. } = e { Some(candidates.len()) } else { None }
+    });
     assert_eq!(candidates, Some(2));
     assert!(effects.contains(&Effect::EndOfRemoteCandidates));
 }
