@@ -12,15 +12,17 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::schedule::Line;
-use crate::config::Scheduler;
-use crate::packet::data::{DataFlags, Format};
+use crate::config::{Config, Scheduler};
+use crate::packet::HEADER_LEN;
+use crate::packet::data::{I_DATA_HEADER, DataFlags, Format};
 use crate::types::{Accounting, Ordering, Reliability, WriteOptions};
 
 /// What one waiting message costs of the send buffer beside its octets, so that their number is bounded.
 const MESSAGE_OVERHEAD: usize = 64;
 
-/// A message is not cut below this, unless that is its rest.
-pub(crate) const FRAGMENT_MIN: usize = 512;
+/// A message is not cut below this, unless that is its rest. The smallest packet has room for it.
+pub(crate) const FRAGMENT_MIN: usize = 384;
+const _: () = assert!(FRAGMENT_MIN + HEADER_LEN + I_DATA_HEADER <= Config::MTU_MIN);
 
 /// A stream that has no more than this waiting may go over the limit of the send buffer, so that a large message on one
 /// stream does not keep small ones on others from being taken.
@@ -617,7 +619,7 @@ mod tests {
         assert_eq!(queue.peek(now, 1000), Some(1000));
         let first = queue.take(1000, 0).unwrap();
         assert!(first.flags.is_begin() && !first.flags.is_end());
-        assert_eq!(queue.peek(now, 400), None, "500 octets are left: not worth a cut");
+        assert_eq!(queue.peek(now, FRAGMENT_MIN - 1), None, "500 octets are left: not worth a cut");
         assert_eq!(queue.peek(now, 1000), Some(500));
         assert!(queue.take(500, 0).unwrap().flags.is_end());
         queue.peek(now, 1000);
