@@ -1,15 +1,19 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
-use taut::IceServer;
+use taut::{Configuration, DtlsEngine, IceServer};
 
 /// The address that the demo listens on when none is given.
 const LISTEN: &str = "127.0.0.1:8080";
 
 /// The most sessions when no number is given. Each holds sockets and a few MB of buffers.
 const SESSIONS: usize = 100;
+
+/// How many seconds the clip plays when nothing else is said.
+const SECONDS: u64 = 5;
 
 /// The most seconds that `taut call` may be told to run.
 const MAX_SECONDS: u64 = 24 * 60 * 60;
@@ -46,16 +50,42 @@ pub(crate) enum Command {
     Serve(ServeArguments),
 }
 
+/// How connections are secured, in every command.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct DtlsArguments {
+    /// The DTLS engine: openssl (DTLS 1.2, meets RSA certificates) or dimpl (DTLS 1.2 and 1.3)
+    #[arg(long, value_name = "ENGINE", default_value_t)]
+    pub(crate) dtls: DtlsEngine,
+
+    /// Append the secrets of every connection to FILE, for Wireshark; not with dimpl
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_log: Option<PathBuf>,
+}
+
+impl DtlsArguments {
+    /// A configuration of these.
+    pub(crate) fn configuration(&self) -> Configuration {
+        let configuration = Configuration::default().with_dtls_engine(self.dtls);
+        match &self.key_log {
+            Some(file) => configuration.with_key_log(file),
+            None => configuration,
+        }
+    }
+}
+
 /// What `taut call` takes.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct CallArguments {
     /// Print the result as one JSON object, and nothing else
     #[arg(long)]
     pub(crate) json: bool,
 
     /// How long the clip plays, in seconds; it loops
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    #[arg(long, value_name = "N", default_value_t = SECONDS, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
     pub(crate) seconds: u64,
+
+    #[command(flatten)]
+    pub(crate) dtls: DtlsArguments,
 }
 
 /// What `taut serve` takes.
@@ -76,6 +106,9 @@ pub(crate) struct ServeArguments {
     /// Let pages of this origin use the server, such as https://example.org; * is any. Those of this machine always may
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub(crate) allowed_origins: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) dtls: DtlsArguments,
 }
 
 /// An ICE server as it was given, for the clients, and as it was understood, for this side.
@@ -113,9 +146,10 @@ impl Arguments {
     }
 }
 
-impl Default for CallArguments {
-    fn default() -> Self {
-        Self { json: false, seconds: 5 }
+impl CallArguments {
+    /// The call that comes before the page.
+    pub(crate) fn before(serve: &ServeArguments) -> Self {
+        Self { json: false, seconds: SECONDS, dtls: serve.dtls.clone() }
     }
 }
 
@@ -148,6 +182,10 @@ mod tests {
             mistake(&["taut", "call", "--seconds", "0"]),
             "taut: invalid value '0' for '--seconds <N>': 0 is not in 1..=86400 (try 'taut --help')"
         );
+        assert_eq!(
+            mistake(&["taut", "call", "--dtls", "none"]),
+            "taut: invalid value 'none' for '--dtls <ENGINE>': the engines are dimpl and openssl (try 'taut --help')"
+        );
         assert!(mistake(&["taut", "dance"]).starts_with("taut: unrecognized subcommand 'dance'"));
     }
 
@@ -156,5 +194,20 @@ mod tests {
         let arguments = Arguments::try_parse_from(["taut", "--listen", "127.0.0.1:9"]).expect("valid");
         assert!(arguments.command.is_none());
         assert_eq!(arguments.serve.listen, "127.0.0.1:9");
+    }
+
+    #[test]
+    fn the_engine_and_the_key_log_reach_the_configuration() {
+        for words in [&["taut"][..], &["taut", "serve"], &["taut", "call"]] {
+            let words = [words, &["--dtls", "dimpl", "--key-log", "keys.log"]].concat();
+            let arguments = Arguments::try_parse_from(words).expect("valid");
+            let configuration = match arguments.command {
+                Some(Command::Call(call)) => call.dtls.configuration(),
+                Some(Command::Serve(serve)) => serve.dtls.configuration(),
+                None => CallArguments::before(&arguments.serve).dtls.configuration(),
+            };
+            assert_eq!(configuration.dtls_engine, DtlsEngine::Dimpl);
+            assert_eq!(configuration.key_log, Some(PathBuf::from("keys.log")));
+        }
     }
 }

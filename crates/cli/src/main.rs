@@ -51,7 +51,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
         None => {
             // The port first: who cannot have it need not wait for the call to be told.
             let listener = serve::bind(&arguments.serve.listen).await?;
-            if let Err(error) = local_call(CallArguments::default()).await {
+            if let Err(error) = local_call(CallArguments::before(&arguments.serve)).await {
                 complain(&error);
             }
             print("\n");
@@ -65,7 +65,7 @@ async fn local_call(arguments: CallArguments) -> Result<(), Error> {
     if !arguments.json {
         print("Local call: pc1 calls pc2 over the loopback interface, with video, audio and data channels\n");
     }
-    let (report, ended) = call::run(arguments.seconds, !arguments.json).await;
+    let (report, ended) = call::run(arguments.seconds, arguments.dtls.configuration(), !arguments.json).await;
     print(&if arguments.json { format!("{}\n", report.to_json()) } else { report.to_string() });
     ended?;
     match report.losses() {

@@ -76,16 +76,23 @@ impl SrtpProfile {
     }
 }
 
-/// Which implementation of the protocol runs behind the filter. Each is built in by the feature of its name, `dimpl`
-/// and `openssl`; choosing one that is not is an error of [`Session::new`](crate::Session::new).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// Which implementation of the protocol runs behind the filter. Each is built in by a feature: `dimpl`; `openssl`, or
+/// `vendored`, which builds OpenSSL from source. Choosing one that is not built in is an error of
+/// [`Session::new`](crate::Session::new). The default is OpenSSL where it is built in, else dimpl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Engine {
-    /// The crate `dimpl`: DTLS 1.2 and 1.3, ECDSA certificates only, in virtual time.
-    #[default]
+    /// The crate `dimpl`: DTLS 1.2 and 1.3, ECDSA certificates only.
     Dimpl,
-    /// OpenSSL: DTLS 1.2, ECDSA and RSA certificates, in virtual time. A maximum of DTLS 1.3 means 1.2 here.
+    /// OpenSSL: DTLS 1.2, ECDSA and RSA certificates.
     OpenSsl,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        let only_dimpl = cfg!(all(feature = "dimpl", not(feature = "openssl")));
+        if only_dimpl { Engine::Dimpl } else { Engine::OpenSsl }
+    }
 }
 
 impl Engine {
@@ -94,6 +101,14 @@ impl Engine {
         match self {
             Engine::Dimpl => "dimpl",
             Engine::OpenSsl => "openssl",
+        }
+    }
+
+    /// The newest version that it speaks.
+    pub(crate) fn newest(self) -> Version {
+        match self {
+            Engine::Dimpl => Version::Dtls13,
+            Engine::OpenSsl => Version::Dtls12,
         }
     }
 }
@@ -125,24 +140,20 @@ impl FromStr for Engine {
 #[non_exhaustive]
 pub struct Config {
     pub(crate) engine: Engine,
-    pub(crate) min_version: Version,
-    pub(crate) max_version: Version,
-    pub(crate) srtp_profiles: Vec<SrtpProfile>,
+    pub(crate) versions: Option<(Version, Version)>,
+    pub(crate) srtp_profiles: Option<Vec<SrtpProfile>>,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) key_log: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            engine: Engine::Dimpl,
-            min_version: Version::Dtls12,
-            max_version: Version::Dtls13,
-            srtp_profiles: vec![
-                SrtpProfile::AeadAes128Gcm,
-                SrtpProfile::AeadAes256Gcm,
-                SrtpProfile::Aes128CmSha1_80,
-            ],
+            engine: Engine::default(),
+            versions: None,
+            srtp_profiles: None,
             handshake_timeout: Duration::from_secs(30),
+            key_log: false,
         }
     }
 }
@@ -154,20 +165,20 @@ impl Config {
         self
     }
 
-    /// The oldest and the newest version to negotiate; DTLS 1.2 to 1.3 unless told. A minimum above the maximum, or
-    /// above what the engine speaks, is an error of [`Session::new`](crate::Session::new).
+    /// The oldest and the newest version to negotiate; all that the engine speaks unless told. A minimum above the
+    /// maximum, or a version that the engine does not speak, is an error of [`Session::new`](crate::Session::new).
     pub fn with_versions(mut self, min: Version, max: Version) -> Self {
-        self.min_version = min;
-        self.max_version = max;
+        self.versions = Some((min, max));
         self
     }
 
-    /// The SRTP profiles for which keys are handed out; all three unless told, none for a connection that carries
-    /// data only. OpenSSL offers these, in this order. The engine `dimpl` offers all three whatever is set here, in an
-    /// order of its own: when the one agreed on is not in this list, the connection stands and its
-    /// [`VerifiedPeer`](crate::VerifiedPeer) has no SRTP keys.
+    /// The SRTP profiles that are offered and accepted, the best one first; none for a connection that carries data only.
+    /// A server takes the first one of its own list that the client offers. Unless told, all three.
+    ///
+    /// The engine `dimpl` has a list of its own, AES-256-GCM, AES-128-GCM, AES-128 with HMAC-SHA1, and as a server of
+    /// DTLS 1.3 follows the order of the client: any other list is an error of [`Session::new`](crate::Session::new).
     pub fn with_srtp_profiles(mut self, profiles: impl IntoIterator<Item = SrtpProfile>) -> Self {
-        self.srtp_profiles = profiles.into_iter().collect();
+        self.srtp_profiles = Some(profiles.into_iter().collect());
         self
     }
 
@@ -175,5 +186,18 @@ impl Config {
     pub fn with_handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
+    }
+
+    /// Tells the secret of the session in [`Event::KeyLog`](crate::Event::KeyLog), so that a capture of the traffic can be
+    /// read. Whoever has it can read everything that the session carries. The engine `dimpl` does not give out its
+    /// secrets: with it, this is an error of [`Session::new`](crate::Session::new).
+    pub fn with_key_log(mut self) -> Self {
+        self.key_log = true;
+        self
+    }
+
+    /// The versions to negotiate.
+    pub(crate) fn version_range(&self) -> (Version, Version) {
+        self.versions.unwrap_or((Version::Dtls12, self.engine.newest()))
     }
 }

@@ -22,22 +22,29 @@
 //! One forged datagram can end the engines of today, so every incoming datagram passes the record filter first: it
 //! drops what the state of the handshake does not call for, puts the first flight in order, and bounds what is
 //! held. A handshake that dies all the same, of something nobody had authenticated, is restarted once.
-
 //!
 //! # Engines
 //!
-//! Two implementations of the protocol can be built in and are chosen per session, with
-//! [`Config::with_engine`]:
+//! Two implementations of the protocol are built in by default, and are chosen per session with
+//! [`Config::with_engine`]; OpenSSL is the default where it is built in:
 //!
-//! | | feature `dimpl` (default) | feature `openssl` |
+//! | | OpenSSL | dimpl |
 //! | --- | --- | --- |
-//! | versions | 1.2, 1.3 | 1.2 |
-//! | certificates of this side | ECDSA on P-256 | ECDSA on P-256, RSA |
-//! | certificates of the other side | ECDSA | ECDSA, RSA, Ed25519 |
-//! | SRTP profiles | all, in its own order | those of the configuration, in their order |
+//! | features | `vendored` (default), `openssl` | `dimpl` (default) |
+//! | versions | 1.2 | 1.2, 1.3 |
+//! | certificates of this side | ECDSA on P-256, RSA | ECDSA on P-256 |
+//! | certificates of the other side | ECDSA, RSA, Ed25519 | ECDSA |
+//! | SRTP profiles | those of the configuration, in their order | all, in its own order |
+//! | key log | yes | no |
 //!
-//! The feature `openssl` takes the OpenSSL of the system, 1.1.1 or newer; the feature `vendored` builds one from source.
-//! Both engines run in the time that the session is told. What an engine cannot do is an error of [`Session::new`].
+//! The feature `openssl` takes the OpenSSL of the system, 1.1.1 or newer; `vendored` builds one from source instead. With
+//! neither, no OpenSSL is compiled. Both engines run in the time that the session is told. What an engine cannot do is an
+//! error of [`Session::new`], and so is an engine that is not built in.
+
+#![cfg_attr(
+    not(any(feature = "dimpl", feature = "openssl")),
+    allow(dead_code, unused_imports, unused_variables, reason = "without an engine no session can be made")
+)]
 
 mod assembly;
 mod certificate;

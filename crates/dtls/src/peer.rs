@@ -58,7 +58,7 @@ pub struct VerifiedPeer {
 }
 
 impl VerifiedPeer {
-    /// The SRTP keys; `None` when no profile was agreed on that the configuration lists.
+    /// The SRTP keys; `None` when no profile was agreed on.
     pub fn srtp(&self) -> Option<&SrtpKeys> {
         self.srtp.as_ref()
     }
@@ -90,6 +90,9 @@ impl VerifiedPeer {
 pub enum Event {
     /// The handshake is done and the fingerprint held.
     Connected(VerifiedPeer),
+    /// The secret of the session, because the configuration asks for it: a line of the key log format of NSS, without the
+    /// end of the line. It comes right before [`Event::Connected`].
+    KeyLog(String),
     /// The session is over; nothing follows.
     Closed(CloseReason),
 }
@@ -157,14 +160,22 @@ pub enum SessionError {
     Crypto,
     /// The engine of the configuration is not part of this program: the crate was built without the feature of its
     /// name.
-    #[error("the engine is not built in")]
+    #[error("the DTLS engine is not built in; the features dimpl, openssl and vendored build one")]
     EngineNotBuilt,
-    /// The engine speaks no version of the range: OpenSSL knows DTLS 1.2 only.
-    #[error("the engine does not speak this version")]
+    /// The engine does not speak a version that the configuration asks for: OpenSSL knows DTLS 1.2 only.
+    #[error("the engine does not speak every version of the range: OpenSSL knows DTLS 1.2 only")]
     VersionNotSupported,
     /// The engine has no use for a certificate of this kind: dimpl takes ECDSA only.
-    #[error("the engine cannot use a certificate of this kind")]
+    #[error("the engine cannot use a certificate of this kind: dimpl takes ECDSA on P-256 only")]
     Certificate,
+    /// The engine has SRTP profiles of its own, and the configuration asks for others, or another order.
+    #[error(
+        "the engine cannot choose SRTP profiles: dimpl has AES-256-GCM, AES-128-GCM and AES-128 with HMAC-SHA1, in this order"
+    )]
+    SrtpProfiles,
+    /// The engine does not give out the secret of a session for the key log: only OpenSSL does.
+    #[error("the engine gives out no secrets for a key log: only OpenSSL does")]
+    KeyLog,
 }
 
 /// Why a record was not sealed; the output is as it was.

@@ -12,7 +12,7 @@ use taut_sansio::time::earliest;
 
 use crate::certificate::Certificate;
 use crate::config::{Config, Role, SrtpProfile, Version};
-use crate::engine::{Engine, Output, max_version};
+use crate::engine::{Engine, Output};
 use crate::filter::{Filter, MAX_HELD, Side};
 use crate::fingerprint::Fingerprint;
 use crate::outgoing::Outgoing;
@@ -93,6 +93,7 @@ struct Handshake {
     first_failure: Option<HandshakeFailure>,
     certificate: Option<Bytes>,
     keys: Option<(SrtpProfile, Vec<u8>)>,
+    key_log: Option<String>,
     done: bool,
 }
 
@@ -111,17 +112,16 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the range of versions is empty, the cryptographic library fails its self-tests, or the engine is not built
-    /// in, or cannot use the versions or the certificate.
+    /// When the range of versions is empty, the cryptographic library fails its self-tests, the engine is not built in,
+    /// or it cannot honour an option of the configuration or use the certificate.
     pub fn new(config: &Config, certificate: &Certificate, now: Instant) -> Result<Self, SessionError> {
-        if config.min_version > config.max_version {
+        let (min, max) = config.version_range();
+        if min > max {
             return Err(SessionError::Versions);
         }
         Engine::check(config, certificate)?;
-        let mut config = config.clone();
-        config.max_version = config.max_version.min(max_version(config.engine));
         Ok(Self {
-            config,
+            config: config.clone(),
             certificate: certificate.clone(),
             state: State::New,
             now,
@@ -140,6 +140,7 @@ impl Session {
                 first_failure: None,
                 certificate: None,
                 keys: None,
+                key_log: None,
                 done: false,
             },
             engine: None,
@@ -179,7 +180,7 @@ impl Session {
         }
         #[cfg(test)]
         if self.unfiltered && role == Role::Server {
-            let only_12 = self.config.max_version == Version::Dtls12;
+            let only_12 = self.config.version_range().1 == Version::Dtls12;
             let start = if only_12 {
                 crate::engine::Start::Server(Version::Dtls12)
             } else {

@@ -1,6 +1,7 @@
 //! What a peer connection is made from: the sans-IO half of W3C `RTCConfiguration`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind};
 
@@ -38,15 +39,17 @@ pub struct Config {
     pub loopback: Loopback,
     /// The certificate of the DTLS handshake; one is made on the fly when there is none (W3C `certificates`).
     pub certificate: Option<Certificate>,
-    /// The implementation of DTLS. dimpl by default; OpenSSL, for the feature `openssl`, also meets RSA certificates.
+    /// The implementation of DTLS. By default OpenSSL, which also meets RSA certificates, where it is built in (features
+    /// `openssl` and `vendored`), else dimpl, which also speaks DTLS 1.3.
     pub dtls_engine: DtlsEngine,
-    /// The oldest DTLS version that is accepted. DTLS 1.2 by default.
-    pub dtls_min_version: DtlsVersion,
-    /// The newest DTLS version that is offered. DTLS 1.3 by default, which with OpenSSL means 1.2.
-    pub dtls_max_version: DtlsVersion,
-    /// SRTP profiles that are offered and accepted; without any no media can flow. Which of them is used, the DTLS engine
-    /// decides.
-    pub srtp_profiles: Vec<SrtpProfile>,
+    /// The oldest and the newest DTLS version that is negotiated. By default all that the engine speaks.
+    pub dtls_versions: Option<(DtlsVersion, DtlsVersion)>,
+    /// SRTP profiles that are offered and accepted, the best one first; with an empty list no media can flow. By default
+    /// all that there are, in the order of the engine.
+    pub srtp_profiles: Option<Vec<SrtpProfile>>,
+    /// The file that the driver appends the secrets of the session to; none by default. See
+    /// [`with_key_log`](Self::with_key_log).
+    pub key_log: Option<PathBuf>,
     /// The largest data-channel message that is accepted, in octets (`a=max-message-size`). 256 KiB by default.
     pub max_message_size: usize,
     /// How many octets of messages may wait in the send buffers of all data channels together. 16 MiB by default.
@@ -64,13 +67,9 @@ impl Default for Config {
             loopback: Loopback::default(),
             certificate: None,
             dtls_engine: DtlsEngine::default(),
-            dtls_min_version: DtlsVersion::Dtls12,
-            dtls_max_version: DtlsVersion::Dtls13,
-            srtp_profiles: vec![
-                SrtpProfile::AeadAes128Gcm,
-                SrtpProfile::AeadAes256Gcm,
-                SrtpProfile::Aes128CmSha1_80,
-            ],
+            dtls_versions: None,
+            srtp_profiles: None,
+            key_log: None,
             max_message_size: 256 * 1024,
             data_send_buffer: 16 * 1024 * 1024,
             data_receive_buffer: 4 * 1024 * 1024,
@@ -108,17 +107,36 @@ impl Config {
         self
     }
 
-    /// Sets the range of DTLS versions.
+    /// Sets the range of DTLS versions. One that the engine does not speak is an error of
+    /// [`Peer::new`](crate::Peer::new): OpenSSL knows DTLS 1.2 only.
     #[must_use]
     pub fn with_dtls_versions(mut self, min: DtlsVersion, max: DtlsVersion) -> Self {
-        (self.dtls_min_version, self.dtls_max_version) = (min, max);
+        self.dtls_versions = Some((min, max));
         self
     }
 
-    /// Sets the SRTP profiles.
+    /// Sets the SRTP profiles. The engine dimpl cannot choose: with it, every list but its own, AES-256-GCM, AES-128-GCM,
+    /// AES-128 with HMAC-SHA1, is an error of [`Peer::new`](crate::Peer::new).
     #[must_use]
     pub fn with_srtp_profiles(mut self, profiles: Vec<SrtpProfile>) -> Self {
-        self.srtp_profiles = profiles;
+        self.srtp_profiles = Some(profiles);
+        self
+    }
+
+    /// Has the secret of the DTLS session appended to a file, in the key log format of NSS, from which Wireshark and
+    /// tshark decrypt a capture of the connection: data channels become readable, media stays protected. The file is made
+    /// when there is none. Several connections may share it. Whoever can read it can read all that they carry.
+    ///
+    /// ```console
+    /// $ tshark -r capture.pcap -o tls.keylog_file:keys.log -Y sctp
+    /// ```
+    ///
+    /// The engine dimpl gives out no secrets: with it, this is an error of [`Peer::new`](crate::Peer::new). A
+    /// [`Peer`](crate::Peer) writes no files itself; it gives its driver each line in
+    /// [`Event::KeyLog`](crate::Event::KeyLog).
+    #[must_use]
+    pub fn with_key_log(mut self, file: impl Into<PathBuf>) -> Self {
+        self.key_log = Some(file.into());
         self
     }
 
@@ -161,9 +179,6 @@ impl Config {
         }
         if self.data_send_buffer == 0 {
             return bad("the send buffer must hold at least one octet");
-        }
-        if self.dtls_min_version > self.dtls_max_version {
-            return bad("the oldest DTLS version is newer than the newest");
         }
         Ok(())
     }
@@ -294,8 +309,5 @@ mod tests {
         assert!(Config::default().with_max_message_size(0).check().is_err());
         assert!(Config::default().with_max_message_size(8 << 20).check().is_err());
         assert!(Config::default().with_data_send_buffer(0).check().is_err());
-        assert!(
-            Config::default().with_dtls_versions(DtlsVersion::Dtls13, DtlsVersion::Dtls12).check().is_err()
-        );
     }
 }

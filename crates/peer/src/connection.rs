@@ -149,6 +149,7 @@ impl Peer {
                         self.transport.dtls.close(now);
                     }
                 }
+                taut_dtls::Event::KeyLog(line) => self.events.push(Event::KeyLog(line)),
                 taut_dtls::Event::Closed(reason) => {
                     tracing::debug!(?reason, "DTLS ended");
                     self.transport.on_dtls_closed();

@@ -132,6 +132,8 @@ pub enum Event {
         /// The name.
         host: String,
     },
+    /// A line for the file of [`Config::key_log`](crate::Config::key_log), without the end of the line.
+    KeyLog(String),
     /// The socket of multicast DNS is to be opened: its datagrams travel on the path from `0.0.0.0:5353` to
     /// `224.0.0.251:5353`.
     MulticastWanted,

@@ -48,7 +48,8 @@ impl Peer {
     ///
     /// `Range` for a configuration that cannot be honoured, `Operation` if no certificate can be made,
     /// `InvalidAccess` for a certificate that has expired (W3C `RTCPeerConnection` constructor), `NotSupported` for a
-    /// DTLS engine that is not built in, or that cannot use the certificate or the versions.
+    /// DTLS engine that is not built in, or that cannot do what is asked for: use the certificate, speak the versions,
+    /// choose the SRTP profiles, give out secrets for the key log.
     pub fn new(config: Config, clock: WallClock, seed: [u8; 32]) -> Result<Self, Error> {
         config.check()?;
         let now = clock.instant;
@@ -62,11 +63,7 @@ impl Peer {
         };
         let mut rng = Rng::from_seed(seed);
         let ice_config = ice_config(&config);
-        let dtls_config = taut_dtls::Config::default()
-            .with_engine(config.dtls_engine)
-            .with_versions(config.dtls_min_version, config.dtls_max_version)
-            .with_srtp_profiles(config.srtp_profiles.iter().copied());
-        let dtls = taut_dtls::Session::new(&dtls_config, &certificate, now).map_err(refused)?;
+        let dtls = taut_dtls::Session::new(&dtls_config(&config), &certificate, now).map_err(refused)?;
         let ice = taut_ice::Agent::new(ice_config.clone(), rng.child());
         let media_config = taut_media::Config::default()
             .with_cname(rng.ice_chars(16))
@@ -214,6 +211,20 @@ fn refused(error: taut_dtls::SessionError) -> Error {
         _ => ErrorKind::NotSupported,
     };
     Error::new(kind, error.to_string())
+}
+
+fn dtls_config(config: &Config) -> taut_dtls::Config {
+    let mut dtls = taut_dtls::Config::default().with_engine(config.dtls_engine);
+    if let Some((min, max)) = config.dtls_versions {
+        dtls = dtls.with_versions(min, max);
+    }
+    if let Some(profiles) = &config.srtp_profiles {
+        dtls = dtls.with_srtp_profiles(profiles.iter().copied());
+    }
+    if config.key_log.is_some() {
+        dtls = dtls.with_key_log();
+    }
+    dtls
 }
 
 fn ice_config(config: &Config) -> taut_ice::Config {

@@ -5,13 +5,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Call, What, audio_frame, binary, body, video_frame};
+use common::{Call, What, audio_frame, binary, body, config, video_frame};
 use taut_netsim::Link;
 use taut_peer::stats::TransportReport;
 use taut_peer::{
-    Certificate, ChannelId, ChannelInit, Config, ConnectionState, Direction, DtlsVersion, ErrorKind, Event,
-    Host, IceServer, InterfaceAddress, Kind, Loopback, Peer, SendError, SrtpProfile, TrackInfo,
-    TransceiverId, TransceiverInit,
+    Certificate, ChannelId, ChannelInit, Config, ConnectionState, Direction, DtlsEngine, DtlsVersion,
+    ErrorKind, Event, Host, IceServer, InterfaceAddress, Kind, Loopback, Peer, SendError, SrtpProfile,
+    TrackInfo, TransceiverId, TransceiverInit,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -110,31 +110,37 @@ fn one_who_only_receives_sends_no_media() {
     assert!(call.side(a).count(What::Rtcp) > 0, "it reports what it receives");
 }
 
-#[test]
-fn dtls_1_2_and_1_3() {
-    use DtlsVersion::{Dtls12, Dtls13};
-    for (seed, (a, b, expected)) in [
-        ((Dtls12, Dtls12), (Dtls12, Dtls13), "FEFD"),
-        ((Dtls12, Dtls13), (Dtls12, Dtls12), "FEFD"),
-        ((Dtls13, Dtls13), (Dtls12, Dtls13), "FEFC"),
-        ((Dtls12, Dtls13), (Dtls13, Dtls13), "FEFC"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let config = |(min, max)| Config::default().with_dtls_versions(min, max);
-        let mut call = Call::with_configs(seed as u64, lan(), config(a), config(b));
-        let contents = connect(&mut call, "dav");
-        exchange(&mut call, &contents);
-        assert_eq!(transport(&mut call).tls_version.as_deref(), Some(expected), "{a:?} {b:?}");
+/// What the engine of these tests speaks.
+fn versions() -> &'static [DtlsVersion] {
+    match config().dtls_engine {
+        DtlsEngine::Dimpl => &[DtlsVersion::Dtls12, DtlsVersion::Dtls13],
+        _ => &[DtlsVersion::Dtls12],
     }
 }
 
 #[test]
-fn dtls_versions_with_nothing_in_common_fail() {
-    let config = |version| Config::default().with_dtls_versions(version, version);
-    let (a, b) = (config(DtlsVersion::Dtls12), config(DtlsVersion::Dtls13));
-    let mut call = Call::with_configs(1, lan(), a, b);
+fn dtls_1_2_and_1_3() {
+    let mut seed = 0;
+    for &one in versions() {
+        for &other in versions() {
+            let up_to = |version| config().with_dtls_versions(DtlsVersion::Dtls12, version);
+            let mut call = Call::with_configs(seed, lan(), up_to(one), up_to(other));
+            let contents = connect(&mut call, "dav");
+            exchange(&mut call, &contents);
+            let expected = if one.min(other) == DtlsVersion::Dtls12 { "FEFD" } else { "FEFC" };
+            assert_eq!(transport(&mut call).tls_version.as_deref(), Some(expected), "{one:?} {other:?}");
+            // No older one either.
+            if one > DtlsVersion::Dtls12 && other == DtlsVersion::Dtls12 {
+                let only = config().with_dtls_versions(one, one);
+                assert_failed(Call::with_configs(seed, lan(), only, up_to(other)));
+            }
+            seed += 1;
+        }
+    }
+}
+
+/// The two find each other, and have no DTLS version in common.
+fn assert_failed(mut call: Call) {
     let (now, a) = (call.now(), call.a);
     call.peer(a).create_data_channel(now, ChannelInit::new("x")).unwrap();
     call.negotiate(a);
@@ -148,8 +154,8 @@ fn dtls_versions_with_nothing_in_common_fail() {
 fn either_side_is_the_dtls_client() {
     // The answerer chooses, and chooses to be the client unless the offer says otherwise.
     for (seed, (setup, offerer)) in [("actpass", "server"), ("active", "client")].into_iter().enumerate() {
-        for version in [DtlsVersion::Dtls12, DtlsVersion::Dtls13] {
-            let config = Config::default().with_dtls_versions(version, version);
+        for &version in versions() {
+            let config = config().with_dtls_versions(version, version);
             let mut call = Call::with_configs(seed as u64, lan(), config.clone(), config);
             let (now, a) = (call.now(), call.a);
             let video = call.peer(a).add_track(now, TrackInfo::new("v", Kind::Video), vec![]).unwrap();
@@ -167,33 +173,79 @@ fn either_side_is_the_dtls_client() {
     }
 }
 
+/// Why a peer with this configuration cannot be made.
+fn refused(config: Config) -> Option<ErrorKind> {
+    let clock = Call::new(1, lan()).world.wall_clock();
+    Peer::new(config, clock, [0; 32]).err().map(|error| error.kind)
+}
+
+const PROFILES: [SrtpProfile; 3] =
+    [SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm, SrtpProfile::Aes128CmSha1_80];
+
 #[test]
-fn only_keys_of_the_listed_srtp_profiles_are_used() {
-    let profiles = [SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm, SrtpProfile::Aes128CmSha1_80];
-    let mut agreed = 0;
-    for (seed, profile) in profiles.into_iter().enumerate() {
-        let config = Config::default().with_srtp_profiles(vec![profile]);
-        let mut call = Call::with_configs(seed as u64, lan(), config.clone(), config);
-        let contents = connect(&mut call, "dv");
-        let report = transport(&mut call);
-        if report.srtp_cipher.is_some() {
-            agreed += 1;
-            exchange(&mut call, &contents);
-        } else {
-            // The engine agreed on another one: its keys are not used.
-            let (now, a) = (call.now(), call.a);
-            let refused = call.peer(a).send_frame(now, contents.video.unwrap(), video_frame(0)).unwrap_err();
-            assert_eq!(refused.kind, ErrorKind::InvalidState);
-            exchange(&mut call, &Contents { video: None, ..contents });
-            assert_eq!(call.side(a).count(What::Rtp) + call.side(a).count(What::Rtcp), 0);
+fn only_the_listed_srtp_profiles_are_agreed_on() {
+    if config().dtls_engine == DtlsEngine::Dimpl {
+        // It cannot choose.
+        for profiles in [&PROFILES[..], &PROFILES[..1], &[]] {
+            let config = config().with_srtp_profiles(profiles.to_vec());
+            assert_eq!(refused(config), Some(ErrorKind::NotSupported), "{profiles:?}");
         }
+        return;
     }
-    assert_eq!(agreed, 1, "the engine has one favourite");
+    let names = ["SRTP_AEAD_AES_128_GCM", "SRTP_AEAD_AES_256_GCM", "SRTP_AES128_CM_HMAC_SHA1_80"];
+    for (seed, (profile, name)) in PROFILES.into_iter().zip(names).enumerate() {
+        let only = config().with_srtp_profiles(vec![profile]);
+        let mut call = Call::with_configs(seed as u64, lan(), only, config());
+        let contents = connect(&mut call, "dv");
+        assert_eq!(transport(&mut call).srtp_cipher, Some(name));
+        exchange(&mut call, &contents);
+    }
+    // Nothing in common: data flows, media does not.
+    let [one, other] = [0, 1].map(|place| config().with_srtp_profiles(vec![PROFILES[place]]));
+    let mut call = Call::with_configs(9, lan(), one, other);
+    let contents = connect(&mut call, "dv");
+    assert_eq!(transport(&mut call).srtp_cipher, None);
+    let (now, a) = (call.now(), call.a);
+    let refused = call.peer(a).send_frame(now, contents.video.unwrap(), video_frame(0)).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::InvalidState);
+    exchange(&mut call, &Contents { video: None, ..contents });
+    assert_eq!(call.side(a).count(What::Rtp) + call.side(a).count(What::Rtcp), 0);
+}
+
+#[test]
+fn what_the_dtls_engine_cannot_do_is_refused() {
+    let newest = *versions().last().unwrap();
+    let turned = config().with_dtls_versions(DtlsVersion::Dtls13, DtlsVersion::Dtls12);
+    assert_eq!(refused(turned), Some(ErrorKind::Range));
+    let too_new = config().with_dtls_versions(DtlsVersion::Dtls12, DtlsVersion::Dtls13);
+    let expected = (newest < DtlsVersion::Dtls13).then_some(ErrorKind::NotSupported);
+    assert_eq!(refused(too_new), expected);
+    let rsa = Certificate::generate_rsa(Call::new(1, lan()).world.wall_clock().unix).unwrap();
+    let expected = (config().dtls_engine == DtlsEngine::Dimpl).then_some(ErrorKind::NotSupported);
+    assert_eq!(refused(config().with_certificate(rsa)), expected);
+    assert_eq!(refused(config().with_key_log("keys")), expected);
+}
+
+#[test]
+fn the_key_log_is_told_when_it_is_asked_for() {
+    if config().dtls_engine == DtlsEngine::Dimpl {
+        return; // Refused, see above.
+    }
+    let mut call = Call::with_configs(1, lan(), config().with_key_log("keys"), config());
+    connect(&mut call, "d");
+    let (a, b) = (call.a, call.b);
+    let lines = |call: &mut Call, side| {
+        let events = call.side(side).events.iter();
+        events
+            .filter(|event| matches!(event, Event::KeyLog(line) if line.starts_with("CLIENT_RANDOM ")))
+            .count()
+    };
+    assert_eq!((lines(&mut call, a), lines(&mut call, b)), (1, 0));
 }
 
 #[test]
 fn ipv6() {
-    let sides = [("2001:db8::1", Config::default()), ("2001:db8::2", Config::default())];
+    let sides = [("2001:db8::1", config()), ("2001:db8::2", config())];
     let mut call = Call::with_addresses(1, lan(), sides);
     let contents = connect(&mut call, "dav");
     exchange(&mut call, &contents);
@@ -205,7 +257,7 @@ fn ipv6() {
 #[test]
 fn no_datagram_is_larger_than_the_mtu() {
     for mtu in [576, 1_200, 1_400, 8_948] {
-        let config = Config::default().with_mtu(mtu);
+        let config = config().with_mtu(mtu);
         let link = lan().mtu(mtu + 28);
         let mut call = Call::with_configs(mtu as u64, link, config.clone(), config);
         let contents = connect(&mut call, "dav");
@@ -230,8 +282,8 @@ fn no_datagram_is_larger_than_the_mtu() {
 
 #[test]
 fn the_largest_message_is_what_the_other_side_takes() {
-    let config = Config::default().with_max_message_size(10_000);
-    let mut call = Call::with_configs(1, lan(), Config::default(), config);
+    let config = config().with_max_message_size(10_000);
+    let mut call = Call::with_configs(1, lan(), common::config(), config);
     let contents = connect(&mut call, "d");
     let (now, a, channel) = (call.now(), call.a, contents.channel.unwrap());
     assert_eq!(call.peer(a).send(now, channel, binary(body(0, 10_001))), Err(SendError::TooLarge));
@@ -241,8 +293,8 @@ fn the_largest_message_is_what_the_other_side_takes() {
 
 #[test]
 fn the_send_buffer_is_as_large_as_configured() {
-    let config = Config::default().with_data_send_buffer(50_000);
-    let mut call = Call::with_configs(1, lan(), config, Config::default());
+    let config = config().with_data_send_buffer(50_000);
+    let mut call = Call::with_configs(1, lan(), config, common::config());
     let contents = connect(&mut call, "d");
     let (now, a, channel) = (call.now(), call.a, contents.channel.unwrap());
     let taken =
@@ -255,8 +307,8 @@ fn the_send_buffer_is_as_large_as_configured() {
 fn the_receive_buffer_holds_the_other_side_back() {
     let mut waiting = Vec::new();
     for octets in [256 * 1024, 1024 * 1024] {
-        let config = Config::default().with_data_receive_buffer(octets);
-        let mut call = Call::with_configs(1, lan(), Config::default(), config);
+        let config = config().with_data_receive_buffer(octets);
+        let mut call = Call::with_configs(1, lan(), common::config(), config);
         let contents = connect(&mut call, "d");
         let (now, a, b, channel) = (call.now(), call.a, call.b, contents.channel.unwrap());
         call.side(b).reading = false;
@@ -274,8 +326,8 @@ fn the_receive_buffer_holds_the_other_side_back() {
 fn the_certificate_is_the_configured_one() {
     let certificate = Certificate::generate(Duration::from_secs(1_700_000_000)).unwrap();
     let print = certificate.fingerprint(taut_dtls::HashAlgorithm::Sha256).to_string();
-    let config = Config::default().with_certificate(certificate.clone());
-    let mut call = Call::with_configs(1, lan(), config.clone(), Config::default());
+    let config = config().with_certificate(certificate.clone());
+    let mut call = Call::with_configs(1, lan(), config.clone(), common::config());
     let contents = connect(&mut call, "dv");
     exchange(&mut call, &contents);
     let a = call.a;
@@ -298,7 +350,7 @@ fn loopback_is_an_option() {
     };
     let both = [interface("lo", 1, "127.0.0.1", true), interface("eth0", 2, "10.0.0.1", false)];
     let selected = |loopback, interfaces: &[InterfaceAddress]| {
-        let peer = Peer::new(Config::default().with_loopback(loopback), clock, [0; 32]).unwrap();
+        let peer = Peer::new(config().with_loopback(loopback), clock, [0; 32]).unwrap();
         peer.select_addresses(interfaces).len()
     };
     assert_eq!(selected(Loopback::Always, &both), 2);
@@ -313,8 +365,8 @@ fn an_ice_server_is_asked() {
     let server = IceServer::parse("stun:stun.example:3479").unwrap();
     assert_eq!((server.host.clone(), server.port), (Host::Name("stun.example".into()), 3479));
     let ip = IceServer::parse("stun:10.0.0.9").unwrap();
-    let config = Config::default().with_ice_server(server).with_ice_server(ip);
-    let mut call = Call::with_configs(1, lan(), config, Config::default());
+    let config = config().with_ice_server(server).with_ice_server(ip);
+    let mut call = Call::with_configs(1, lan(), config, common::config());
     let contents = connect(&mut call, "d");
     call.run_for(SECOND);
     let a = call.a;

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::clock;
 use crate::data_channel::{ChannelCore, SEND_LIMIT};
 use crate::events::{EventTable, Pending};
+use crate::key_log::KeyLog;
 use crate::media_stream::StreamCore;
 use crate::rtp_objects::SenderCore;
 use crate::signal::Signal;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) peer: Peer,
+    key_log: Option<KeyLog>,
     pub(crate) events: EventTable,
     /// What the driver is to do outside the lock.
     pub(crate) actions: Vec<Action>,
@@ -81,9 +83,10 @@ impl Drop for Token {
 }
 
 impl Handle {
-    pub(crate) fn new(peer: Peer) -> Self {
+    pub(crate) fn new(peer: Peer, key_log: Option<KeyLog>) -> Self {
         let state = State {
             peer,
+            key_log,
             events: EventTable::default(),
             actions: Vec::new(),
             channels: BTreeMap::new(),
@@ -199,6 +202,7 @@ impl State {
             PeerEvent::UfragRetired(ufrag) => self.actions.push(Action::RemoveUfrag(ufrag)),
             PeerEvent::Resolve { id, host } => self.actions.push(Action::Resolve { id, host }),
             PeerEvent::MulticastWanted => self.actions.push(Action::OpenMulticast),
+            PeerEvent::KeyLog(line) => self.key_log.iter_mut().for_each(|file| file.append(&line)),
             event => self.on_object_event(event),
         }
     }

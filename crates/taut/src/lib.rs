@@ -79,6 +79,7 @@ mod error;
 mod events;
 mod file;
 mod ids;
+mod key_log;
 mod media_stream;
 mod net;
 mod peer_connection;

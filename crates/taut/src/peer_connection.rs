@@ -14,6 +14,7 @@ use crate::data_channel::{DataChannel, DataChannelInit};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::events::Events;
+use crate::key_log::KeyLog;
 use crate::media_stream::MediaStream;
 use crate::net::endpoint::{Endpoint, runtime};
 use crate::net::interfaces::{self, Interface};
@@ -39,14 +40,15 @@ impl PeerConnection {
     ///
     /// # Errors
     ///
-    /// `InvalidState` outside a tokio runtime, `Range` and `InvalidAccess` for a configuration that cannot be
-    /// honoured, `Operation` when no certificate can be made or the operating system fails.
+    /// `InvalidState` outside a tokio runtime; `Range`, `InvalidAccess` and `NotSupported` for a configuration that
+    /// cannot be honoured, as the DTLS engine it names may not be built in or not do what is asked for; `Operation` when
+    /// no certificate can be made, the file of the key log cannot be opened, or the operating system fails.
     pub fn new(config: Config) -> Result<(Self, Events), Error> {
         let runtime = runtime()?;
-        let (mtu, peer) = (config.mtu, make_peer(config)?);
+        let parts = Parts::new(config)?;
         let interfaces =
             interfaces::list().map_err(|error| Error::io("cannot list the interfaces", error))?;
-        let addresses: Vec<SocketAddr> = select(&peer, &interfaces)
+        let addresses: Vec<SocketAddr> = select(&parts.peer, &interfaces)
             .into_iter()
             .map(|ip| {
                 let index =
@@ -55,7 +57,7 @@ impl PeerConnection {
             })
             .collect();
         let endpoint = Endpoint::private(&runtime, &addresses);
-        Ok(Self::start(&runtime, peer, &endpoint, mtu))
+        Ok(Self::start(&runtime, parts, &endpoint))
     }
 
     /// Makes a connection that uses the sockets of an endpoint, next to other connections.
@@ -65,15 +67,15 @@ impl PeerConnection {
     /// As [`new`](Self::new).
     pub fn with_endpoint(config: Config, endpoint: &Endpoint) -> Result<(Self, Events), Error> {
         let runtime = runtime()?;
-        let (mtu, peer) = (config.mtu, make_peer(config)?);
-        Ok(Self::start(&runtime, peer, endpoint, mtu))
+        Ok(Self::start(&runtime, Parts::new(config)?, endpoint))
     }
 
-    fn start(runtime: &Runtime, mut peer: Peer, endpoint: &Endpoint, mtu: usize) -> (Self, Events) {
+    fn start(runtime: &Runtime, parts: Parts, endpoint: &Endpoint) -> (Self, Events) {
+        let Parts { mut peer, key_log, mtu } = parts;
         for address in endpoint.usable_addresses(|interfaces| select(&peer, interfaces)) {
             peer.add_local_address(clock::now(), address);
         }
-        let handle = Handle::new(peer);
+        let handle = Handle::new(peer, key_log);
         let registration = endpoint.register(handle.wake.clone());
         let driver = Driver::new(Arc::clone(handle.shared()), registration, mtu);
         runtime.spawn(driver.run());
@@ -383,8 +385,20 @@ impl PartialEq for PeerConnection {
 
 impl Eq for PeerConnection {}
 
-fn make_peer(config: Config) -> Result<Peer, Error> {
-    Ok(Peer::new(config, clock::wall(), ids::seed()?)?)
+/// What a connection is made of.
+struct Parts {
+    peer: Peer,
+    key_log: Option<KeyLog>,
+    mtu: usize,
+}
+
+impl Parts {
+    fn new(config: Config) -> Result<Self, Error> {
+        let (mtu, file) = (config.mtu, config.key_log.clone());
+        let peer = Peer::new(config, clock::wall(), ids::seed()?)?;
+        let key_log = file.as_deref().map(KeyLog::open).transpose()?;
+        Ok(Self { peer, key_log, mtu })
+    }
 }
 
 /// The addresses that the peer wants sockets on.

@@ -54,8 +54,12 @@ pub(crate) enum Error {
 }
 
 /// Makes a call of this many seconds. The report is as far as the call came.
-pub(crate) async fn run(seconds: u64, show_progress: bool) -> (Report, Result<(), Error>) {
-    let mut call = Call::new(Duration::from_secs(seconds));
+pub(crate) async fn run(
+    seconds: u64,
+    configuration: Configuration,
+    show_progress: bool,
+) -> (Report, Result<(), Error>) {
+    let mut call = Call::new(Duration::from_secs(seconds), configuration);
     let counters = call.counters.clone();
     let started = call.started;
     let ended = if show_progress {
@@ -76,19 +80,22 @@ pub(crate) async fn run(seconds: u64, show_progress: bool) -> (Report, Result<()
 struct Call {
     started: Instant,
     length: Duration,
+    configuration: Configuration,
     counters: Arc<Counters>,
     report: Report,
 }
 
 impl Call {
-    fn new(length: Duration) -> Self {
-        Self { started: now(), length, counters: Arc::default(), report: Report::default() }
+    fn new(length: Duration, configuration: Configuration) -> Self {
+        // The sockets are on the loopback interface, too.
+        let configuration = configuration.with_loopback(Loopback::Always);
+        Self { started: now(), length, configuration, counters: Arc::default(), report: Report::default() }
     }
 
     async fn run(&mut self) -> Result<(), Error> {
         let clip = Arc::new(Clip::bundled()?);
-        let (pc1, events1) = connection()?;
-        let (pc2, events2) = connection()?;
+        let (pc1, events1) = PeerConnection::new(self.configuration.clone())?;
+        let (pc2, events2) = PeerConnection::new(self.configuration.clone())?;
         let tracks = media::add_tracks(&pc1)?;
         let echo = pc1.create_data_channel(data::ECHO, DataChannelInit::default())?;
         let stream = pc1.create_data_channel(data::STREAM, DataChannelInit::default())?;
@@ -181,11 +188,6 @@ impl Call {
 #[allow(clippy::disallowed_methods, reason = "the binary measures real time")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// A connection that also has a socket on the loopback interface.
-fn connection() -> Result<(PeerConnection, Events), taut::Error> {
-    PeerConnection::new(Configuration::default().with_loopback(Loopback::Always))
 }
 
 /// Offer and answer; the candidates come later, one by one.

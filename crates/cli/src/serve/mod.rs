@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
+use taut::PeerConnection;
 use tokio::net::{TcpListener, lookup_host};
 
 use self::sessions::Sessions;
@@ -36,6 +37,9 @@ pub(crate) enum Error {
     /// The operating system refuses for another reason.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// No session can be made like this.
+    #[error("cannot serve: {0}")]
+    Configuration(taut::Error),
     /// The running server failed.
     #[error("the server stopped: {0}")]
     Serve(io::Error),
@@ -54,9 +58,12 @@ pub(crate) async fn bind(address: &str) -> Result<TcpListener, Error> {
 /// Serves until Ctrl-C, then ends every session.
 pub(crate) async fn run(listener: TcpListener, arguments: &ServeArguments) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Serve)?;
+    let settings = Settings::new(arguments, address);
+    // What every session would be refused for is said now.
+    PeerConnection::new(settings.configuration.clone()).map_err(Error::Configuration)?;
     crate::print(&format!("The live demo is on {} (Ctrl-C ends it)\n", url(address)));
 
-    let sessions = Sessions::new(Settings::new(arguments, address));
+    let sessions = Sessions::new(settings);
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true); // An answer that waits for Nagle is slow, not wrong.
     });

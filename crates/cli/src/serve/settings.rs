@@ -24,7 +24,7 @@ impl Settings {
     pub(super) fn new(arguments: &ServeArguments, address: SocketAddr) -> Self {
         // Whoever reaches a loopback listener runs on this machine, and may have no other interface.
         let loopback = if address.ip().is_loopback() { Loopback::Always } else { Loopback::Auto };
-        let configuration = Configuration::default().with_loopback(loopback);
+        let configuration = arguments.dtls.configuration().with_loopback(loopback);
         let configuration = (arguments.ice_servers.iter()).fold(configuration, |configuration, server| {
             configuration.with_ice_server(server.server.clone())
         });

@@ -11,7 +11,7 @@ use ::dimpl::{Config, Dtls, DtlsCertificate, Error, NamedGroup, Output as Said, 
 
 use super::{Failure, Output, Start};
 use crate::certificate::Certificate;
-use crate::config::{SrtpProfile, Version};
+use crate::config::{self, SrtpProfile, Version};
 use crate::peer::{HandshakeFailure, SessionError};
 
 /// The largest datagram of a handshake flight: what every path of WebRTC carries, IPv6 and a relay included.
@@ -35,7 +35,7 @@ static CONFIGS: [OnceLock<Option<Arc<Config>>>; FIRST_TIMEOUTS.len()] =
     [const { OnceLock::new() }; FIRST_TIMEOUTS.len()];
 
 /// The shared configuration with the smallest first timeout that is not below the one asked for.
-fn config(first_timeout: Duration) -> Option<Arc<Config>> {
+fn shared_config(first_timeout: Duration) -> Option<Arc<Config>> {
     let places = FIRST_TIMEOUTS.iter().zip(&CONFIGS);
     let fits = |&(millis, _): &(&u64, _)| Duration::from_millis(*millis) >= first_timeout;
     let (millis, place) = places.clone().find(fits).or(places.last())?;
@@ -57,9 +57,22 @@ fn config(first_timeout: Duration) -> Option<Arc<Config>> {
         .clone()
 }
 
-/// Checks that dimpl accepts its own cryptography here.
-pub(super) fn check() -> Result<(), SessionError> {
-    config(Duration::ZERO).map(|_| ()).ok_or(SessionError::Crypto)
+/// The SRTP profiles that it offers and accepts, and its order.
+const PROFILES: [SrtpProfile; 3] =
+    [SrtpProfile::AeadAes256Gcm, SrtpProfile::AeadAes128Gcm, SrtpProfile::Aes128CmSha1_80];
+
+/// Checks what is asked for against what dimpl can do, and that it accepts its own cryptography here.
+pub(super) fn check(asked: &config::Config, certificate: &Certificate) -> Result<(), SessionError> {
+    if certificate.is_rsa() {
+        return Err(SessionError::Certificate);
+    }
+    if asked.srtp_profiles.as_ref().is_some_and(|profiles| profiles[..] != PROFILES) {
+        return Err(SessionError::SrtpProfiles);
+    }
+    if asked.key_log {
+        return Err(SessionError::KeyLog);
+    }
+    shared_config(Duration::ZERO).map(|_| ()).ok_or(SessionError::Crypto)
 }
 
 /// One association of dimpl.
@@ -76,7 +89,7 @@ impl DimplEngine {
         first_timeout: Duration,
         now: Instant,
     ) -> Result<Self, Failure> {
-        let config = config(first_timeout).ok_or(Failure::Protocol(HandshakeFailure::Crypto))?;
+        let config = shared_config(first_timeout).ok_or(Failure::Protocol(HandshakeFailure::Crypto))?;
         let certificate = DtlsCertificate {
             certificate: certificate.der().to_vec(),
             private_key: certificate.pkcs8().to_vec(),
@@ -175,12 +188,16 @@ mod tests {
 
     #[test]
     fn the_first_timeout_is_the_next_one_of_the_table() {
-        let of = |millis| config(Duration::from_millis(millis)).unwrap().flight_start_rto().as_millis();
+        let of =
+            |millis| shared_config(Duration::from_millis(millis)).unwrap().flight_start_rto().as_millis();
         assert_eq!([of(0), of(50), of(51), of(150), of(5000), of(60_000)], [50, 50, 75, 150, 5000, 5000]);
     }
 
     #[test]
     fn configurations_are_shared() {
-        assert!(Arc::ptr_eq(&config(Duration::ZERO).unwrap(), &config(Duration::from_millis(50)).unwrap()));
+        assert!(Arc::ptr_eq(
+            &shared_config(Duration::ZERO).unwrap(),
+            &shared_config(Duration::from_millis(50)).unwrap()
+        ));
     }
 }

@@ -16,9 +16,6 @@ use crate::peer::{HandshakeFailure, SessionError};
 #[cfg(feature = "openssl")]
 pub(crate) use self::openssl::Contexts;
 
-#[cfg(not(any(feature = "dimpl", feature = "openssl")))]
-compile_error!("taut-dtls needs one of its features `dimpl` and `openssl`");
-
 /// Which hello an engine begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -42,6 +39,9 @@ pub(crate) enum Output {
     Connected,
     /// Exported keying material for SRTP.
     Keys(SrtpProfile, Vec<u8>),
+    /// The secret of the session, for the key log.
+    #[cfg_attr(not(feature = "openssl"), allow(dead_code, reason = "dimpl gives out no secrets"))]
+    KeyLog(String),
     /// Application data.
     Plaintext(usize),
     /// The other side has closed.
@@ -71,6 +71,9 @@ pub(crate) enum Engine {
     /// OpenSSL.
     #[cfg(feature = "openssl")]
     OpenSsl(Box<openssl::OpenSslEngine>),
+    /// Without an engine no session can be made.
+    #[cfg(not(any(feature = "dimpl", feature = "openssl")))]
+    None(std::convert::Infallible),
 }
 
 /// Makes the same call on whichever engine it is.
@@ -81,6 +84,8 @@ macro_rules! each {
             Engine::Dimpl($inner) => $call,
             #[cfg(feature = "openssl")]
             Engine::OpenSsl($inner) => $call,
+            #[cfg(not(any(feature = "dimpl", feature = "openssl")))]
+            Engine::None(never) => match *never {},
         }
     };
 }
@@ -90,19 +95,9 @@ impl Engine {
     pub(crate) fn check(config: &Config, certificate: &Certificate) -> Result<(), SessionError> {
         match config.engine {
             #[cfg(feature = "dimpl")]
-            config::Engine::Dimpl => {
-                if certificate.is_rsa() {
-                    return Err(SessionError::Certificate);
-                }
-                dimpl::check()
-            }
+            config::Engine::Dimpl => dimpl::check(config, certificate),
             #[cfg(feature = "openssl")]
-            config::Engine::OpenSsl => {
-                if config.min_version > max_version(config.engine) {
-                    return Err(SessionError::VersionNotSupported);
-                }
-                openssl::check(certificate, &config.srtp_profiles)
-            }
+            config::Engine::OpenSsl => openssl::check(config, certificate),
             #[allow(unreachable_patterns, reason = "both engines are built")]
             _ => Err(SessionError::EngineNotBuilt),
         }
@@ -123,8 +118,7 @@ impl Engine {
             }
             #[cfg(feature = "openssl")]
             config::Engine::OpenSsl => {
-                let profiles = &config.srtp_profiles;
-                let engine = openssl::OpenSslEngine::new(start, certificate, profiles, first_timeout, now)?;
+                let engine = openssl::OpenSslEngine::new(config, start, certificate, first_timeout, now)?;
                 Ok(Engine::OpenSsl(Box::new(engine)))
             }
             // `check` has refused it.
@@ -160,14 +154,6 @@ impl Engine {
     /// The negotiated version, once the hellos have settled it.
     pub(crate) fn version(&self) -> Option<Version> {
         each!(self, engine => engine.version())
-    }
-}
-
-/// The newest version that an engine speaks.
-pub(crate) fn max_version(engine: config::Engine) -> Version {
-    match engine {
-        config::Engine::Dimpl => Version::Dtls13,
-        config::Engine::OpenSsl => Version::Dtls12,
     }
 }
 

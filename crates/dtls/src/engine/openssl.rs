@@ -15,13 +15,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use ::openssl::error::ErrorStack;
-use ::openssl::ssl::{Error, ErrorCode, ShutdownState, Ssl, SslStream};
+use ::openssl::ssl::{Error, ErrorCode, ShutdownState, Ssl, SslContext, SslRef, SslStream};
 
 pub(crate) use self::context::Contexts;
 use self::flight::{Flight, records};
 use super::{Failure, Output, Start};
 use crate::certificate::Certificate;
-use crate::config::{SrtpProfile, Version};
+use crate::config::{Config, SrtpProfile, Version};
 use crate::peer::{HandshakeFailure, SessionError};
 use crate::record::{Fragment, Header, PLAIN_HEADER, Record, content, handshake};
 
@@ -36,24 +36,27 @@ const LONGEST_PLAINTEXT: usize = 1 << 14;
 const PROFILES: [SrtpProfile; 3] =
     [SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm, SrtpProfile::Aes128CmSha1_80];
 
-/// Checks that OpenSSL can work with this certificate.
-pub(super) fn check(certificate: &Certificate, profiles: &[SrtpProfile]) -> Result<(), SessionError> {
-    certificate.context(profiles).map(|_| ()).map_err(|error| {
+/// Checks that OpenSSL can do what is asked for, with this certificate.
+pub(super) fn check(config: &Config, certificate: &Certificate) -> Result<(), SessionError> {
+    if config.version_range().1 > config.engine.newest() {
+        return Err(SessionError::VersionNotSupported);
+    }
+    context(config, certificate).map(|_| ()).map_err(|error| {
         tracing::debug!(%error, "OpenSSL cannot be set up");
         SessionError::Crypto
     })
 }
 
-impl Certificate {
-    fn context(&self, profiles: &[SrtpProfile]) -> Result<::openssl::ssl::SslContext, ErrorStack> {
-        self.contexts().get(self.der(), self.pkcs8(), profiles)
-    }
+fn context(config: &Config, certificate: &Certificate) -> Result<SslContext, ErrorStack> {
+    let profiles = config.srtp_profiles.as_deref().unwrap_or(&PROFILES);
+    certificate.contexts().get(certificate.der(), certificate.pkcs8(), profiles)
 }
 
 /// One association of OpenSSL.
 pub(crate) struct OpenSslEngine {
     stream: SslStream<Wire>,
     connected: bool,
+    key_log: bool,
     /// The number of the next unprotected record that comes in.
     number: u64,
     flight: Flight,
@@ -66,14 +69,14 @@ pub(crate) struct OpenSslEngine {
 
 impl OpenSslEngine {
     pub(super) fn new(
+        config: &Config,
         start: Start,
         certificate: &Certificate,
-        profiles: &[SrtpProfile],
         first_timeout: Duration,
         now: Instant,
     ) -> Result<Self, Failure> {
         let unable = |_: ErrorStack| Failure::Protocol(HandshakeFailure::Crypto);
-        let context = certificate.context(profiles).map_err(unable)?;
+        let context = context(config, certificate).map_err(unable)?;
         let mut ssl = Ssl::new(&context).map_err(unable)?;
         ssl.set_mtu(MTU).map_err(unable)?;
         let is_client = matches!(start, Start::Client { .. });
@@ -87,6 +90,7 @@ impl OpenSslEngine {
         let mut engine = Self {
             stream,
             connected: false,
+            key_log: config.key_log,
             number: 0,
             flight: Flight::new(first_timeout),
             said: VecDeque::new(),
@@ -226,6 +230,9 @@ impl OpenSslEngine {
                 .map_err(|_| Failure::Protocol(HandshakeFailure::Crypto))?;
             self.said.push_back(Output::Keys(profile, material));
         }
+        if self.key_log {
+            self.said.extend(key_log_line(ssl).map(Output::KeyLog));
+        }
         self.said.push_back(Output::Connected);
         self.read(LONGEST_PLAINTEXT, false)?;
         if self.lengths.is_empty() {
@@ -267,6 +274,21 @@ impl fmt::Debug for OpenSslEngine {
             .field("flight", &self.flight)
             .finish_non_exhaustive()
     }
+}
+
+/// The line of the key log for DTLS 1.2: what names the session, its `client_random`, and its master secret.
+fn key_log_line(ssl: &SslRef) -> Option<String> {
+    let mut random = [0; 32];
+    let random_length = ssl.client_random(&mut random);
+    // RFC 5246 section 8.1.
+    let mut secret = [0; 48];
+    let secret_length = ssl.session()?.master_key(&mut secret);
+    let random = hexadecimal(random.get(..random_length)?);
+    Some(format!("CLIENT_RANDOM {random} {}", hexadecimal(secret.get(..secret_length)?)))
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn kind_of_hello(content_type: u8, record: &Record<'_>) -> Option<u8> {

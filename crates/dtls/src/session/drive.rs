@@ -147,6 +147,7 @@ impl Session {
             }
             Output::Connected => self.handshake.done = true,
             Output::Keys(profile, material) => self.handshake.keys = Some((profile, material)),
+            Output::KeyLog(line) => self.handshake.key_log = Some(line),
             Output::CloseNotify => {
                 if self.handshake.done {
                     self.handshake.done = false;

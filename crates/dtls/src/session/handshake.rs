@@ -24,7 +24,7 @@ impl Session {
         self.handshake.side = Side::Client;
         self.filter.restart(Side::Client);
         self.handshake.certificate = None;
-        let (min, max) = (self.config.min_version, self.config.max_version);
+        let (min, max) = self.config.version_range();
         match self.make_engine(Start::Client { min, max }, now) {
             Ok(engine) => {
                 self.engine = Some(engine);
@@ -46,6 +46,7 @@ impl Session {
     }
 
     pub(super) fn on_server_hello(&mut self, now: Instant, chosen: ServerHello, record: &[u8]) -> bool {
+        let (min, max) = self.config.version_range();
         match chosen {
             _ if self.engine.is_none() => {
                 if let ServerHello::Chosen { random, .. } = chosen {
@@ -54,18 +55,14 @@ impl Session {
                 self.filter.stats.stale_hello += 1;
                 return false;
             }
-            ServerHello::Verify if self.config.min_version == Version::Dtls12 => {
-                self.filter.expect_another_hello()
-            }
-            ServerHello::Retry if self.config.max_version == Version::Dtls13 => {
-                self.filter.expect_another_hello()
-            }
+            ServerHello::Verify if min == Version::Dtls12 => self.filter.expect_another_hello(),
+            ServerHello::Retry if max == Version::Dtls13 => self.filter.expect_another_hello(),
             ServerHello::Chosen { random, .. } if self.filter.is_refused(&random) => {
                 self.filter.stats.stale_hello += 1;
                 return false;
             }
             ServerHello::Chosen { version, cipher_suite, random }
-                if (self.config.min_version..=self.config.max_version).contains(&version)
+                if (min..=max).contains(&version)
                     && offers(self.config.engine, cipher_suite)
                     && (cipher_suite >> 8 == 0x13) == (version == Version::Dtls13) =>
             {
@@ -122,7 +119,7 @@ impl Session {
         hello: &Hello,
         replaces: bool,
     ) {
-        let (min, max) = (self.config.min_version, self.config.max_version);
+        let (min, max) = self.config.version_range();
         let version = if offer.offers_13 && max == Version::Dtls13 {
             Version::Dtls13
         } else if offer.offers_12 && min == Version::Dtls12 {
@@ -177,10 +174,8 @@ impl Session {
         let role = if is_client { Role::Client } else { Role::Server };
         let suite = self.filter.cipher_suite().unwrap_or_default();
         let cipher_suite = hello::cipher_suite_name(suite);
-        let srtp = self.handshake.keys.take().and_then(|(profile, material)| {
-            let wanted = self.config.srtp_profiles.contains(&profile);
-            wanted.then(|| SrtpKeys::cut(profile, is_client, &material)).flatten()
-        });
+        let keys = self.handshake.keys.take();
+        let srtp = keys.and_then(|(profile, material)| SrtpKeys::cut(profile, is_client, &material));
         let overhead = match version {
             Version::Dtls12 => 13 + hello::protection_overhead(suite),
             Version::Dtls13 => 5 + 1 + 16,
@@ -190,6 +185,7 @@ impl Session {
             Some(Verified { role, version, cipher_suite, certificate: certificate.clone(), overhead });
         self.filter.connect(version);
         let peer = VerifiedPeer { srtp, certificate, role, version, cipher_suite };
+        self.events.extend(self.handshake.key_log.take().map(Event::KeyLog));
         self.events.push_back(Event::Connected(peer));
         for record in self.filter.take_future() {
             self.receive_connected(now, BytesMut::from(record.as_slice()));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::pair::{Link, Pair, UNIX};
 use super::{ENGINES, any};
-use crate::{Certificate, Engine, ParseEngineError, Role, Session, SessionError};
+use crate::{Certificate, Config, Engine, ParseEngineError, Role, Session, SessionError};
 
 #[test]
 fn engines_that_are_not_built_are_an_error() {
@@ -28,11 +28,49 @@ fn engines_have_names() {
 }
 
 #[test]
+fn the_default_is_openssl_where_it_is_built() {
+    assert_eq!(ENGINES.contains(&Engine::OpenSsl), Engine::default() == Engine::OpenSsl);
+    assert!(ENGINES.contains(&Engine::default()));
+}
+
+/// What is asked of an engine, and what it says.
+fn refused(config: &Config, certificate: &Certificate) -> Option<SessionError> {
+    Session::new(config, certificate, Instant::now()).err()
+}
+
+#[test]
 #[cfg(feature = "dimpl")]
-fn dimpl_with_an_rsa_certificate_is_an_error() {
-    let certificate = Certificate::generate_rsa(UNIX).unwrap();
-    let error = Session::new(&any(Engine::Dimpl), &certificate, Instant::now()).unwrap_err();
-    assert_eq!(error, SessionError::Certificate);
+fn what_dimpl_cannot_do_is_an_error() {
+    use crate::SrtpProfile::{self, AeadAes128Gcm, AeadAes256Gcm, Aes128CmSha1_80};
+    let certificate = Certificate::generate(UNIX).unwrap();
+    let config = any(Engine::Dimpl);
+    let rsa = Certificate::generate_rsa(UNIX).unwrap();
+    assert_eq!(refused(&config, &rsa), Some(SessionError::Certificate));
+    assert_eq!(refused(&config.clone().with_key_log(), &certificate), Some(SessionError::KeyLog));
+    let with = |profiles: &[SrtpProfile]| config.clone().with_srtp_profiles(profiles.iter().copied());
+    assert_eq!(refused(&with(&[AeadAes256Gcm, AeadAes128Gcm, Aes128CmSha1_80]), &certificate), None);
+    for profiles in
+        [&[][..], &[AeadAes256Gcm], &[AeadAes128Gcm, AeadAes256Gcm, Aes128CmSha1_80], &[Aes128CmSha1_80]]
+    {
+        assert_eq!(refused(&with(profiles), &certificate), Some(SessionError::SrtpProfiles), "{profiles:?}");
+    }
+    // The list is really that of dimpl.
+    let mut pair = Pair::of(Engine::Dimpl, 1);
+    pair.connect();
+    assert_eq!(pair.ends[0].peer().srtp().unwrap().profile, AeadAes256Gcm);
+}
+
+#[test]
+#[cfg(feature = "openssl")]
+fn what_openssl_cannot_do_is_an_error() {
+    use crate::Version;
+    let certificate = Certificate::generate(UNIX).unwrap();
+    for min in [Version::Dtls12, Version::Dtls13] {
+        let config = any(Engine::OpenSsl).with_versions(min, Version::Dtls13);
+        assert_eq!(refused(&config, &certificate), Some(SessionError::VersionNotSupported));
+    }
+    let config = any(Engine::OpenSsl).with_versions(Version::Dtls12, Version::Dtls12);
+    assert_eq!(refused(&config, &certificate), None);
 }
 
 #[test]

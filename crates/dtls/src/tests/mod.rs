@@ -5,6 +5,8 @@ mod engines;
 mod figures;
 mod handshake;
 mod hostile;
+#[cfg(feature = "openssl")]
+mod key_log;
 mod lifecycle;
 #[cfg(feature = "openssl")]
 mod openssl;

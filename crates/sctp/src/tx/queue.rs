@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use super::schedule::Line;
 use crate::config::{Config, Scheduler};
 use crate::packet::HEADER_LEN;
-use crate::packet::data::{I_DATA_HEADER, DataFlags, Format};
+use crate::packet::data::{DataFlags, Format, I_DATA_HEADER};
 use crate::types::{Accounting, Ordering, Reliability, WriteOptions};
 
 /// What one waiting message costs of the send buffer beside its octets, so that their number is bounded.
