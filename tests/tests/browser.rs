@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taut_tests::interop::{install_browser_driver, turn};
+use taut_tests::interop::{Level, install_browser_driver, turn};
 use taut_tests::namespace::Namespace;
 use taut_tests::process::{Server, output, text, through};
 use taut_tests::workspace;
@@ -76,6 +76,15 @@ fn messages_between_plain_addresses() {
 #[test]
 fn errors() {
     scenario("errors", &json!({}));
+}
+
+/// Pictures of the page in every state, for a person to look at.
+#[test]
+fn screens() {
+    let Some(turn) = turn("screens") else { return };
+    if turn.level == Level::Full {
+        BROWSERS.iter().for_each(|browser| run(browser, "screens", json!({})));
+    }
 }
 
 /// A browser or a server that is killed says no goodbye. All four wait at the same time: there is little else to do.

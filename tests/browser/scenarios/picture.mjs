@@ -3,7 +3,7 @@
 
 import { check, freed, note, picture } from "../rig.mjs";
 
-const SECONDS = 10;
+const SECONDS = 6;
 
 export async function run({ url, directory, browser, launch }) {
   const { page, close } = await launch({ camera: "unasked" });
