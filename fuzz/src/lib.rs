@@ -1,5 +1,7 @@
 //! What the targets share: bounded polling, honest timers, and the checksum of SCTP.
 
+pub mod turn;
+
 use std::time::{Duration, Instant};
 
 /// How often anything may be polled before it is said to never end.

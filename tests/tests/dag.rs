@@ -12,7 +12,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("taut-sansio", &[], &["bytes", "rand", "thiserror"]),
     // One protocol each.
     ("taut-sdp", &["taut-sansio"], &["bytes", "thiserror", "tracing"]),
-    ("taut-stun", &["taut-sansio"], &["bytes", "hmac", "sha1", "sha2", "thiserror", "tracing"]),
+    ("taut-stun", &["taut-sansio"], &["bytes", "hmac", "md-5", "sha1", "sha2", "thiserror", "tracing"]),
     ("taut-mdns", &["taut-sansio"], &["bytes", "thiserror", "tracing"]),
     ("taut-rtp", &["taut-sansio"], &["bytes", "thiserror", "tracing"]),
     ("taut-sctp", &["taut-sansio"], &["bytes", "crc-fast", "hmac", "sha2", "thiserror", "tracing"]),
@@ -41,6 +41,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ),
     ("taut-datachannel", &["taut-sansio", "taut-sctp"], &["bytes", "thiserror", "tracing"]),
     ("taut-media", &["taut-sansio", "taut-rtp"], &["bytes", "thiserror", "tracing"]),
+    ("taut-turn", &["taut-sansio", "taut-stun"], &["base64", "bytes", "thiserror", "tracing"]),
     ("taut-ice", &["taut-sansio", "taut-stun", "taut-mdns"], &["bytes", "thiserror", "tracing"]),
     // The composition.
     (

@@ -1,6 +1,7 @@
 //! MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489 sections 14.5 and 14.6), with kept keys.
 
 use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
@@ -54,6 +55,16 @@ impl Key {
         Self::from_bytes(password.as_bytes())
     }
 
+    /// The key of the long-term mechanism with the password algorithm MD5 (RFC 8489 section 18.5.1.1).
+    /// `username`, `realm` and `password` have been through OpaqueString.
+    pub fn long_term_md5(username: &str, realm: &str, password: &str) -> Self {
+        let mut hash = Md5::new();
+        for part in [username, ":", realm, ":", password] {
+            hash.update(part.as_bytes());
+        }
+        Self::from_bytes(&hash.finalize())
+    }
+
     /// The key of the long-term mechanism with the password algorithm SHA-256 (RFC 8489 section 18.5.1.2).
     /// `username`, `realm` and `password` have been through OpaqueString.
     pub fn long_term_sha256(username: &str, realm: &str, password: &str) -> Self {
@@ -79,6 +90,11 @@ impl Key {
             }
         }
         Self { sha1: Hmac::new(&sha1_block.into()), sha256: Hmac::new(&sha256_block.into()) }
+    }
+
+    /// HMAC-SHA1 of `octets`: what nonces without state and TURN's time-limited passwords are made of.
+    pub fn hmac_sha1(&self, octets: &[u8]) -> [u8; 20] {
+        self.sha1.clone().chain_update(octets).finalize().into_bytes().into()
     }
 
     pub(crate) fn verify(&self, message: &Message<'_>) -> Result<Algorithm, IntegrityError> {

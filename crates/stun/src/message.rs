@@ -78,6 +78,18 @@ pub struct Method(u16);
 impl Method {
     /// Binding (RFC 8489 section 18.2).
     pub const BINDING: Self = Self(0x001);
+    /// Allocate (RFC 8656 section 17).
+    pub const ALLOCATE: Self = Self(0x003);
+    /// Refresh (RFC 8656 section 17).
+    pub const REFRESH: Self = Self(0x004);
+    /// Send (RFC 8656 section 17).
+    pub const SEND: Self = Self(0x006);
+    /// Data (RFC 8656 section 17).
+    pub const DATA: Self = Self(0x007);
+    /// CreatePermission (RFC 8656 section 17).
+    pub const CREATE_PERMISSION: Self = Self(0x008);
+    /// ChannelBind (RFC 8656 section 17).
+    pub const CHANNEL_BIND: Self = Self(0x009);
 
     /// The method with this number, of which the low 12 bits count.
     pub const fn new(number: u16) -> Self {
@@ -265,6 +277,11 @@ impl<'a> Message<'a> {
         self.attributes()
             .map(|attribute| attribute.kind)
             .filter(move |kind| kind.is_comprehension_required() && !known.contains(kind))
+    }
+
+    /// True if there is an integrity attribute, right or wrong.
+    pub fn has_integrity(&self) -> bool {
+        self.sha1.is_some() || self.sha256.is_some()
     }
 
     /// Checks the integrity attribute (RFC 8489 sections 14.5 and 14.6). Where both are present, the SHA-256 one

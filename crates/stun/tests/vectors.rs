@@ -70,6 +70,16 @@ fn rfc5769_request_and_long_term_attributes() {
 }
 
 #[test]
+fn rfc5769_long_term_key_is_made_of_name_realm_and_password() {
+    let vectors = rfc5769();
+    let vector = &vectors[3];
+    let field = |name: &str| vector[name].as_str().unwrap().to_owned();
+    let key = Key::long_term_md5(&field("username"), &field("realm"), &field("password_after_saslprep"));
+    let bytes = hex_of(vector);
+    assert_eq!(Message::parse(&bytes).unwrap().verify(&key), Ok(Algorithm::Sha1));
+}
+
+#[test]
 fn every_octet_before_the_integrity_is_protected() {
     for vector in rfc5769() {
         let (bytes, key) = (hex_of(&vector), key_of(&vector));

@@ -7,8 +7,8 @@ use taut_sansio::codec::Reader;
 use super::{Attribute, AttributeType};
 use crate::message::{MAGIC_COOKIE, ParseError, TransactionId};
 
-const FAMILY_V4: u8 = 1;
-const FAMILY_V6: u8 = 2;
+pub(super) const FAMILY_V4: u8 = 1;
+pub(super) const FAMILY_V6: u8 = 2;
 
 /// XOR-MAPPED-ADDRESS: the sender's address as the receiver saw it, out of reach of helpful NATs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,12 +23,30 @@ impl<'a> ErrorCode<'a> {
     pub const BAD_REQUEST: u16 = 400;
     /// No or wrong credentials.
     pub const UNAUTHENTICATED: u16 = 401;
+    /// The server will not do it (RFC 8656 section 19).
+    pub const FORBIDDEN: u16 = 403;
     /// A comprehension-required attribute is not understood.
     pub const UNKNOWN_ATTRIBUTE: u16 = 420;
+    /// The 5-tuple has an allocation already, or has none (RFC 8656 section 19).
+    pub const ALLOCATION_MISMATCH: u16 = 437;
+    /// The nonce is no longer valid.
+    pub const STALE_NONCE: u16 = 438;
+    /// The server has no relayed addresses of this family (RFC 8656 section 19).
+    pub const ADDRESS_FAMILY_NOT_SUPPORTED: u16 = 440;
+    /// The allocation belongs to another user (RFC 8656 section 19).
+    pub const WRONG_CREDENTIALS: u16 = 441;
+    /// The server does not relay this protocol (RFC 8656 section 19).
+    pub const UNSUPPORTED_TRANSPORT: u16 = 442;
+    /// The peer's address is not of the allocation's family (RFC 8656 section 19).
+    pub const PEER_ADDRESS_FAMILY_MISMATCH: u16 = 443;
+    /// The user has as many allocations as allowed (RFC 8656 section 19).
+    pub const ALLOCATION_QUOTA_REACHED: u16 = 486;
     /// Both agents have the same role (RFC 8445 section 16.2).
     pub const ROLE_CONFLICT: u16 = 487;
     /// The server failed for now.
     pub const SERVER_ERROR: u16 = 500;
+    /// The server has no room for it (RFC 8656 section 19).
+    pub const INSUFFICIENT_CAPACITY: u16 = 508;
 
     /// The attribute with this number and reason.
     pub fn new(code: u16, reason: &'a str) -> Self {

@@ -8,12 +8,17 @@ mod error;
 mod ice;
 mod security;
 mod text;
+mod turn;
 
 pub use address::{AlternateServer, MappedAddress, XorMappedAddress, xor_address, xor_address_value};
 pub use error::{ErrorCode, MAX_UNKNOWN, UnknownAttributes};
 pub use ice::{IceControlled, IceControlling, Priority, UseCandidate};
-pub use security::UserHash;
-pub use text::{Nonce, Realm, Software, Username};
+pub use security::{MAX_PASSWORD_ALGORITHMS, PasswordAlgorithm, PasswordAlgorithms, UserHash};
+pub use text::{NONCE_COOKIE, Nonce, Realm, Software, Username};
+pub use turn::{
+    AdditionalAddressFamily, AddressErrorCode, AddressFamily, ChannelNumber, Data, EvenPort, Lifetime,
+    RequestedAddressFamily, RequestedTransport, XorPeerAddress, XorRelayedAddress,
+};
 
 use crate::message::{ParseError, TransactionId};
 
@@ -32,20 +37,46 @@ impl AttributeType {
     pub const ERROR_CODE: Self = Self(0x0009);
     /// UNKNOWN-ATTRIBUTES.
     pub const UNKNOWN_ATTRIBUTES: Self = Self(0x000a);
+    /// CHANNEL-NUMBER (RFC 8656 section 18).
+    pub const CHANNEL_NUMBER: Self = Self(0x000c);
+    /// LIFETIME (RFC 8656 section 18).
+    pub const LIFETIME: Self = Self(0x000d);
+    /// XOR-PEER-ADDRESS (RFC 8656 section 18).
+    pub const XOR_PEER_ADDRESS: Self = Self(0x0012);
+    /// DATA (RFC 8656 section 18).
+    pub const DATA: Self = Self(0x0013);
     /// REALM.
     pub const REALM: Self = Self(0x0014);
     /// NONCE.
     pub const NONCE: Self = Self(0x0015);
+    /// XOR-RELAYED-ADDRESS (RFC 8656 section 18).
+    pub const XOR_RELAYED_ADDRESS: Self = Self(0x0016);
+    /// REQUESTED-ADDRESS-FAMILY (RFC 8656 section 18).
+    pub const REQUESTED_ADDRESS_FAMILY: Self = Self(0x0017);
+    /// EVEN-PORT (RFC 8656 section 18).
+    pub const EVEN_PORT: Self = Self(0x0018);
+    /// REQUESTED-TRANSPORT (RFC 8656 section 18).
+    pub const REQUESTED_TRANSPORT: Self = Self(0x0019);
     /// MESSAGE-INTEGRITY-SHA256.
     pub const MESSAGE_INTEGRITY_SHA256: Self = Self(0x001c);
+    /// PASSWORD-ALGORITHM.
+    pub const PASSWORD_ALGORITHM: Self = Self(0x001d);
     /// USERHASH.
     pub const USERHASH: Self = Self(0x001e);
     /// XOR-MAPPED-ADDRESS.
     pub const XOR_MAPPED_ADDRESS: Self = Self(0x0020);
+    /// RESERVATION-TOKEN (RFC 8656 section 18).
+    pub const RESERVATION_TOKEN: Self = Self(0x0022);
     /// PRIORITY (RFC 8445 section 16.1).
     pub const PRIORITY: Self = Self(0x0024);
     /// USE-CANDIDATE (RFC 8445 section 16.1).
     pub const USE_CANDIDATE: Self = Self(0x0025);
+    /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 section 18).
+    pub const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
+    /// ADDRESS-ERROR-CODE (RFC 8656 section 18).
+    pub const ADDRESS_ERROR_CODE: Self = Self(0x8001);
+    /// PASSWORD-ALGORITHMS.
+    pub const PASSWORD_ALGORITHMS: Self = Self(0x8002);
     /// SOFTWARE.
     pub const SOFTWARE: Self = Self(0x8022);
     /// ALTERNATE-SERVER.
@@ -123,6 +154,8 @@ mod tests {
             assert_attribute!(XorMappedAddress, XorMappedAddress(address));
             assert_attribute!(MappedAddress, MappedAddress(address));
             assert_attribute!(AlternateServer, AlternateServer(address));
+            assert_attribute!(XorPeerAddress, XorPeerAddress(address));
+            assert_attribute!(XorRelayedAddress, XorRelayedAddress(address));
         }
         assert_attribute!(Username<'_>, Username::new("evtj:h6vY"));
         assert_attribute!(Realm<'_>, Realm::new("example.org"));
@@ -134,6 +167,21 @@ mod tests {
         assert_attribute!(IceControlling, IceControlling(1));
         assert_attribute!(UserHash, UserHash::of("user", "realm"));
         assert_attribute!(ErrorCode<'_>, ErrorCode::new(487, "Role Conflict"));
+        assert_attribute!(ChannelNumber, ChannelNumber(0x4fff));
+        assert_attribute!(Lifetime, Lifetime(600));
+        assert_attribute!(Data<'_>, Data(b"seven.."));
+        for family in [AddressFamily::V4, AddressFamily::V6] {
+            assert_attribute!(RequestedAddressFamily, RequestedAddressFamily(family));
+            assert_attribute!(AdditionalAddressFamily, AdditionalAddressFamily(family));
+            assert_attribute!(AddressErrorCode, AddressErrorCode { family, code: 508 });
+        }
+        assert_attribute!(EvenPort, EvenPort { reserve_next: true });
+        assert_attribute!(RequestedTransport, RequestedTransport::UDP);
+        assert_attribute!(PasswordAlgorithm, PasswordAlgorithm::Sha256);
+        assert_attribute!(
+            PasswordAlgorithms,
+            PasswordAlgorithms::from_iter([PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5])
+        );
         assert_attribute!(
             UnknownAttributes,
             UnknownAttributes::from_iter([AttributeType(0x7777), AttributeType(1)])
@@ -149,6 +197,11 @@ mod tests {
         assert_eq!(XorMappedAddress::parse(&[0, 2, 0, 0, 1, 2, 3, 4], ID), Err(ParseError::AttributeLength));
         assert_eq!(XorMappedAddress::parse(&[0, 3, 0, 0, 1, 2, 3, 4], ID), Err(ParseError::AddressFamily));
         assert_eq!(XorMappedAddress::parse(&[], ID), Err(ParseError::AttributeLength));
+        assert_eq!(ChannelNumber::parse(&[0; 5], ID), Err(ParseError::AttributeLength));
+        assert_eq!(RequestedAddressFamily::parse(&[3, 0, 0, 0], ID), Err(ParseError::AddressFamily));
+        assert_eq!(EvenPort::parse(&[], ID), Err(ParseError::AttributeLength));
+        assert_eq!(AddressErrorCode::parse(&[1, 0, 2, 0], ID), Err(ParseError::ErrorCode));
+        assert_eq!(PasswordAlgorithms::parse(&[0, 1, 0, 4, 0], ID), Err(ParseError::AttributeLength));
         assert_eq!(Username::parse(&[0xff], ID), Err(ParseError::Text));
         assert_eq!(ErrorCode::parse(&[0, 0, 2, 99], ID), Err(ParseError::ErrorCode));
         assert_eq!(ErrorCode::parse(&[0, 0, 4, 100], ID), Err(ParseError::ErrorCode));

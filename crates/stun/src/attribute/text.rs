@@ -51,3 +51,54 @@ text_attribute! {
     /// SOFTWARE: the name of an implementation.
     Software = SOFTWARE
 }
+
+/// What a nonce begins with that tells what the server can do (RFC 8489 section 9.2).
+pub const NONCE_COOKIE: &str = "obMatJos2";
+
+/// The 24 bits of the STUN Security Feature Set follow the cookie, in four characters of Base64; the two bits that have a
+/// meaning are in the last of them.
+impl Nonce<'_> {
+    /// The cookie and the feature "Password algorithms" alone, for a server to begin its nonces with.
+    pub const PASSWORD_ALGORITHMS: &'static str = "obMatJos2AAAB";
+
+    /// True if the server takes PASSWORD-ALGORITHM, and so must have sent PASSWORD-ALGORITHMS.
+    pub fn has_password_algorithms(&self) -> bool {
+        self.features() & 1 != 0
+    }
+
+    /// True if the server wants USERHASH instead of USERNAME.
+    pub fn has_username_anonymity(&self) -> bool {
+        self.features() & 2 != 0
+    }
+
+    /// The low six bits of the feature set; 0 without the cookie.
+    fn features(&self) -> u8 {
+        match self.0.strip_prefix(NONCE_COOKIE).and_then(|rest| rest.as_bytes().get(3)) {
+            Some(letter @ b'A'..=b'Z') => letter - b'A',
+            Some(letter @ b'a'..=b'z') => letter - b'a' + 26,
+            Some(digit @ b'0'..=b'9') => digit - b'0' + 52,
+            Some(b'+') => 62,
+            Some(b'/') => 63,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_tells_what_the_server_can_do() {
+        let features = |text| {
+            let nonce = Nonce::new(text);
+            (nonce.has_password_algorithms(), nonce.has_username_anonymity())
+        };
+        // The nonce of RFC 8489, appendix B.1.
+        assert_eq!(features("obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA"), (false, true));
+        assert_eq!(features(Nonce::PASSWORD_ALGORITHMS), (true, false));
+        assert_eq!(features("obMatJos2AAADx"), (true, true));
+        assert_eq!(features("obMatJos2AA"), (false, false));
+        assert_eq!(features("f//499k954d6OL34oL9FSTvy64sA"), (false, false));
+    }
+}
