@@ -142,9 +142,14 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
                 let _ = session.send_packet(now, SenderId(id), packet(kind, argument, &octets));
             }
             23 => session.request_keyframe(now, ReceiverId(id)),
-            24 => {
-                session.set_mode(ReceiverId(id), if argument & 1 == 0 { Mode::Frames } else { Mode::Packets })
-            }
+            24 => session.set_mode(
+                ReceiverId(id),
+                match argument % 3 {
+                    0 => Mode::Frames,
+                    1 => Mode::Packets,
+                    _ => Mode::Both,
+                },
+            ),
             25 => session.set_path_rtt(time(argument)),
             26 => session.remove_receiver(now, ReceiverId(id)),
             27 => session.remove_sender(now, SenderId(id)),

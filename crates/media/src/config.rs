@@ -61,6 +61,8 @@ pub enum Mode {
     Frames,
     /// RTP packets after repair and in order, for forwarders.
     Packets,
+    /// Packets, and the frames that they make beside them, for forwarders that record.
+    Both,
 }
 
 /// A receiver, by a number that the caller chooses.

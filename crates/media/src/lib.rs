@@ -16,6 +16,7 @@
 
 mod config;
 mod error;
+mod forwarding;
 mod frame;
 mod limits;
 mod receive;

@@ -7,6 +7,7 @@
 //! - [`PeerConnection`]: offer, answer, candidates, tracks, data channels; its [`Events`]
 //! - [`DataChannel`]: [`send`](DataChannel::send) waits for room, [`recv`](DataChannel::recv) for messages
 //! - [`MediaStream`], [`MediaStreamTrack`]: local ones are written to or fed from files, remote ones are read
+//! - [`Recorder`]: what comes in, in files that players understand; [`FrameTap`] for forwarders
 //! - [`RtpTransceiver`], [`RtpSender`], [`RtpReceiver`]
 //! - [`Endpoint`]: sockets that many connections share
 //!
@@ -83,9 +84,11 @@ mod key_log;
 mod media_stream;
 mod net;
 mod peer_connection;
+mod recorder;
 mod rtp_objects;
 mod signal;
 mod source;
+mod tap;
 mod track;
 mod transports;
 
@@ -96,7 +99,9 @@ pub use file::FileOptions;
 pub use media_stream::MediaStream;
 pub use net::{Endpoint, EndpointStats};
 pub use peer_connection::PeerConnection;
+pub use recorder::{Recorder, Recording, Wanted};
 pub use rtp_objects::{RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, TrackOrKind};
+pub use tap::FrameTap;
 pub use track::{MediaStreamTrack, TrackState};
 pub use transports::{DtlsTransport, IceCandidatePair, IceTransport};
 

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ids;
 use crate::signal::Signal;
 use crate::source;
+use crate::tap::FrameTap;
 
 /// The state of a track (W3C `MediaStreamTrackState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,6 +112,8 @@ pub(crate) struct RemoteTrack {
     enabled: AtomicBool,
     muted: AtomicBool,
     ended: AtomicBool,
+    /// A [`FrameTap`] reads it too.
+    pub(crate) tapped: AtomicBool,
     pub(crate) readable: Signal,
     changed: Signal,
 }
@@ -229,6 +232,7 @@ impl RemoteTrack {
             enabled: AtomicBool::new(true),
             muted: AtomicBool::new(true),
             ended: AtomicBool::new(false),
+            tapped: AtomicBool::new(false),
             readable: Signal::default(),
             changed: Signal::default(),
         }
@@ -245,8 +249,13 @@ impl RemoteTrack {
         self.changed.fire();
     }
 
+    /// The transceiver that receives it.
+    pub(crate) fn transceiver(&self) -> TransceiverId {
+        self.transceiver
+    }
+
     /// Waits for what `poll` takes from the peer in this mode; `None` once the track has ended and nothing is left.
-    async fn next<T>(
+    pub(crate) async fn next<T>(
         &self,
         connection: &Handle,
         mode: Mode,
@@ -255,6 +264,7 @@ impl RemoteTrack {
         self.readable
             .wait_for(|| {
                 let mut state = connection.lock();
+                let mode = if self.tapped.load(Ordering::SeqCst) { Mode::Both } else { mode };
                 // A receiver that a description has just made does not know what was chosen before.
                 state.peer.set_receive_mode(self.transceiver, mode);
                 loop {
@@ -466,6 +476,19 @@ impl MediaStreamTrack {
     pub async fn recv_rtp(&self) -> Option<Packet> {
         let Side::Remote { track, connection } = &self.side else { return None };
         track.next(connection, Mode::Packets, taut_peer::Peer::poll_rtp).await
+    }
+
+    /// Reads a remote track as frames while [`recv_rtp`](Self::recv_rtp) reads it as packets, as a forwarder that records
+    /// does. Who reads frames anyway needs no tap.
+    ///
+    /// # Errors
+    ///
+    /// `NotSupported` for a local track, `InvalidState` while there is another tap.
+    pub fn tap(&self) -> Result<FrameTap, Error> {
+        match &self.side {
+            Side::Remote { track, connection } => FrameTap::new(track.clone(), connection.clone()),
+            Side::Local(_) => Err(Error::new(ErrorKind::NotSupported, "a local track cannot be tapped")),
+        }
     }
 
     fn require_local(&self, what: &str) -> Result<&Arc<LocalTrack>, Error> {

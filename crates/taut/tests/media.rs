@@ -208,3 +208,47 @@ async fn a_generated_source_is_paced_and_ends() {
     assert!(begin.elapsed() > Duration::from_millis(300), "480 ms of sound took {:?}", begin.elapsed());
     within("the source ends", source.ended()).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tap_reads_frames_beside_the_packets() {
+    let (a, mut b) = pair();
+    let source = MediaStreamTrack::new(Kind::Video);
+    a.pc.add_track(&source, &[]).unwrap();
+    negotiate(&a.pc, &b.pc).await;
+    let there = b.event("a track", track).await;
+    connected(&a.pc, &b.pc).await;
+    assert_eq!(source.tap().unwrap_err().kind(), ErrorKind::NotSupported);
+    let tap = there.track.tap().unwrap();
+    assert_eq!(there.track.tap().unwrap_err().kind(), ErrorKind::InvalidState);
+    let write = |range: std::ops::Range<u32>| {
+        let source = &source;
+        async move {
+            for i in range {
+                assert_eq!(source.write_frame(&picture(i, i % 20 == 0)).unwrap(), 1);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    let frames = async {
+        for i in 0..20 {
+            assert_eq!(tap.recv().await.unwrap().data, picture(i, i % 20 == 0).data, "picture {i}");
+        }
+    };
+    let packets = |count: usize| {
+        let track = &there.track;
+        async move {
+            let mut ends = 0;
+            while ends < count {
+                ends += usize::from(track.recv_rtp().await.unwrap().marker);
+            }
+        }
+    };
+    within("both", async { tokio::join!(write(0..20), frames, packets(20)) }).await;
+    drop(tap);
+    within("packets alone", async { tokio::join!(write(20..25), packets(5)) }).await;
+    let tap = there.track.tap().unwrap();
+    tap.request_keyframe();
+    within("the request", source.keyframe_requested()).await.unwrap();
+    a.pc.close().await;
+    assert_eq!(within("the end", tap.recv()).await, None);
+}

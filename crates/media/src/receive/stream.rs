@@ -15,6 +15,7 @@ use super::ready::Ready;
 use super::report::{Reporter, lost};
 use super::sequence::{Arrival, Sequence};
 use crate::config::{CodecConfig, Kind, Mode};
+use crate::forwarding::{Keyframe, ends_frame};
 use crate::frame::Frame;
 use crate::limits::{MAX_HOLD, MAX_NACK_TRIES};
 use crate::stats::ReceiverStats;
@@ -318,32 +319,33 @@ impl Stream {
     fn emit(&mut self, cx: Context, entry: Entry, ready: &mut Ready) {
         self.stats.jitter_buffer_emitted_count += 1;
         self.stats.jitter_buffer_delay += cx.now.saturating_duration_since(entry.at);
-        match cx.mode {
-            Mode::Packets => {
-                self.keyframe_passed(&entry);
-                ready.push_packet(entry.packet);
-            }
-            Mode::Frames => {
-                if let Some(assembled) = self.depacketizer.push(entry) {
-                    let frame = self.frame(assembled);
-                    ready.push_frame(frame);
-                }
-                let dropped = self.depacketizer.take_dropped();
-                self.stats.frames_dropped += dropped;
-                if dropped > 0 && self.depacketizer.needs_keyframe() {
-                    self.request_keyframe(cx);
-                }
-            }
+        if cx.mode == Mode::Frames {
+            return self.assemble(cx, entry, ready);
         }
+        let keyframe = Keyframe::begins(entry.codec, &entry.packet.payload);
+        if keyframe.is_some() {
+            // The wish is fulfilled when a keyframe begins; where nothing is assembled, nobody sees its end.
+            self.keyframe.satisfy();
+        }
+        if cx.mode == Mode::Both {
+            ready.push_packet(entry.packet.clone());
+            return self.assemble(cx, entry, ready);
+        }
+        self.stats.frames_received += u64::from(ends_frame(entry.codec, &entry.packet));
+        self.stats.key_frames_received += u64::from(keyframe.is_some());
+        self.stats.frame_size = keyframe.and_then(|keyframe| keyframe.size).or(self.stats.frame_size);
+        ready.push_packet(entry.packet);
     }
 
-    /// In packet mode a wish is fulfilled when a keyframe begins; its packets are not put together.
-    fn keyframe_passed(&mut self, entry: &Entry) {
-        let starts = entry.codec == crate::config::Codec::Vp8
-            && taut_rtp::payload::vp8::Payload::parse(&entry.packet.payload)
-                .is_ok_and(|payload| payload.starts_keyframe());
-        if starts {
-            self.keyframe.satisfy();
+    fn assemble(&mut self, cx: Context, entry: Entry, ready: &mut Ready) {
+        if let Some(assembled) = self.depacketizer.push(entry) {
+            let frame = self.frame(assembled);
+            ready.push_frame(frame);
+        }
+        let dropped = self.depacketizer.take_dropped();
+        self.stats.frames_dropped += dropped;
+        if dropped > 0 && self.depacketizer.needs_keyframe() {
+            self.request_keyframe(cx);
         }
     }
 

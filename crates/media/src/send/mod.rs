@@ -16,6 +16,7 @@ use taut_sansio::rng::Rng;
 
 use crate::config::{Codec, CodecConfig, SenderConfig};
 use crate::error::SendError;
+use crate::forwarding::{Keyframe, ends_frame};
 use crate::frame::Frame;
 use crate::limits::{MAX_QUEUED_OCTETS, MAX_QUEUED_PACKETS, MAX_RESENT_PER_ROUND_TRIP};
 use crate::report::round_trip;
@@ -188,6 +189,14 @@ impl Sender {
         self.stats.frame_size = size.or(self.stats.frame_size);
     }
 
+    /// Forwarded frames, by the packets that begin and end them.
+    fn count_forwarded(&mut self, codec: Codec, packet: &Packet) {
+        let keyframe = Keyframe::begins(codec, &packet.payload);
+        self.stats.frames_sent += u64::from(ends_frame(codec, packet));
+        self.stats.key_frames_sent += u64::from(keyframe.is_some());
+        self.stats.frame_size = keyframe.and_then(|keyframe| keyframe.size).or(self.stats.frame_size);
+    }
+
     fn queue_whole(
         &mut self,
         now: Instant,
@@ -234,9 +243,10 @@ impl Sender {
         let payload_type = packet.payload_type.get();
         let same = self.config.codecs.iter().find(|codec| codec.payload_type == payload_type);
         let codec = same.or(self.config.codecs.first()).ok_or(SendError::Codec)?;
-        let (payload_type, rate) = (codec.payload_type, codec.clock_rate);
+        let (codec, payload_type, rate) = (codec.codec, codec.payload_type, codec.clock_rate);
         self.check_room(packet.payload.len())?;
         let (index, timestamp) = self.place(now, &packet, rate)?;
+        self.count_forwarded(codec, &packet);
         let extensions = self.negotiated(&packet.extensions);
         let payload = match packet.payload.len() {
             ..=SMALL_PAYLOAD => Bytes::copy_from_slice(&packet.payload),

@@ -103,6 +103,38 @@ fn two_hops_are_repaired_each() {
     second.assert_all_arrived();
     assert!(first.stats().packets_repaired > 10 && second.stats().packets_repaired > 10);
     assert_eq!(second.stats().frames_dropped, 0);
+    // Frames are counted although nobody puts them together on the way.
+    let on_the_way = first.stats();
+    assert!((298..=300).contains(&on_the_way.frames_received), "{}", on_the_way.frames_received);
+    assert_eq!((on_the_way.key_frames_received, on_the_way.frame_size), (1, second.stats().frame_size));
+    let sent = second.world.node(second.a).session.sender_stats(SenderId(VIDEO)).unwrap();
+    assert_eq!((sent.frames_sent, sent.key_frames_sent), (on_the_way.frames_received, 1));
+    assert_eq!(sent.frame_size, on_the_way.frame_size);
+}
+
+/// A forwarder that also records: the packets are those of packet mode, the frames those of frame mode, also after a loss.
+#[test]
+fn packets_and_frames_come_side_by_side() {
+    let run = |mode| {
+        let link = Link::default().latency(10 * MS).loss(Loss::Random(0.02));
+        let mut pair = Pair::new(40, Terms { nack: false, rtx: false, pli: true }, link);
+        pair.world.node_mut(pair.b).session.set_mode(ReceiverId(VIDEO), mode);
+        for i in 0..200 {
+            let picture = pair.picture(3_000, i % 20 == 0);
+            pair.send(picture);
+            pair.world.run_for(30 * MS);
+        }
+        pair.world.run_for(SECOND);
+        let received = pair.stats().frames_received;
+        let side = pair.world.node_mut(pair.b);
+        let packets: Vec<_> = side.packets.drain(..).map(|packet| packet.sequence).collect();
+        (packets, side.frames.drain(..).map(|frame| frame.data).collect::<Vec<_>>(), received)
+    };
+    let (packets, frames, both) = (run(Mode::Packets), run(Mode::Frames), run(Mode::Both));
+    assert!(packets.0.len() > 500 && packets.1.is_empty() && frames.0.is_empty());
+    assert!(frames.1.len() > 50 && frames.1.len() < 200, "{}", frames.1.len());
+    assert_eq!((both.0, both.1), (packets.0, frames.1));
+    assert_eq!(both.2, frames.2, "a frame is counted once");
 }
 
 #[test]

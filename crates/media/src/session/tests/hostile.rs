@@ -146,7 +146,7 @@ fn random_rtp_is_bounded_and_never_panics() {
     let mut pair = Pair::new(1, ALL, Link::default());
     let mut rng = Rng::from_u64(10);
     let start = pair.world.now();
-    for mode in [Mode::Frames, Mode::Packets] {
+    for mode in [Mode::Frames, Mode::Packets, Mode::Both] {
         let session = &mut pair.world.node_mut(pair.b).session;
         session.set_mode(ReceiverId(VIDEO), mode);
         for i in 0..100_000u32 {
