@@ -1,4 +1,5 @@
-//! Chromium, Firefox and aiortc against `taut serve`: each task, with the client offering and answering.
+//! Chromium, Firefox and aiortc against `taut serve`, with each DTLS engine: each task, with the client offering and
+//! answering.
 //!
 //! A client connects many times in a row to every cell of the matrix, in both DTLS roles, and data and media must flow each
 //! time. The table of what was seen is printed (`-- --nocapture`). See `taut_tests::interop` for what it needs.
@@ -6,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,6 +19,9 @@ use taut_tests::workspace;
 /// The cells: what the server does, and which side the client takes.
 const CELLS: [(&str, &str); 4] =
     [("echo", "offers"), ("echo", "answers"), ("clip", "offers"), ("clip", "answers")];
+
+/// The DTLS engines of the server.
+const ENGINES: [&str; 2] = ["openssl", "dimpl"];
 
 /// How many messages the first connection of a cell carries, of 1 to 60,000 bytes.
 const MESSAGES: u64 = 120;
@@ -42,13 +47,21 @@ impl Plan {
     }
 }
 
-/// Runs the cells with one client; prints the table, then fails if anything in it is wrong.
-fn matrix(client: &str, prepare: fn(&[&str]) -> std::process::Command) {
+/// Runs the cells with one client and each engine; prints the table, then fails if anything in it is wrong.
+fn matrix(client: &str, prepare: fn(&[&str]) -> Command) {
     let Some(turn) = turn(client) else { return };
-    let plan = Plan::of(turn.level);
+    let wrong: Vec<String> =
+        ENGINES.iter().flat_map(|engine| cells(client, engine, turn.level, prepare)).collect();
+    assert!(wrong.is_empty(), "{client}: {wrong:#?}");
+}
+
+/// Runs the cells; gives what is wrong with them.
+fn cells(client: &str, engine: &str, level: Level, prepare: fn(&[&str]) -> Command) -> Vec<String> {
+    let plan = Plan::of(level);
     let namespace = Namespace::new().expect("TAUT_INTEROP needs root and iproute2");
     let launcher = namespace.launcher();
-    let server = Server::start(&launcher, workspace::taut());
+    let mut command = prepare(&launcher);
+    let server = Server::start_with(&launcher, workspace::taut(), &["--dtls", engine]);
     let cells: Vec<Value> = CELLS.iter().map(|(task, role)| json!({ "task": task, "role": role })).collect();
     let options = json!({
         "url": server.url,
@@ -59,7 +72,7 @@ fn matrix(client: &str, prepare: fn(&[&str]) -> std::process::Command) {
         "seconds": plan.seconds,
         "cells": cells,
     });
-    let ended = output(prepare(&launcher).arg(options.to_string()), plan.limit);
+    let ended = output(command.arg(options.to_string()), plan.limit);
     let said = text(&ended);
     let results: Vec<Value> = said
         .lines()
@@ -67,12 +80,14 @@ fn matrix(client: &str, prepare: fn(&[&str]) -> std::process::Command) {
         .map(|line| serde_json::from_str(line).expect("a cell is JSON"))
         .collect();
     let mut wrong = Vec::new();
-    for result in &results {
-        println!("{}", row(client, result));
-        wrong.extend(complaints(result, &plan, turn.level));
+    if !ended.status.success() || results.len() != cells.len() {
+        wrong.push(format!("{engine}: the client failed:\n{said}"));
     }
-    assert!(ended.status.success() && results.len() == cells.len(), "{client} failed:\n{said}");
-    assert!(wrong.is_empty(), "{client}: {wrong:#?}");
+    for result in &results {
+        println!("{}", row(client, engine, result));
+        wrong.extend(complaints(result, &plan, level).into_iter().map(|what| format!("{engine}: {what}")));
+    }
+    wrong
 }
 
 fn number(value: &Value) -> f64 {
@@ -80,13 +95,13 @@ fn number(value: &Value) -> f64 {
 }
 
 /// A row of the table.
-fn row(client: &str, cell: &Value) -> String {
+fn row(client: &str, engine: &str, cell: &Value) -> String {
     let mut times: Vec<u64> =
         cell["milliseconds"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
     times.sort_unstable();
     let video = &cell["video"];
     format!(
-        "| {client} | {} {} | {} connected, median {} ms, at most {} ms | DTLS {} | {} messages | {:.2} frames per second of \
+        "| {client} | {engine} | {} {} | {} connected, median {} ms, at most {} ms | DTLS {} | {} messages | {:.2} frames per second of \
          media, {:.2} of the clock, {} packets lost |",
         cell["task"].as_str().unwrap_or("?"),
         cell["role"].as_str().unwrap_or("?"),
@@ -133,7 +148,7 @@ fn complaints(cell: &Value, plan: &Plan, level: Level) -> Vec<String> {
     wrong
 }
 
-fn browser(name: &str, launcher: &[&str]) -> std::process::Command {
+fn browser(name: &str, launcher: &[&str]) -> Command {
     install_browser_driver();
     let mut command = through(launcher, Path::new("node"));
     command.args(["run.mjs", name, "matrix"]).current_dir(workspace::browser_scenarios());

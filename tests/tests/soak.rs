@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use taut::{
-    Codec, Configuration, DataChannelInit, Event, Events, Frame, Kind, Loopback, MediaStream,
+    Codec, Configuration, DataChannelInit, DtlsEngine, Event, Events, Frame, Kind, Loopback, MediaStream,
     MediaStreamTrack, Message, PeerConnection, SdpType, SessionDescription,
 };
 use taut_tests::http::{Response, request};
@@ -82,8 +82,8 @@ async fn within<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// One session: it connects, a message and some pictures come back, and it ends in one of three ways.
-async fn session(authority: String, number: usize) {
-    let configuration = Configuration::default().with_loopback(Loopback::Always);
+async fn session(authority: String, engine: DtlsEngine, number: usize) {
+    let configuration = Configuration::default().with_loopback(Loopback::Always).with_dtls_engine(engine);
     let (pc, mut events) = PeerConnection::new(configuration).expect("a connection");
     let channel = pc.create_data_channel("soak", DataChannelInit::default()).expect("a channel");
     let track = MediaStreamTrack::new(Kind::Video);
@@ -141,14 +141,14 @@ async fn picture_comes_back(track: &MediaStreamTrack, events: &mut Events) {
 }
 
 /// Many sessions, some at the same time; then waits until the server has freed the last one.
-async fn sessions(server: &Server, count: usize) {
+async fn sessions(server: &Server, engine: DtlsEngine, count: usize) {
     let authority = server.authority().to_owned();
     let mut running = JoinSet::new();
     for number in 0..count {
         if running.len() >= AT_ONCE {
             running.join_next().await.expect("some run").expect("a session goes well");
         }
-        running.spawn(session(authority.clone(), number));
+        running.spawn(session(authority.clone(), engine, number));
     }
     while let Some(ended) = running.join_next().await {
         ended.expect("a session goes well");
@@ -163,18 +163,17 @@ async fn sessions(server: &Server, count: usize) {
     within("every session is freed", freed).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_come_and_go_and_leave_nothing() {
+async fn leave_nothing(engine: DtlsEngine) {
     let Some(_turn) = turn("soak") else { return };
     let quiet = ["env", "MALLOC_ARENA_MAX=1", "MALLOC_TRIM_THRESHOLD_=0", "MALLOC_MMAP_THRESHOLD_=65536"];
-    let server = Server::start(&quiet, workspace::taut());
+    let server = Server::start_with(&quiet, workspace::taut(), &["--dtls", &engine.to_string()]);
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
 
-    sessions(&server, WARM_UP).await;
+    sessions(&server, engine, WARM_UP).await;
     let before = Holdings::settled(server.id()).await;
-    sessions(&server, SESSIONS).await;
+    sessions(&server, engine, SESSIONS).await;
     let after = Holdings::settled(server.id()).await;
-    println!("after {WARM_UP} sessions: {before:?}; after {SESSIONS} more: {after:?}");
+    println!("{engine}: after {WARM_UP} sessions {before:?}, after {SESSIONS} more {after:?}");
     assert_eq!((after.files, after.threads), (before.files, before.threads));
     let grown = after.memory_kb as f64 / before.memory_kb as f64 - 1.0;
     assert!(grown <= MORE, "the server's memory has grown by {:.1} %: {before:?}, {after:?}", grown * 100.0);
@@ -182,4 +181,14 @@ async fn sessions_come_and_go_and_leave_nothing() {
     // This side made as many connections, in this very process.
     let left = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     assert!(left <= tasks, "{left} tasks are left, of {tasks} at the beginning");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_with_openssl_come_and_go() {
+    leave_nothing(DtlsEngine::OpenSsl).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_with_dimpl_come_and_go() {
+    leave_nothing(DtlsEngine::Dimpl).await;
 }
