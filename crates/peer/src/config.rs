@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind};
 
+pub use taut_datachannel::CongestionAlgorithm as DataCongestion;
 pub use taut_dtls::{Certificate, Engine as DtlsEngine, SrtpProfile, Version as DtlsVersion};
 pub use taut_ice::Loopback;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub data_send_buffer: usize,
     /// How many octets of messages the data channels take in before the application reads them. 4 MiB by default.
     pub data_receive_buffer: usize,
+    /// The algorithm that decides how fast data channels send.
+    pub data_congestion: DataCongestion,
     /// The largest UDP payload that is sent, in octets, 576 to 8,948. 1,200 by default.
     pub mtu: usize,
 }
@@ -73,6 +76,7 @@ impl Default for Config {
             max_message_size: 256 * 1024,
             data_send_buffer: 16 * 1024 * 1024,
             data_receive_buffer: 4 * 1024 * 1024,
+            data_congestion: DataCongestion::default(),
             mtu: DEFAULT_MTU,
         }
     }
@@ -158,6 +162,13 @@ impl Config {
     #[must_use]
     pub fn with_data_receive_buffer(mut self, octets: usize) -> Self {
         self.data_receive_buffer = octets;
+        self
+    }
+
+    /// Sets the algorithm that decides how fast data channels send.
+    #[must_use]
+    pub fn with_data_congestion(mut self, algorithm: DataCongestion) -> Self {
+        self.data_congestion = algorithm;
         self
     }
 

@@ -29,7 +29,9 @@ mod tracks;
 mod transceiver;
 mod transport;
 
-pub use config::{Certificate, Config, DtlsEngine, DtlsVersion, Host, IceServer, Loopback, SrtpProfile};
+pub use config::{
+    Certificate, Config, DataCongestion, DtlsEngine, DtlsVersion, Host, IceServer, Loopback, SrtpProfile,
+};
 pub use description::{SdpType, SessionDescription};
 pub use error::{Error, ErrorKind};
 pub use event::{

@@ -6,12 +6,12 @@ mod common;
 use std::time::Duration;
 
 use common::{Call, What, audio_frame, binary, body, config, video_frame};
-use taut_netsim::Link;
+use taut_netsim::{Link, Loss};
 use taut_peer::stats::TransportReport;
 use taut_peer::{
-    Certificate, ChannelId, ChannelInit, Config, ConnectionState, Direction, DtlsEngine, DtlsVersion,
-    ErrorKind, Event, Host, IceServer, InterfaceAddress, Kind, Loopback, Peer, SendError, SrtpProfile,
-    TrackInfo, TransceiverId, TransceiverInit,
+    Certificate, ChannelId, ChannelInit, Config, ConnectionState, DataCongestion, Direction, DtlsEngine,
+    DtlsVersion, ErrorKind, Event, Host, IceServer, InterfaceAddress, Kind, Loopback, Peer, SendError,
+    SrtpProfile, TrackInfo, TransceiverId, TransceiverInit,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -320,6 +320,26 @@ fn the_receive_buffer_holds_the_other_side_back() {
         waiting.push(200 * 20_000 - left);
     }
     assert!(waiting[0] <= 512 * 1024 && waiting[1] >= 768 * 1024 && waiting[1] <= 1536 * 1024, "{waiting:?}");
+}
+
+#[test]
+fn data_is_sent_as_the_congestion_control_that_was_chosen_would() {
+    // Where one packet in a hundred is lost, only one of them goes on as if nothing were.
+    let arrived = |algorithm| {
+        let link = Link::default().latency(MS * 20).loss(Loss::Random(0.01));
+        let config = Config::default().with_data_congestion(algorithm);
+        let mut call = Call::with_configs(1, link, config, Config::default());
+        let contents = connect(&mut call, "d");
+        let (now, a, b, channel) = (call.now(), call.a, call.b, contents.channel.unwrap());
+        for number in 0..400 {
+            call.peer(a).send(now, channel, binary(body(number, 20_000))).unwrap();
+        }
+        call.run_for(3 * SECOND);
+        call.world.node(b).message_count()
+    };
+    let [reno, cubic, bbr] =
+        [DataCongestion::NewReno, DataCongestion::Cubic, DataCongestion::Bbr].map(arrived);
+    assert!(bbr > 3 * cubic.max(reno) && cubic != reno, "{reno} {cubic} {bbr}");
 }
 
 #[test]

@@ -175,6 +175,20 @@ impl Association {
         }
     }
 
+    /// Sets how many octets of data are sent in a second at most, whatever the congestion window says; `None`, as at the
+    /// start, for no bound. For a caller that shares the path between this association and others.
+    pub fn set_rate_cap(&mut self, now: Instant, octets: Option<u64>) {
+        let now = self.tick(now);
+        self.tx.set_rate_cap(now, octets.map(|octets| octets.max(1) as f64));
+        self.settle(now);
+    }
+
+    /// Octets a second at which data goes while there is some: what the congestion controller believes in, or the cap.
+    /// `None` before the round-trip time was measured.
+    pub fn send_rate(&self) -> Option<u64> {
+        self.tx.send_rate().map(|rate| rate as u64)
+    }
+
     /// Keeps what comes on a stream inside, so that it holds the receive window; other streams go on. A message that
     /// was read in part is handed up to its end first.
     pub fn pause_stream(&mut self, stream: StreamId) {

@@ -24,6 +24,10 @@ pub struct Stats {
     pub probes: u64,
     /// Timeouts of unacknowledged data.
     pub timeouts: u64,
+    /// Times that what was taken for lost had only been overtaken, and the reduction of the window was undone.
+    pub spurious_losses: u64,
+    /// Timeouts that went off while the answer was on its way, and were undone.
+    pub spurious_timeouts: u64,
     /// Messages given up (RFC 3758).
     pub abandoned_messages: u64,
     /// DATA chunks taken.
@@ -54,6 +58,8 @@ pub struct Stats {
     pub rto: Duration,
     /// The congestion window in octets.
     pub congestion_window: usize,
+    /// Octets a second at which data goes, once there is something to tell it from.
+    pub send_rate: Option<u64>,
     /// The window the other side told last.
     pub remote_window: usize,
     /// Octets sent and not acknowledged, headers of the chunks included.

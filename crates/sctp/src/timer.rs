@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Retransmit,
     /// Acknowledgements stay out: something is lost by now, or a probe is due (RFC 8985).
     Probe,
+    /// Packets are spread in time, and the next may go.
+    Pace,
     /// An acknowledgement is held back.
     Sack,
     /// The association is idle, or a heartbeat is unanswered.
@@ -24,12 +26,13 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Handshake,
         Self::Shutdown,
         Self::ShutdownGuard,
         Self::Retransmit,
         Self::Probe,
+        Self::Pace,
         Self::Sack,
         Self::Heartbeat,
         Self::Reconfig,

@@ -109,10 +109,10 @@ pub use transports::{DtlsTransport, IceCandidatePair, IceTransport};
 pub use taut_container as container;
 pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
-    Certificate, ChannelState as DataChannelState, Codec, ConnectionState, Direction, DtlsEngine,
-    DtlsVersion, Frame, Host, IceCandidate, IceConnectionState, IceGatheringState, IceServer, Kind, Loopback,
-    Message, MessageKind, OfferOptions, SdpType, SessionDescription, SignalingState, SrtpProfile,
-    StatsReport, rtp, sdp, stats,
+    Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion, Direction,
+    DtlsEngine, DtlsVersion, Frame, Host, IceCandidate, IceConnectionState, IceGatheringState, IceServer,
+    Kind, Loopback, Message, MessageKind, OfferOptions, SdpType, SessionDescription, SignalingState,
+    SrtpProfile, StatsReport, rtp, sdp, stats,
 };
 
 /// The example of the README compiles.

@@ -45,6 +45,7 @@ impl Association {
             return Some(length);
         }
         out.truncate(start);
+        self.arm_pacing();
         None
     }
 

@@ -25,6 +25,7 @@ impl Association {
             Some(at) => self.timers.set(Timer::Probe, at),
             None => self.timers.stop(Timer::Probe),
         }
+        self.arm_pacing();
         for timer in Timer::ALL {
             if !self.wants(timer) {
                 self.timers.stop(timer);
@@ -32,6 +33,14 @@ impl Association {
                 let after = self.duration(timer);
                 self.timers.set(timer, now + after);
             }
+        }
+    }
+
+    /// Wakes the caller when data may go that the pacer holds back.
+    pub(crate) fn arm_pacing(&mut self) {
+        match self.tx.paced_until().filter(|_| self.has_peer()) {
+            Some(at) => self.timers.set(Timer::Pace, at),
+            None => self.timers.stop(Timer::Pace),
         }
     }
 
@@ -48,7 +57,7 @@ impl Association {
                     | Phase::ShutdownAckSent
             ),
             Timer::Retransmit => open && self.tx.wants_timer(),
-            Timer::Probe => open && self.timers.is_set(timer),
+            Timer::Probe | Timer::Pace => self.timers.is_set(timer),
             Timer::Sack => open && self.rx.is_ack_delayed(),
             Timer::Heartbeat => open,
             Timer::Reconfig => open && self.reconfig.is_waiting(),
@@ -64,7 +73,7 @@ impl Association {
             Timer::ShutdownGuard => {
                 self.config.rto_max * 5 + self.config.rto_max * self.config.max_retransmits
             }
-            Timer::Retransmit | Timer::Probe | Timer::Reconfig => self.tx.rto(),
+            Timer::Retransmit | Timer::Probe | Timer::Pace | Timer::Reconfig => self.tx.rto(),
             Timer::Sack => self.config.sack_delay,
             Timer::Heartbeat => {
                 // Jitter of half the timeout either way (RFC 9260 section 8.3).
@@ -96,6 +105,8 @@ impl Association {
                     }
                 }
                 Timer::Probe => self.tx.on_probe_timeout(now, &mut self.stats),
+                // What waited is polled for now.
+                Timer::Pace => self.tx.on_pace_timeout(),
                 Timer::Sack => self.rx.ack_now(),
                 Timer::Heartbeat => self.on_heartbeat_timeout(),
                 Timer::Reconfig => self.on_reconfig_timeout(),

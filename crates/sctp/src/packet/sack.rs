@@ -16,6 +16,7 @@ pub(crate) struct SackView<'a> {
     pub(crate) cumulative: Tsn,
     pub(crate) window: u32,
     gaps: &'a [u8],
+    duplicates: &'a [u8],
 }
 
 impl<'a> SackView<'a> {
@@ -26,13 +27,13 @@ impl<'a> SackView<'a> {
         let gaps = usize::from(reader.u16()?);
         let duplicates = usize::from(reader.u16()?);
         let gaps = reader.take(gaps * SACK_ITEM).map_err(|_| ParseError::Count)?;
-        reader.take(duplicates * SACK_ITEM).map_err(|_| ParseError::Count)?;
-        Ok(Self { cumulative, window, gaps })
+        let duplicates = reader.take(duplicates * SACK_ITEM).map_err(|_| ParseError::Count)?;
+        Ok(Self { cumulative, window, gaps, duplicates })
     }
 
     /// What a SHUTDOWN acknowledges (RFC 9260 section 3.3.8).
     pub(crate) fn without_gaps(cumulative: Tsn, window: u32) -> Self {
-        Self { cumulative, window, gaps: &[] }
+        Self { cumulative, window, gaps: &[], duplicates: &[] }
     }
 
     /// Gap blocks as offsets from the cumulative TSN, first and last inclusive.
@@ -42,6 +43,11 @@ impl<'a> SackView<'a> {
             .0
             .iter()
             .map(|&[a, b, c, d]| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+    }
+
+    /// What came more than once.
+    pub(crate) fn duplicates(&self) -> impl Iterator<Item = Tsn> + 'a {
+        self.duplicates.as_chunks::<SACK_ITEM>().0.iter().map(|&tsn| Tsn::new(u32::from_be_bytes(tsn)))
     }
 }
 

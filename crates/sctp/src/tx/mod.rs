@@ -1,9 +1,12 @@
-//! Sending: what waits ([`queue`]), who is next ([`schedule`]), what is out ([`outstanding`]), when to ask for word ([`probe`]), when to give up
-//! waiting ([`rto`]) and how much may be out at once ([`congestion`]). RFC 9260 sections 6.1, 6.3, 7; RFC 3758
-//! section 3.5; RFC 8985.
+//! Sending: what waits ([`queue`]), who is next ([`schedule`]), what is out ([`outstanding`], and by packets [`flight`]), what
+//! only seemed lost ([`doubt`]), when to ask for word ([`probe`]), when to give up waiting ([`rto`]), how much may be out at
+//! once ([`congestion`]) and when it goes ([`pacer`]). RFC 9260 sections 6.1, 6.3, 7; RFC 3758 section 3.5; RFC 8985.
 
 pub(crate) mod congestion;
+mod doubt;
+mod flight;
 pub(crate) mod outstanding;
+mod pacer;
 mod probe;
 mod queue;
 mod rto;
@@ -23,8 +26,10 @@ use crate::packet::{HEADER_LEN, Tsn};
 use crate::stats::Stats;
 use crate::types::{StreamId, WriteOptions};
 
-use congestion::{AckInfo, Controller};
-use outstanding::Outstanding;
+use congestion::{AckInfo, Controller, Limit};
+use doubt::{Doubt, Tolerance, Verdict};
+use outstanding::{Acked, Outstanding};
+use pacer::Pacer;
 use probe::Probe;
 pub(crate) use queue::{Reset, SendQueue};
 use rto::Rto;
@@ -63,15 +68,21 @@ pub(crate) struct Transmitter {
     pub(crate) queue: SendQueue,
     out: Outstanding,
     rto: Rto,
-    controller: Controller,
+    controller: Box<dyn Controller>,
+    pacer: Pacer,
+    /// There is something that may go, once the pacer lets it.
+    paced: bool,
+    /// What had been delivered when the round trip began that is going on.
+    round_end: u64,
     recovery: Recovery,
+    doubt: Doubt,
     probe: Probe,
     /// The window the other side told.
     remote_window: usize,
     /// One packet of retransmissions may go whatever the window says (RFC 9260 section 7.2.4, rule 3).
     fast_packet: bool,
-    /// The congestion window stopped us since the last acknowledgement.
-    window_used: bool,
+    /// What held data back since the last acknowledgement.
+    limit: Limit,
     forward: Forward,
     restart_timer: bool,
     errors: u32,
@@ -96,12 +107,17 @@ impl Transmitter {
             queue: SendQueue::new(config.scheduler),
             out: Outstanding::new(first),
             rto: Rto::new(config.rto_initial, config.rto_min, config.rto_max),
-            controller: Controller::new(config.congestion, config.mtu),
+            // The first TSN is random, and different at both ends.
+            controller: congestion::controller(config.congestion, config.mtu, first.get()),
+            pacer: Pacer::new(config.mtu),
+            paced: false,
+            round_end: 0,
             recovery: Recovery::Open,
+            doubt: Doubt::default(),
             probe: Probe::Armed,
             remote_window: 0,
             fast_packet: false,
-            window_used: false,
+            limit: Limit::Application,
             forward: Forward::Idle,
             restart_timer: false,
             errors: 0,
@@ -151,8 +167,9 @@ impl Transmitter {
             Ok(acked) => acked,
             Err(result) => return result,
         };
-        if let Some(sent_at) = acked.sample.take() {
-            self.rto.sample(now.saturating_duration_since(sent_at));
+        let latest_rtt = acked.sample.take().map(|sent_at| now.saturating_duration_since(sent_at));
+        if let Some(rtt) = latest_rtt {
+            self.rto.sample(rtt);
         }
         if acked.octets > 0 {
             self.errors = 0;
@@ -160,13 +177,8 @@ impl Transmitter {
             self.last_acked = Some(now);
         }
         self.leave_recovery();
-        if acked.octets > 0 && !matches!(self.recovery, Recovery::Fast { .. }) {
-            self.controller.on_ack(AckInfo {
-                now,
-                acked: acked.octets,
-                rtt: self.rto.smoothed(),
-                window_used: std::mem::take(&mut self.window_used),
-            });
+        if acked.octets > 0 {
+            self.tell_controller(now, &acked, latest_rtt);
         }
         self.restart_timer |= acked.advanced;
         let was_closed = self.remote_window < self.max_packet;
@@ -178,13 +190,82 @@ impl Transmitter {
             // What probed the closed window was dropped there: it need not wait for the timer.
             self.out.lose_probe();
         }
+        self.undo_spurious(&acked, stats);
         self.find_losses(now, stats);
         if acked.by_probe && self.recovery == Recovery::Open {
             // The probe repaired a loss that nobody else will see (RFC 8985 section 7.4).
             self.controller.on_loss(now);
         }
         self.abandon(now, stats);
+        self.set_rate(now);
         SackResult::Taken
+    }
+
+    fn tell_controller(&mut self, now: Instant, acked: &Acked, latest_rtt: Option<Duration>) {
+        let round_start = acked.rate.is_some_and(|sample| sample.prior_delivered >= self.round_end);
+        if round_start {
+            self.round_end = self.out.delivered();
+        }
+        let recovering = matches!(self.recovery, Recovery::Fast { .. });
+        self.controller.on_ack(&AckInfo {
+            now,
+            acked: acked.octets,
+            rtt: self.rto.smoothed(),
+            latest_rtt,
+            limit: std::mem::replace(&mut self.limit, Limit::Application),
+            recovering,
+            round_start,
+            in_flight: self.out.in_flight(),
+            delivered: self.out.delivered(),
+            sample: acked.rate,
+        });
+    }
+
+    /// What was done about losses that were none.
+    fn undo_spurious(&mut self, acked: &Acked, stats: &mut Stats) {
+        if acked.overtaken {
+            self.doubt.on_overtaken();
+        }
+        match self.doubt.on_spurious(&acked.spurious, &acked.duplicates) {
+            Verdict::Guilty => return,
+            Verdict::SpuriousLosses => stats.spurious_losses += 1,
+            Verdict::SpuriousTimeout => {
+                stats.spurious_timeouts += 1;
+                self.out.find_again();
+            }
+        }
+        self.controller.undo();
+        self.recovery = Recovery::Open;
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        self.doubt.tolerance(self.rto.for_losses())
+    }
+
+    fn set_rate(&mut self, now: Instant) {
+        let rtt = self.rto.smoothed();
+        self.pacer.set_rate(now, self.controller.rate(rtt), rtt);
+    }
+
+    /// Sets what is sent at most, in octets a second.
+    pub(crate) fn set_rate_cap(&mut self, now: Instant, cap: Option<f64>) {
+        self.pacer.set_cap(now, cap);
+    }
+
+    /// The rate at which data goes, in octets a second.
+    pub(crate) fn send_rate(&self) -> Option<f64> {
+        let rtt = self.rto.smoothed();
+        self.pacer.rate().or_else(|| self.controller.rate(rtt))
+    }
+
+    /// The time has come that [`paced_until`](Self::paced_until) told.
+    pub(crate) fn on_pace_timeout(&mut self) {
+        self.paced = false;
+    }
+
+    /// When what the pacer holds back may go.
+    pub(crate) fn paced_until(&self) -> Option<Instant> {
+        self.pacer.opens_at().filter(|_| self.paced)
     }
 
     fn leave_recovery(&mut self) {
@@ -196,16 +277,21 @@ impl Transmitter {
     }
 
     fn find_losses(&mut self, now: Instant, stats: &mut Stats) {
-        let lost = self.out.find_losses(now, self.rto.loss_delay());
-        if lost == 0 {
+        let lost = self.out.find_losses(now, self.tolerance());
+        if lost.tsns.is_empty() {
             return;
         }
-        stats.fast_retransmits += lost as u64;
+        stats.fast_retransmits += lost.tsns.len() as u64;
+        if let Some(packet) = &lost.packet {
+            self.controller.on_lost_packet(now, packet);
+        }
         if self.recovery == Recovery::Open {
             self.controller.on_loss(now);
             self.recovery = Recovery::Fast { exit: self.out.newest() };
             self.fast_packet = true;
+            self.doubt.start_losses();
         }
+        self.doubt.on_lost(&lost.tsns);
     }
 
     /// Gives up messages that are lost and may not be tried again, and moves the point that is forwarded to.
@@ -235,6 +321,8 @@ impl Transmitter {
         if self.out.lose_all() {
             self.controller.on_timeout();
             self.recovery = Recovery::Timeout { exit: self.out.newest() };
+            self.doubt.start_timeout();
+            self.set_rate(now);
         }
         self.fast_packet = true;
         if self.out.forward_point().is_some() {
@@ -271,7 +359,17 @@ impl Transmitter {
         stats: &mut Stats,
     ) -> usize {
         self.note_idle(now);
+        self.paced = false;
+        if self.probe != Probe::Due && !self.pacer.is_open(now) {
+            // Room for a small chunk is all that is asked for: what is larger waits as well.
+            self.paced = self.next(now, end.saturating_sub(out.len())).is_some();
+            if self.paced {
+                self.limit = self.limit.max(Limit::Pacer);
+            }
+            return 0;
+        }
         self.out.begin_packet();
+        let before = out.len();
         let mut chunks = 0;
         let mut retransmitted = false;
         while let Some(next) = self.next(now, end.saturating_sub(out.len())) {
@@ -296,9 +394,13 @@ impl Transmitter {
             self.fast_packet = false;
         }
         if chunks > 0 {
+            self.pacer.on_sent(out.len() - before);
             self.note_probe_sent(stats);
             self.last_sent = Some(now);
             stats.data_sent += chunks as u64;
+        }
+        if !self.has_data() && !self.window_is_full(0) {
+            self.out.on_app_limited();
         }
         chunks
     }
@@ -306,7 +408,9 @@ impl Transmitter {
     /// The next DATA that may go into `room` octets: lost ones first (RFC 9260 section 6.1, rule C).
     fn next(&mut self, now: Instant, room: usize) -> Option<Next> {
         let full = self.window_is_full(0);
-        self.window_used |= full && (self.out.first_lost().is_some() || !self.queue.is_idle());
+        if full && self.has_data() {
+            self.limit = Limit::Window;
+        }
         if let Some((tsn, length)) = self.out.first_lost() {
             let allowed = !full || self.fast_packet;
             return (allowed && padded(self.header_len() + length) <= room).then_some(Next::Lost(tsn));
@@ -319,7 +423,11 @@ impl Transmitter {
         let outstanding = self.out.octets();
         let window = self.remote_window.saturating_sub(outstanding);
         // A closed window is probed by one chunk (RFC 9260 section 6.1, rule A).
-        (length <= window || outstanding == 0).then_some(Next::New(length))
+        if length > window && outstanding > 0 {
+            self.out.on_app_limited();
+            return None;
+        }
+        Some(Next::New(length))
     }
 
     fn header_len(&self) -> usize {
@@ -404,6 +512,7 @@ impl Transmitter {
         stats.rtt = self.rto.smoothed();
         stats.rto = self.rto.current();
         stats.congestion_window = self.controller.window();
+        stats.send_rate = self.send_rate().map(|rate| rate as u64);
         stats.remote_window = self.remote_window;
         stats.in_flight = self.out.in_flight();
         stats.queued = self.queue.octets();

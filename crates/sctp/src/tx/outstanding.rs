@@ -13,6 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::doubt::{Count, Tolerance};
+use super::flight::{Flight, LostPacket, Packet, RateSample};
 use super::queue::Piece;
 use super::*;
 
@@ -22,6 +24,9 @@ const LOSS_PACKETS: usize = 3;
 /// Streams whose skipped sequence numbers one FORWARD TSN tells: as many as fit into the smallest packet. The point
 /// that is forwarded to stops where there would be more (RFC 3758 section 3.5, rule C4).
 const SKIPPED_MAX: usize = (Config::MTU_MIN - HEADER_LEN - FORWARD_HEADER) / FORWARD_ITEM_MAX;
+
+/// Chunks for which memory is kept while nothing is out.
+const IDLE_CHUNKS: usize = 64;
 
 /// Octets that a chunk counts for in flight.
 fn size_of(payload: &Bytes) -> usize {
@@ -55,6 +60,7 @@ pub(crate) struct Sent {
     max_transmits: u32,
     expires: Option<Instant>,
     sent_at: Instant,
+    /// The packet that carried it last.
     packet: u64,
 }
 
@@ -77,7 +83,7 @@ impl Sent {
 }
 
 /// What a SACK acknowledged.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Acked {
     pub(crate) octets: usize,
     pub(crate) advanced: bool,
@@ -86,6 +92,26 @@ pub(crate) struct Acked {
     pub(crate) sample: Option<Instant>,
     /// The probe was acknowledged, and not what it repeated, as far as time tells.
     pub(crate) by_probe: bool,
+    /// The newest packet of which something was acknowledged, with its number.
+    newest: Option<(u64, Packet)>,
+    /// What it says of the rate.
+    pub(crate) rate: Option<RateSample>,
+    /// What was taken for lost and was not: acknowledged without having been sent again, or sooner after it than ever.
+    pub(crate) spurious: Vec<u64>,
+    /// What the other side says that it got twice.
+    pub(crate) duplicates: Vec<u64>,
+    /// Something that was sent once came after what was sent later.
+    pub(crate) overtaken: bool,
+    /// The newest packet that was acknowledged before.
+    highest_before: u64,
+}
+
+/// What was found to be lost.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Losses {
+    pub(crate) tsns: Vec<u64>,
+    /// The last of the packets.
+    pub(crate) packet: Option<LostPacket>,
 }
 
 /// The ring. TSNs are 64-bit numbers that do not wrap.
@@ -101,12 +127,13 @@ pub(crate) struct Outstanding {
     in_flight: usize,
     /// Octets that are neither acknowledged nor given up.
     octets: usize,
-    /// The number of the packet that is being made.
-    packet: u64,
+    flight: Flight,
     /// The numbers of the last packets that were acknowledged, highest first.
     top: [u64; LOSS_PACKETS],
     /// Chunks below were checked for loss of their first transmission.
     scanned: u64,
+    /// How far that was when the timer went off.
+    timeout_scanned: u64,
     /// Retransmissions by packet number.
     resent: VecDeque<(u64, u64)>,
     /// The chunk that was repeated as a probe.
@@ -130,9 +157,10 @@ impl Outstanding {
             lost: BTreeSet::new(),
             in_flight: 0,
             octets: 0,
-            packet: LOSS_PACKETS as u64,
+            flight: Flight::default(),
             top: [0; LOSS_PACKETS],
             scanned: cumulative + 1,
+            timeout_scanned: cumulative + 1,
             resent: VecDeque::new(),
             probed: None,
             suspects: VecDeque::new(),
@@ -184,15 +212,27 @@ impl Outstanding {
 
     /// The chunks that are added now are in one packet.
     pub(crate) fn begin_packet(&mut self) {
-        self.packet += 1;
+        self.flight.begin();
+    }
+
+    /// There is less to send than the window takes.
+    pub(crate) fn on_app_limited(&mut self) {
+        self.flight.on_app_limited(self.in_flight);
+    }
+
+    /// Octets acknowledged since the start.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.flight.delivered()
     }
 
     /// Sends a new chunk.
     pub(crate) fn push(&mut self, piece: Piece, now: Instant, immediate: bool, out: &mut Vec<u8>) {
-        let sent = self.sent(piece, now, Fate::InFlight);
+        let size = size_of(&piece.payload);
+        let packet = self.flight.add(now, self.in_flight, size);
+        let sent = self.sent(piece, now, packet, Fate::InFlight);
         sent.write(self.format, self.newest() + 1, immediate, out);
-        self.in_flight += size_of(&sent.payload);
-        self.octets += size_of(&sent.payload);
+        self.in_flight += size;
+        self.octets += size;
         self.link(sent);
     }
 
@@ -209,12 +249,12 @@ impl Outstanding {
 
     /// Gives a TSN to the end of a message that was given up half sent (RFC 3758 section 3.5, rule A5).
     pub(crate) fn push_abandoned(&mut self, piece: Piece, now: Instant) {
-        let sent = self.sent(piece, now, Fate::Abandoned);
+        let sent = self.sent(piece, now, self.flight.newest(), Fate::Abandoned);
         self.abandoned += 1;
         self.link(sent);
     }
 
-    fn sent(&self, piece: Piece, now: Instant, fate: Fate) -> Sent {
+    fn sent(&self, piece: Piece, now: Instant, packet: u64, fate: Fate) -> Sent {
         let distance = if piece.fsn > 0 { self.newest() + 1 - piece.previous } else { 0 };
         Sent {
             // Only a message that was written slowly is that far apart; its start was acknowledged long ago.
@@ -231,7 +271,7 @@ impl Outstanding {
             max_transmits: piece.max_transmits,
             expires: piece.expires,
             sent_at: now,
-            packet: self.packet,
+            packet,
         }
     }
 
@@ -250,14 +290,14 @@ impl Outstanding {
     /// Sends a lost chunk again.
     pub(crate) fn retransmit(&mut self, tsn: u64, now: Instant, out: &mut Vec<u8>) {
         self.lost.remove(&tsn);
-        let (packet, format) = (self.packet, self.format);
+        let Some(size) = self.get(tsn).map(|sent| size_of(&sent.payload)) else { return };
+        let (packet, format) = (self.flight.add(now, self.in_flight, size), self.format);
         let Some(sent) = self.get_mut(tsn) else { return };
         sent.fate = Fate::InFlight;
         sent.transmits = sent.transmits.saturating_add(1);
         sent.sent_at = now;
         sent.packet = packet;
         sent.write(format, tsn, true, out);
-        let size = size_of(&sent.payload);
         self.in_flight += size;
         self.resent.push_back((packet, tsn));
     }
@@ -280,12 +320,28 @@ impl Outstanding {
         if cumulative > newest || sack.gaps().any(bad_block) {
             return Err(SackResult::Invalid);
         }
-        let mut acked = Acked { advanced: cumulative > self.cumulative, ..Acked::default() };
+        let [highest_before, ..] = self.top;
+        let advanced = cumulative > self.cumulative;
+        let mut acked = Acked { advanced, highest_before, ..Acked::default() };
+        for duplicate in sack.duplicates() {
+            // Below 2^32 there are none: the numbers begin one turn up.
+            let behind = (cumulative as u32).wrapping_sub(duplicate.get());
+            let ahead = duplicate.get().wrapping_sub(cumulative as u32);
+            acked.duplicates.push(if behind <= i32::MAX as u32 {
+                cumulative - u64::from(behind)
+            } else {
+                cumulative + u64::from(ahead)
+            });
+        }
         for (first, last) in sack.gaps() {
             let (first, last) = (cumulative + u64::from(first), cumulative + u64::from(last));
             self.ack_range(first, last, lowest_rtt, now, &mut acked);
         }
         self.ack_cumulative(cumulative, lowest_rtt, now, &mut acked);
+        if acked.octets > 0 {
+            self.flight.on_delivered(now, acked.octets);
+            acked.rate = acked.newest.map(|(_, packet)| self.flight.sample(&packet, lowest_rtt));
+        }
         Ok(acked)
     }
 
@@ -307,7 +363,17 @@ impl Outstanding {
         if self.ring.is_empty() {
             self.resent.clear();
             self.suspects.clear();
+            self.shrink();
         }
+    }
+
+    /// Nothing is out: what a large flight took is given back.
+    fn shrink(&mut self) {
+        if self.ring.capacity() > IDLE_CHUNKS {
+            self.ring = VecDeque::new();
+            self.resent = VecDeque::new();
+        }
+        self.flight.shrink();
     }
 
     /// Acknowledges what of `first..=last` was not, and joins it to the ranges.
@@ -338,6 +404,7 @@ impl Outstanding {
     }
 
     fn ack(&mut self, tsn: u64, lowest_rtt: Duration, now: Instant, acked: &mut Acked) {
+        let highest_before = acked.highest_before;
         let Some(sent) = self.get_mut(tsn) else { return };
         let size = size_of(&sent.payload);
         match sent.fate {
@@ -346,18 +413,27 @@ impl Outstanding {
         }
         let was = std::mem::replace(&mut sent.fate, Fate::Acked);
         let (transmits, sent_at, packet) = (sent.transmits, sent.sent_at, sent.packet);
+        // An answer that comes sooner than ever is to an earlier transmission and says nothing of this packet.
+        let of_this = transmits == 1 || now.saturating_duration_since(sent_at) >= lowest_rtt;
         if was == Fate::InFlight {
             self.in_flight = self.in_flight.saturating_sub(size);
+            if of_this && acked.newest.is_none_or(|(newest, _)| packet > newest) {
+                acked.newest = self.flight.get(packet).map(|&record| (packet, record)).or(acked.newest);
+            }
+            self.flight.release(packet);
         } else {
             self.lost.remove(&tsn);
         }
+        if was == Fate::Lost || !of_this {
+            acked.spurious.push(tsn);
+        }
+        acked.overtaken |= transmits == 1 && packet < highest_before;
         self.octets = self.octets.saturating_sub(size);
         acked.octets += size;
         if transmits == 1 && was == Fate::InFlight {
             acked.sample = acked.sample.max(Some(sent_at));
         }
-        // An answer that comes sooner than ever is to an earlier transmission and says nothing of this packet.
-        if transmits == 1 || now.saturating_duration_since(sent_at) >= lowest_rtt {
+        if of_this {
             self.note_packet(packet);
             acked.by_probe |= self.probed == Some(tsn);
         }
@@ -379,22 +455,22 @@ impl Outstanding {
         };
     }
 
-    /// Marks as lost what later packets left behind: three, or one that was sent `delay` ago. Returns how many chunks
-    /// there were.
-    pub(crate) fn find_losses(&mut self, now: Instant, delay: Duration) -> usize {
-        let [newest, .., point] = self.top;
+    /// Marks as lost what later packets left behind.
+    pub(crate) fn find_losses(&mut self, now: Instant, tolerance: Tolerance) -> Losses {
+        let [newest, .., third] = self.top;
+        let point = if tolerance.count == Count::Packets { third } else { 0 };
         let is_lost = |sent: &Sent| {
-            let late = now.saturating_duration_since(sent.sent_at) >= delay;
+            let late = now.saturating_duration_since(sent.sent_at) >= tolerance.delay;
             sent.packet < point || (sent.packet < newest && late)
         };
-        let mut found = 0;
+        let mut found = Losses::default();
         while let Some(sent) = self.get(self.scanned) {
             if sent.transmits == 1 && sent.fate == Fate::InFlight {
                 if !is_lost(sent) {
                     break;
                 }
-                self.lose(self.scanned);
-                found += 1;
+                found.packet = self.lose(self.scanned).or(found.packet);
+                found.tsns.push(self.scanned);
             }
             self.scanned += 1;
         }
@@ -403,8 +479,8 @@ impl Outstanding {
                 if !is_lost(sent) {
                     break;
                 }
-                self.lose(tsn);
-                found += 1;
+                found.packet = self.lose(tsn).or(found.packet);
+                found.tsns.push(tsn);
             }
             self.resent.pop_front();
         }
@@ -425,19 +501,19 @@ impl Outstanding {
         passed.filter_map(|sent| sent.sent_at.checked_add(delay)).min()
     }
 
-    fn lose(&mut self, tsn: u64) {
-        let Some(sent) = self.get_mut(tsn) else { return };
-        if sent.fate != Fate::InFlight {
-            return;
-        }
+    fn lose(&mut self, tsn: u64) -> Option<LostPacket> {
+        let sent = self.get_mut(tsn).filter(|sent| sent.fate == Fate::InFlight)?;
         sent.fate = Fate::Lost;
-        let size = size_of(&sent.payload);
+        let (size, packet) = (size_of(&sent.payload), sent.packet);
         let limited = sent.max_transmits != u32::MAX || sent.expires.is_some();
         self.in_flight = self.in_flight.saturating_sub(size);
         self.lost.insert(tsn);
         if limited {
             self.suspects.push_back(tsn);
         }
+        let lost = self.flight.on_lost(packet, size);
+        self.flight.release(packet);
+        lost
     }
 
     /// The timer went off: everything in flight is lost. So is what gap blocks acknowledged, if the first chunk is
@@ -447,11 +523,26 @@ impl Outstanding {
         if self.ring.front().is_some_and(|sent| sent.fate == Fate::Acked) {
             self.renege();
         }
+        self.timeout_scanned = self.scanned;
         for index in 0..self.ring.len() {
             self.lose(self.cumulative + 1 + index as u64);
         }
         self.probed = None;
         !self.lost.is_empty()
+    }
+
+    /// The timer went off too early: what it took for lost and was not sent again is in flight still.
+    pub(crate) fn find_again(&mut self) {
+        let taken = std::mem::take(&mut self.timeout_scanned).max(self.cumulative + 1);
+        let again: Vec<u64> = self.lost.range(taken..).copied().collect();
+        for tsn in again {
+            let Some(sent) = self.get_mut(tsn).filter(|sent| sent.transmits == 1) else { continue };
+            sent.fate = Fate::InFlight;
+            let size = size_of(&sent.payload);
+            self.in_flight += size;
+            self.lost.remove(&tsn);
+        }
+        self.scanned = self.scanned.min(taken);
     }
 
     fn renege(&mut self) {
@@ -512,7 +603,7 @@ impl Outstanding {
         let stream = self.get(tsn)?.stream;
         loop {
             let sent = self.get_mut(at)?;
-            let (ends, ahead, fate) = (sent.flags.is_end(), sent.ahead, sent.fate);
+            let (ends, ahead, fate, packet) = (sent.flags.is_end(), sent.ahead, sent.fate, sent.packet);
             let size = size_of(&sent.payload);
             if matches!(fate, Fate::InFlight | Fate::Lost) {
                 sent.fate = Fate::Abandoned;
@@ -521,6 +612,7 @@ impl Outstanding {
                 self.octets = self.octets.saturating_sub(size);
                 if fate == Fate::InFlight {
                     self.in_flight = self.in_flight.saturating_sub(size);
+                    self.flight.release(packet);
                 } else {
                     self.lost.remove(&at);
                 }

@@ -22,7 +22,7 @@ pub(super) enum Probe {
 impl Transmitter {
     /// When [`on_probe_timeout`](Self::on_probe_timeout) wants to be called: a loss shows by then, or a probe is due.
     pub(crate) fn probe_at(&self) -> Option<Instant> {
-        self.out.loss_deadline(self.rto.loss_delay()).or_else(|| self.tail_probe_at())
+        self.out.loss_deadline(self.tolerance().delay).or_else(|| self.tail_probe_at())
     }
 
     fn tail_probe_at(&self) -> Option<Instant> {
@@ -35,7 +35,7 @@ impl Transmitter {
 
     /// The time has come that [`probe_at`](Self::probe_at) told.
     pub(crate) fn on_probe_timeout(&mut self, now: Instant, stats: &mut Stats) {
-        let probes = self.out.loss_deadline(self.rto.loss_delay()).is_none();
+        let probes = self.out.loss_deadline(self.tolerance().delay).is_none();
         self.find_losses(now, stats);
         self.abandon(now, stats);
         if !probes || self.tail_probe_at().is_none() {

@@ -62,14 +62,11 @@ impl Rto {
         }
     }
 
-    /// How long after it was sent a chunk counts as lost, if a later one was acknowledged: a round trip, and a quarter
-    /// of one for packets that overtake each other (RFC 8985 section 6.2). Never before there is a sample.
-    pub(crate) fn loss_delay(&self) -> Duration {
+    /// The round-trip time by which losses are told: the smoothed or the latest, whichever is longer (RFC 9002 section 6.1.2).
+    pub(crate) fn for_losses(&self) -> Option<Duration> {
         match self.measured {
-            Measured::Never => Duration::MAX,
-            Measured::Srtt { smoothed, latest, .. } => {
-                (smoothed.max(latest) * 5 / 4).max(Duration::from_millis(1))
-            }
+            Measured::Never => None,
+            Measured::Srtt { smoothed, latest, .. } => Some(smoothed.max(latest)),
         }
     }
 
