@@ -327,8 +327,8 @@ fn data_is_sent_as_the_congestion_control_that_was_chosen_would() {
     // Where one packet in a hundred is lost, only one of them goes on as if nothing were.
     let arrived = |algorithm| {
         let link = Link::default().latency(MS * 20).loss(Loss::Random(0.01));
-        let config = Config::default().with_data_congestion(algorithm);
-        let mut call = Call::with_configs(1, link, config, Config::default());
+        let chosen = config().with_data_congestion(algorithm);
+        let mut call = Call::with_configs(1, link, chosen, config());
         let contents = connect(&mut call, "d");
         let (now, a, b, channel) = (call.now(), call.a, call.b, contents.channel.unwrap());
         for number in 0..400 {
