@@ -1,7 +1,7 @@
 //! Two sessions in a simulated network.
 #![allow(dead_code, reason = "not every test file uses every helper")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -21,30 +21,37 @@ pub(crate) struct End {
     pub(crate) messages: BTreeMap<ChannelId, Vec<Message>>,
     /// The channels that the other side opened, and whether they are ordered.
     pub(crate) ordered: BTreeMap<ChannelId, bool>,
+    /// The channels that said so since they were read last.
+    readable: BTreeSet<ChannelId>,
     pub(crate) reads: bool,
 }
 
 impl End {
     /// Takes what there is to take.
     pub(crate) fn drain(&mut self) {
-        while let Some(event) = self.session.poll_event() {
-            if let Event::Incoming(id) = event
-                && let Some(channel) = self.session.channel(id)
-            {
-                self.ordered.insert(id, channel.ordered());
-            }
-            self.events.push(event);
-        }
-        if !self.reads {
-            return;
-        }
-        let ids: Vec<ChannelId> = self.session.channels().map(|(id, _)| id).collect();
-        for id in ids {
+        self.drain_events();
+        while let Some(id) = self.readable.first().copied().filter(|_| self.reads) {
+            self.readable.remove(&id);
             while let Some(message) = self.session.poll_message(id) {
                 self.messages.entry(id).or_default().push(message);
             }
+            self.drain_events();
         }
+    }
+
+    fn drain_events(&mut self) {
         while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Incoming(id) => {
+                    if let Some(channel) = self.session.channel(id) {
+                        self.ordered.insert(id, channel.ordered());
+                    }
+                }
+                Event::Readable(id) => {
+                    self.readable.insert(id);
+                }
+                _ => {}
+            }
             self.events.push(event);
         }
     }
@@ -105,7 +112,8 @@ impl Net {
             let session = Session::new(config.clone(), world.rng().child());
             let path = Path::udp(local, remote);
             let (messages, ordered) = (BTreeMap::new(), BTreeMap::new());
-            let end = End { session, path, events: vec![], messages, ordered, reads: true };
+            let readable = BTreeSet::new();
+            let end = End { session, path, events: vec![], messages, ordered, readable, reads: true };
             world.add_node(end, &[local.ip()])
         };
         let (a, b) = (end(one, two), end(two, one));
