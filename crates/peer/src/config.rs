@@ -55,7 +55,7 @@ pub struct Config {
     pub max_message_size: usize,
     /// How many octets of messages may wait in the send buffers of all data channels together. 16 MiB by default.
     pub data_send_buffer: usize,
-    /// How many octets of messages the data channels take in before the application reads them. 4 MiB by default.
+    /// How many octets of messages the data channels take in before the application reads them. 16 MiB by default.
     pub data_receive_buffer: usize,
     /// The algorithm that decides how fast data channels send.
     pub data_congestion: DataCongestion,
@@ -75,7 +75,7 @@ impl Default for Config {
             key_log: None,
             max_message_size: 256 * 1024,
             data_send_buffer: 16 * 1024 * 1024,
-            data_receive_buffer: 4 * 1024 * 1024,
+            data_receive_buffer: 16 * 1024 * 1024,
             data_congestion: DataCongestion::default(),
             mtu: DEFAULT_MTU,
         }
@@ -318,7 +318,7 @@ mod tests {
         assert!(Config::default().with_mtu(100).check().is_err());
         assert!(Config::default().with_mtu(65_000).check().is_err());
         assert!(Config::default().with_max_message_size(0).check().is_err());
-        assert!(Config::default().with_max_message_size(8 << 20).check().is_err());
+        assert!(Config::default().with_max_message_size(32 << 20).check().is_err());
         assert!(Config::default().with_data_send_buffer(0).check().is_err());
     }
 }

@@ -13,7 +13,8 @@ pub struct Config {
     /// The largest SCTP packet in octets that is ever made, however much room there is.
     pub mtu: usize,
     /// Octets of received data that may wait to be read, with what it costs to keep them (256 for each chunk, 320 for
-    /// each stream). The window that is advertised is what is left of it.
+    /// each stream). The window that is advertised is what is left of that; it begins with 1 MiB and grows to this as
+    /// far as the path needs it. The default fills 1 Gbit/s at a round trip of 40 ms, and 100 Mbit/s at 300 ms.
     pub receive_window: usize,
     /// Octets of messages that may wait to be sent; beyond it `write` refuses.
     pub send_buffer: usize,
@@ -83,7 +84,7 @@ impl Default for Config {
             // What is left of 1,280 octets after IPv6, UDP and DTLS (RFC 8261 section 5 asks for no more unless
             // the path is known).
             mtu: 1_191,
-            receive_window: 4 << 20,
+            receive_window: 16 << 20,
             send_buffer: 16 << 20,
             streams: u16::MAX,
             rto_initial: Duration::from_secs(1),

@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use taut_sansio::codec::Reader;
 
+use crate::assoc::heartbeat::Heartbeat;
 use crate::association::{Association, Phase};
 use crate::packet::cause::code;
 use crate::packet::data::{DataHeader, Format};
@@ -12,7 +13,7 @@ use crate::packet::forward_tsn::ForwardTsnView;
 use crate::packet::sack::SackView;
 use crate::packet::tlv::Tlv;
 use crate::packet::{Checksum, FLAG_T, Header, Unknown, Walker, kind, put_tlv};
-use crate::rx::Accepted;
+use crate::rx::{Accepted, Rtt};
 use crate::tx::SackResult;
 use crate::types::CloseReason;
 
@@ -44,7 +45,9 @@ impl Association {
             return;
         }
         self.on_chunks(now, header.tag, chunks, &packet);
-        self.rx.on_packet_end();
+        if self.rx.on_packet_end(now, self.tx.rtt()) == Rtt::Wanted && self.heartbeat == Heartbeat::Answered {
+            self.pending.heartbeat = true;
+        }
         if self.rx.is_overrun() {
             self.fail(code::PROTOCOL_VIOLATION, CloseReason::ProtocolViolation);
         } else if self.rx.is_jammed() {

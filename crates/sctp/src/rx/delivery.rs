@@ -40,6 +40,11 @@ impl Delivery {
         self.occupied == 0
     }
 
+    /// True if there is something to read, as far as is known.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.order.is_empty()
+    }
+
     /// The stream, on which something is about to wait.
     pub(super) fn occupy(&mut self, stream: u16) -> &mut InStream {
         let in_stream = self.streams.entry(stream).or_default();

@@ -9,6 +9,9 @@ mod gaps;
 mod interleaved;
 mod reassembly;
 mod stream;
+mod window;
+
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -23,6 +26,8 @@ use delivery::Delivery;
 use gaps::{Arrival, Gaps};
 use interleaved::{Crowd, Interleaved};
 use reassembly::{Fragment, Reassembly};
+pub(crate) use window::Rtt;
+use window::Window;
 
 /// What each chunk costs of the window beside its octets: what it takes in memory to keep it in order, measured by
 /// `tests/heap.rs`. Bounds the number of chunks to window / 256.
@@ -87,7 +92,7 @@ pub(crate) struct Receiver {
     format: Format,
     reassembly: Reassembly,
     interleaved: Interleaved,
-    window: usize,
+    window: Window,
     duplicates: Vec<Tsn>,
     ack: Ack,
     /// A packet with DATA is being handled, so that packets are counted and not chunks.
@@ -103,17 +108,18 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn new(window: usize, mtu: usize) -> Self {
+        let window = Window::new(window);
         Self {
             gaps: Gaps::new(Tsn::new(0)),
             delivery: Delivery::default(),
             format: Format::Data,
             reassembly: Reassembly::default(),
             interleaved: Interleaved::default(),
+            told: window.size(),
             window,
             duplicates: Vec::new(),
             ack: Ack::Nothing,
             data_in_packet: false,
-            told: window,
             overruns: 0,
             jammed: false,
             refused_in_packet: false,
@@ -123,7 +129,7 @@ impl Receiver {
 
     /// Begins to expect `first`. Everything that was there is gone.
     pub(crate) fn start(&mut self, first: Tsn, format: Format) {
-        *self = Self::new(self.window, self.mtu);
+        *self = Self::new(self.window.most(), self.mtu);
         self.format = format;
         self.gaps = Gaps::new(first);
         self.reassembly.start(self.gaps.cumulative() + 1);
@@ -144,13 +150,16 @@ impl Receiver {
                 stats.duplicate_tsns += 1;
                 return Accepted::Duplicate;
             }
-            Arrival::Next(_) | Arrival::InGap(_) => self.window + GAP_SLACK,
-            Arrival::Beyond(_) => self.window,
+            Arrival::Next(_) | Arrival::InGap(_) => self.window.size() + GAP_SLACK,
+            Arrival::Beyond(_) => self.window.size(),
             Arrival::TooFar => 0,
         };
         // The next expected chunk is held to the plain window too, unless something waits behind it.
-        let limit =
-            if matches!(arrival, Arrival::Next(_)) && !self.gaps.has_gaps() { self.window } else { limit };
+        let limit = if matches!(arrival, Arrival::Next(_)) && !self.gaps.has_gaps() {
+            self.window.size()
+        } else {
+            limit
+        };
         if held + cost > limit && !(held == 0 && limit > 0) {
             let stuck = self.format == Format::Interleaved && self.delivery.is_empty();
             self.jammed |= stuck && matches!(arrival, Arrival::Next(_));
@@ -166,6 +175,7 @@ impl Receiver {
         }
         self.overruns = 0;
         self.refused_in_packet = false;
+        self.window.on_received(cost);
         self.take(tsn, header, payload);
         if had_gaps || self.gaps.has_gaps() || header.flags.contains(DataFlags::IMMEDIATE) {
             self.ack = Ack::Now;
@@ -175,7 +185,8 @@ impl Receiver {
 
     fn take(&mut self, tsn: u64, header: &DataHeader, payload: Bytes) {
         if self.format == Format::Interleaved {
-            let crowd = if self.delivery.charged() > self.window / 2 { Crowd::Much } else { Crowd::Little };
+            let crowd =
+                if self.delivery.charged() > self.window.most() / 2 { Crowd::Much } else { Crowd::Little };
             return self.interleaved.insert(header, payload, crowd, &mut self.delivery);
         }
         let (stream, ssn, ppid, flags) = (header.stream, header.ssn(), header.ppid, header.flags);
@@ -202,7 +213,7 @@ impl Receiver {
     }
 
     /// The packet is through: the second one with DATA asks for a SACK at once (RFC 9260 section 6.2).
-    pub(crate) fn on_packet_end(&mut self) {
+    pub(crate) fn on_packet_end(&mut self, now: Instant, rtt: Option<Duration>) -> Rtt {
         self.overruns += u32::from(std::mem::take(&mut self.refused_in_packet));
         if std::mem::take(&mut self.data_in_packet) {
             self.ack = match self.ack {
@@ -210,6 +221,10 @@ impl Receiver {
                 Ack::Delayed | Ack::Now => Ack::Now,
             };
         }
+        if self.delivery.charged() > self.window.size() / 2 && !self.delivery.is_readable() {
+            self.window.on_unreadable();
+        }
+        self.window.on_packet_end(now, rtt)
     }
 
     /// Skips to the new cumulative TSN; `false` if it is an old one.
@@ -241,7 +256,7 @@ impl Receiver {
     /// Opening the window again by a good part is told at once, so that the sender need not probe.
     fn update_window(&mut self) {
         let open = self.window_left();
-        let step = (2 * self.mtu).min(self.window / 2);
+        let step = (2 * self.mtu).min(self.window.size() / 2);
         if self.told < step && open >= step {
             self.ack = Ack::Now;
         }
@@ -283,7 +298,7 @@ impl Receiver {
     }
 
     fn window_left(&self) -> usize {
-        self.window.saturating_sub(self.delivery.charged())
+        self.window.size().saturating_sub(self.delivery.charged())
     }
 
     /// The highest TSN before which nothing is missing.

@@ -494,6 +494,11 @@ impl Transmitter {
         self.queue.is_empty() && self.out.is_empty()
     }
 
+    /// The smoothed round-trip time.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.rto.smoothed()
+    }
+
     pub(crate) fn rto(&self) -> Duration {
         self.rto.current()
     }
