@@ -2,6 +2,7 @@
 
 mod clip;
 mod echo;
+mod fragments;
 mod http;
 mod session;
 mod sessions;

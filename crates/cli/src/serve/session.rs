@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use taut::sdp::{Attribute, Fragment, Session as Description};
+use taut::sdp::Session as Description;
 use taut::{
-    ConnectionState, DataChannel, DataChannelInit, ErrorKind, Event, Events, IceCandidate, PeerConnection,
-    SdpType, SessionDescription,
+    ConnectionState, DataChannel, DataChannelInit, ErrorKind, Event, Events, PeerConnection, SdpType,
+    SessionDescription,
 };
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::fragments::ice_ufrag;
 use super::sessions::{OpenError, SessionId, Sessions};
 use super::{clip, echo};
 
@@ -40,9 +41,6 @@ pub(super) enum Refusal {
     /// It is right, and comes at the wrong time.
     #[error("{0}")]
     Conflict(String),
-    /// It is right, and this server does not do it.
-    #[error("{0}")]
-    Unsupported(&'static str),
     /// There is no place for another session.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -56,7 +54,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// What the client sent was refused by the connection.
-    fn of(what: &str, error: &taut::Error) -> Self {
+    pub(super) fn of(what: &str, error: &taut::Error) -> Self {
         let text = format!("{what} was refused: {error}");
         if error.kind() == ErrorKind::InvalidState { Self::Conflict(text) } else { Self::Bad(text) }
     }
@@ -106,58 +104,15 @@ pub(super) async fn set_answer(pc: &PeerConnection, answer: &str) -> Result<(), 
     pc.set_remote_description(answer).await.map_err(|error| Refusal::of("the answer", &error))
 }
 
-/// The client's candidates (RFC 9725 section 4.3.2).
-pub(super) async fn add_fragment(pc: &PeerConnection, text: &str) -> Result<(), Refusal> {
-    let fragment = Fragment::parse(text).map_err(|error| Refusal::Bad(format!("the fragment: {error}")))?;
-    if fragment == Fragment::default() {
-        return Err(Refusal::Bad("the fragment is empty".to_owned()));
-    }
-    let Some(remote) = pc.remote_description().and_then(|remote| Description::parse(&remote.sdp).ok()) else {
-        return Err(Refusal::Conflict("candidates follow the answer, which is not there yet".to_owned()));
-    };
-    if fragment.ice_ufrag().is_some() != fragment.ice_pwd().is_some() {
-        return Err(Refusal::Bad("the fragment has one of a=ice-ufrag and a=ice-pwd only".to_owned()));
-    }
-    let known = remote.media.iter().find_map(|media| media.ice_ufrag()).or_else(|| remote.ice_ufrag());
-    if fragment.ice_ufrag().is_some_and(|ufrag| Some(ufrag) != known) {
-        return Err(Refusal::Unsupported("an ICE restart is not supported"));
-    }
-    for candidate in candidates(&fragment) {
-        pc.add_ice_candidate(candidate).await.map_err(|error| Refusal::of("a candidate", &error))?;
-    }
-    Ok(())
-}
-
-/// What a fragment says of candidates; `None` ends those of all sections.
-fn candidates(fragment: &Fragment) -> Vec<Option<IceCandidate>> {
-    let ufrag = fragment.ice_ufrag().map(str::to_owned);
-    let mut candidates = Vec::new();
-    for (index, media) in fragment.media.iter().enumerate() {
-        let (mid, index) = (media.mid().map(str::to_owned), u16::try_from(index).ok());
-        for attribute in &media.attributes {
-            let text = match attribute {
-                Attribute::Candidate(text) => format!("candidate:{text}"),
-                Attribute::EndOfCandidates => String::new(),
-                _ => continue,
-            };
-            let mut candidate = IceCandidate::new(text, mid.clone(), index.filter(|_| mid.is_none()));
-            candidate.username_fragment.clone_from(&ufrag);
-            candidates.push(Some(candidate));
-        }
-    }
-    if fragment.attributes.contains(&Attribute::EndOfCandidates) {
-        candidates.push(None);
-    }
-    candidates
-}
-
 /// The name of the ICE session, for `ETag`: the user name fragment of this side, which every restart changes.
 pub(super) fn ice_session(pc: &PeerConnection) -> String {
     let local = pc.local_description().and_then(|local| Description::parse(&local.sdp).ok());
-    let ufrag = local.as_ref().and_then(|local| {
-        local.media.iter().find_map(|media| media.ice_ufrag()).or_else(|| local.ice_ufrag())
-    });
-    ufrag.unwrap_or_default().to_owned()
+    local.as_ref().and_then(ice_ufrag).unwrap_or_default().to_owned()
+}
+
+/// Waits for the candidates of our description. What is found until then will do.
+pub(super) async fn gather(pc: &PeerConnection) {
+    let _ = timeout(GATHER, pc.gathering_complete()).await;
 }
 
 /// A session. Dropping it ends it: it leaves the table, and its connection is closed.
@@ -188,7 +143,7 @@ impl Session {
     async fn set_local(&self) -> Result<(), Refusal> {
         let set = self.pc.set_local_description(None).await;
         set.map_err(|error| Refusal::of("the offer", &error))?;
-        let _ = timeout(GATHER, self.pc.gathering_complete()).await; // What is found until then will do.
+        gather(&self.pc).await;
         Ok(())
     }
 

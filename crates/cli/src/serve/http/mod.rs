@@ -6,6 +6,7 @@
 //! | `POST /echo`, `POST /clip` with an offer (`application/sdp`) | `201`, an answer with its candidates, `Location` and `ETag` of the session, `Link`s to the ICE servers |
 //! | the same without a body | `201` and an offer, which is answered with `PATCH` |
 //! | `PATCH` on a session with a fragment (`application/trickle-ice-sdpfrag`) | `204`: candidates are taken |
+//! | the same with other credentials | `200`: ICE has restarted, a fragment of this side and another `ETag` |
 //! | `PATCH` on a session with an answer (`application/sdp`) | `204`: the offer is answered |
 //! | `DELETE` on a session | `200`, and it ends |
 //! | `GET` on a session's `/stats` | its statistics |
@@ -127,7 +128,6 @@ impl IntoResponse for Refusal {
         let status = match self {
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Unsupported(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Open(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Clip(_) | Self::Setup(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch};
@@ -12,6 +12,7 @@ use taut::PeerConnection;
 
 use super::precondition::{self, IfMatch};
 use super::{FRAGMENT, SDP, problem, text};
+use crate::serve::fragments::{self, Taken};
 use crate::serve::session;
 use crate::serve::sessions::{SessionId, Sessions};
 use crate::serve::stats;
@@ -49,7 +50,7 @@ async fn change(
     result.unwrap_or_else(|refused| *refused)
 }
 
-/// Candidates of the client, for the ICE session that its `If-Match` names.
+/// Candidates of the client, for the ICE session that its `If-Match` names, or a restart of it.
 async fn trickle(
     pc: &PeerConnection,
     headers: &HeaderMap,
@@ -57,8 +58,14 @@ async fn trickle(
 ) -> Result<Response, Box<Response>> {
     require_match(pc, headers)?;
     let fragment = text(body)?;
-    session::add_fragment(pc, &fragment).await.map_err(|refusal| Box::new(refusal.into_response()))?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    match fragments::take(pc, &fragment).await.map_err(|refusal| Box::new(refusal.into_response()))? {
+        Taken::Trickled => Ok(StatusCode::NO_CONTENT.into_response()),
+        Taken::Restarted(fragment) => {
+            let tag = precondition::entity_tag(&session::ice_session(pc));
+            let headers = [(CONTENT_TYPE, FRAGMENT.to_owned()), (ETAG, tag)];
+            Ok((headers, fragment.to_string()).into_response())
+        }
+    }
 }
 
 /// The answer to our offer. There is but one, so that no precondition is needed; one that is given must hold.
