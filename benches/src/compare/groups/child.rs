@@ -10,7 +10,6 @@ use crate::trial::Standing::{self, Peer, Taut, Variant};
 pub(super) const STACKS: &[(Standing, &str)] = &[
     (Taut, "taut"),
     (Variant, "taut, dimpl"),
-    (Variant, "taut, OpenSSL"),
     (Peer, "webrtc-rs"),
     (Peer, "str0m"),
     (Peer, "str0m, 1 MiB buffer"),
@@ -48,7 +47,6 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let done = match *name {
         "taut" => serve::<stack::taut::Default>(work),
         "taut, dimpl" => serve::<stack::taut::Dimpl>(work),
-        "taut, OpenSSL" => serve::<stack::taut::OpenSsl>(work),
         "webrtc-rs" => serve::<stack::webrtc::WebRtc>(work),
         "str0m" => serve::<stack::str0m::Str0m>(work),
         "str0m, 1 MiB buffer" => serve::<stack::str0m::LargeBuffer>(work),

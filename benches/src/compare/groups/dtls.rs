@@ -30,8 +30,7 @@ pub(crate) fn run(report: &mut Report) {
     );
     let identity = contenders::Identity::new();
     use contenders::taut::Session;
-    enter(&mut trial, Taut, "taut, default engine", Session::by_default(&identity));
-    enter(&mut trial, Variant, "taut, OpenSSL 1.2", Session::openssl(&identity));
+    enter(&mut trial, Taut, "taut (OpenSSL 1.2)", Session::by_default(&identity));
     enter(&mut trial, Variant, "taut, dimpl 1.2", Session::dimpl_12(&identity));
     enter(&mut trial, Variant, "taut, dimpl 1.3", Session::dimpl_13(&identity));
     enter(

@@ -18,11 +18,6 @@ impl Session {
         Self { config: Config::default(), certificate: identity.certificate.clone() }
     }
 
-    pub(crate) fn openssl(identity: &Identity) -> Self {
-        let config = Config::default().with_engine(Engine::OpenSsl);
-        Self { config, certificate: identity.certificate.clone() }
-    }
-
     pub(crate) fn dimpl_12(identity: &Identity) -> Self {
         Self::dimpl(identity, Version::Dtls12)
     }

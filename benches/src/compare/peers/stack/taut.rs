@@ -33,14 +33,10 @@ fn endpoint() -> Result<Endpoint, taut::Error> {
 }
 
 impl Taut {
-    /// With this engine, or with that which is the default.
-    pub(crate) fn with(engine: Option<DtlsEngine>) -> Result<Self, String> {
+    fn with(engine: DtlsEngine) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        let mut config = Configuration::default().with_loopback(Loopback::Always);
-        if let Some(engine) = engine {
-            config = config.with_dtls_engine(engine);
-        }
+        let config = Configuration::default().with_loopback(Loopback::Always).with_dtls_engine(engine);
         let guard = runtime.enter();
         let server = endpoint().map_err(|error| error.to_string())?;
         drop(guard);
@@ -72,12 +68,10 @@ macro_rules! stacks {
 }
 
 stacks! {
-    /// As it is by default.
-    Default = None,
+    /// As it is by default: with OpenSSL.
+    Default = DtlsEngine::default(),
     /// With dimpl.
-    Dimpl = Some(DtlsEngine::Dimpl),
-    /// With OpenSSL.
-    OpenSsl = Some(DtlsEngine::OpenSsl)
+    Dimpl = DtlsEngine::Dimpl
 }
 
 impl Taut {
