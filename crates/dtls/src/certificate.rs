@@ -159,6 +159,14 @@ impl Certificate {
         self.inner.expires
     }
 
+    /// This certificate with the key of another one.
+    #[cfg(test)]
+    pub(crate) fn with_key_of(&self, other: &Self) -> Self {
+        let inner = &self.inner;
+        let pkcs8 = other.inner.pkcs8.clone();
+        Self { inner: Arc::new(Inner::new(inner.der.clone(), pkcs8, inner.expires, Kind::Ecdsa)) }
+    }
+
     pub(crate) fn pkcs8(&self) -> &[u8] {
         &self.inner.pkcs8
     }

@@ -67,6 +67,11 @@ impl From<Short> for Malformed {
 }
 
 impl<'a> Record<'a> {
+    /// True for a record under keys.
+    pub(crate) fn is_protected(&self) -> bool {
+        !matches!(self.header, Header::Plain { epoch: 0, .. })
+    }
+
     /// The next record of a datagram.
     pub(crate) fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let whole = reader.clone();

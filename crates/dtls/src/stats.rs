@@ -49,8 +49,40 @@ pub struct Stats {
     pub stale_handshake: u64,
     /// Datagrams that came after the end.
     pub after_close: u64,
+    /// Protected records after the handshake that brought no application data: forged ones, replays, and what
+    /// is left of the handshake.
+    pub without_data: u64,
     /// Records opened and dropped because nobody polled for them.
     pub plaintext_overflow: u64,
     /// Datagrams made and dropped because nobody polled for them.
     pub transmit_overflow: u64,
+}
+
+impl Stats {
+    /// Everything that came in and was dropped: the sum of the counters of that.
+    pub fn dropped(&self) -> u64 {
+        [
+            self.malformed,
+            self.unknown_type,
+            self.wrong_epoch,
+            self.plaintext_alert,
+            self.plaintext_data,
+            self.hello_request,
+            self.short_record,
+            self.unexpected_message,
+            self.too_long,
+            self.over_budget,
+            self.too_many_records,
+            self.held_overflow,
+            self.future_overflow,
+            self.rejected_hello,
+            self.stale_hello,
+            self.stale_handshake,
+            self.after_close,
+            self.without_data,
+            self.plaintext_overflow,
+        ]
+        .iter()
+        .sum()
+    }
 }

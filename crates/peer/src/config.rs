@@ -131,8 +131,12 @@ impl Config {
     /// tshark decrypt a capture of the connection: data channels become readable, media stays protected. The file is made
     /// when there is none. Several connections may share it. Whoever can read it can read all that they carry.
     ///
+    /// They have to be told, too, that it is SCTP that DTLS carries here, which takes a line of Lua. Wireshark runs it
+    /// from its folder of personal plugins, and has the file under Preferences, Protocols, TLS.
+    ///
     /// ```console
-    /// $ tshark -r capture.pcap -o tls.keylog_file:keys.log -Y sctp
+    /// $ echo 'DissectorTable.get("dtls.port"):add("1-65535", Dissector.get("sctp"))' > sctp.lua
+    /// $ tshark -r capture.pcap -X lua_script:sctp.lua -o tls.keylog_file:keys.log -Y sctp
     /// ```
     ///
     /// The engine dimpl gives out no secrets: with it, this is an error of [`Peer::new`](crate::Peer::new). A

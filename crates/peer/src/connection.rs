@@ -49,7 +49,8 @@ impl Peer {
 
     /// What was sent and received on the transport, and why datagrams were dropped.
     pub fn transport_stats(&self) -> crate::TransportStats {
-        self.transport.stats
+        let dropped_dtls = self.transport.dtls.stats().dropped();
+        crate::TransportStats { dropped_dtls, ..self.transport.stats }
     }
 
     /// The state of ICE (W3C `iceConnectionState`).

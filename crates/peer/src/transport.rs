@@ -43,6 +43,8 @@ pub struct TransportStats {
     pub dropped_gate: u64,
     /// RTP and RTCP before there were keys.
     pub dropped_no_keys: u64,
+    /// Datagrams and records that DTLS dropped, forged or replayed ones and what is left of a handshake.
+    pub dropped_dtls: u64,
     /// RTP and RTCP that were replayed or not authentic.
     pub dropped_srtp: u64,
     /// RTP that was authentic but malformed or for no transceiver, and data where no data channels were agreed.

@@ -49,6 +49,7 @@ impl Session {
     /// of the datagram.
     pub(super) fn receive_connected(&mut self, now: Instant, mut packet: BytesMut) {
         let mut reader = Reader::new(&packet);
+        let (mut protected, before) = (0, self.opened());
         while !reader.is_empty() {
             let Ok(record) = Record::parse(&mut reader) else {
                 self.filter.malformed();
@@ -57,12 +58,22 @@ impl Session {
             if !self.filter.admits(&record) {
                 continue;
             }
+            protected += u64::from(record.is_protected());
             let Some(engine) = self.engine.as_mut() else { return };
             if let Err(failure) = engine.handle_packet(now, record.bytes) {
                 return self.on_failure(now, failure);
             }
         }
         self.drain(now, &mut packet);
+        if self.state == State::Connected {
+            let with_data = self.opened().saturating_sub(before);
+            self.filter.stats.without_data += protected.saturating_sub(with_data);
+        }
+    }
+
+    /// Records with application data that came so far.
+    fn opened(&self) -> u64 {
+        self.filter.stats.records_opened.saturating_add(self.filter.stats.plaintext_overflow)
     }
 
     /// Gives what the filter let through to the engine, record by record.

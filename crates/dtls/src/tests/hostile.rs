@@ -43,6 +43,11 @@ struct Attack {
 impl Attack {
     /// Runs a session with the forged datagrams in it.
     fn run(&self, forged: &[Vec<u8>]) -> Pair {
+        self.run_and_count(forged, |_| 0).0
+    }
+
+    /// The same, and by how much a counter is higher than before them.
+    fn run_and_count(&self, forged: &[Vec<u8>], counter: Counter) -> (Pair, u64) {
         // As browsers meet it: the client does not know the version.
         let mut pair = Pair::with(9, &self.case.any(), &self.case.up_to());
         pair.room = if self.case.version == Version::Dtls12 { 300 } else { 500 };
@@ -62,11 +67,13 @@ impl Attack {
                 pair.run(Duration::from_millis(300));
             }
         }
+        let before = counter(&pair.ends[self.target].session.stats());
         for datagram in forged {
             pair.inject(self.target, datagram);
         }
         pair.run_until(Duration::from_secs(32), Pair::connected);
-        pair
+        let after = counter(&pair.ends[self.target].session.stats());
+        (pair, after - before)
     }
 }
 
@@ -144,7 +151,7 @@ fn forgeries() -> Vec<Forgery> {
             datagrams: (0..100).map(|sequence| record(23, 1, sequence, &[1; 40])).collect(),
             expected: |version, _, when| match (version, when) {
                 // The engine drops them after the handshake.
-                (Version::Dtls12, After) => (|stats| stats.wrong_epoch, 0),
+                (Version::Dtls12, After) => (|stats| stats.without_data, 100),
                 (Version::Dtls13, In | After) => (|stats| stats.wrong_epoch, 100),
                 _ => (|stats| stats.future_overflow, 96),
             },
@@ -156,7 +163,7 @@ fn forgeries() -> Vec<Forgery> {
             name: "100 records of epoch 3",
             datagrams: (0..100).map(unified).collect(),
             expected: |version, _, when| match (version, when) {
-                (Version::Dtls13, After) => (|stats| stats.wrong_epoch, 0),
+                (Version::Dtls13, After) => (|stats| stats.without_data, 100),
                 (Version::Dtls12, In | After) => (|stats| stats.wrong_epoch, 100),
                 _ => (|stats| stats.future_overflow, 96),
             },
@@ -198,14 +205,15 @@ fn forgeries_change_nothing_but_their_counter() {
             for target in [CLIENT, SERVER] {
                 for when in [When::Before, When::In, When::After] {
                     let name = format!("{} {case:?} {target} {when:?}", forgery.name);
-                    let mut pair = Attack { case, filtered: true, target, when }.run(&forgery.datagrams);
+                    let attack = Attack { case, filtered: true, target, when };
+                    let (counter, expected) = (forgery.expected)(case.version, target, when);
+                    let (mut pair, counted) = attack.run_and_count(&forgery.datagrams, counter);
                     assert!(pair.connected(), "{name}: {:?}", pair.ends[target].events);
                     pair.run(Duration::from_millis(200));
                     pair.check_keys();
                     pair.check_data();
                     let stats = pair.ends[target].session.stats();
-                    let (counter, expected) = (forgery.expected)(case.version, target, when);
-                    assert_eq!(counter(&stats), expected, "{name}: {stats:?}");
+                    assert_eq!(counted, expected, "{name}: {stats:?}");
                     assert_eq!(stats.restarts, 0, "{name}");
                 }
             }
@@ -273,29 +281,51 @@ fn a_reordered_first_flight_costs_no_retransmission() {
     }
 }
 
+/// Every length from 0 to 64, type from 20 to 26 and epoch from 0 to 3, and every kind of header of DTLS 1.3.
+fn short_records() -> Vec<Vec<u8>> {
+    let mut forged = Vec::new();
+    for length in 0..=64 {
+        for content_type in 20..=26 {
+            for epoch in 0..4 {
+                let fill = if content_type == 22 { 0xee } else { 7 };
+                forged.push(record(content_type, epoch, 5000 + length, &vec![fill; length as usize]));
+            }
+        }
+        for flags in 0x20..=0x3f {
+            let header = [flags, 0, 9, 0, length as u8];
+            forged.push([&header[..], &vec![7; length as usize]].concat());
+        }
+    }
+    forged
+}
+
+#[test]
+fn every_short_record_after_the_handshake_is_counted_once() {
+    for &case in CASES {
+        for target in [CLIENT, SERVER] {
+            let mut pair = Attack { case, filtered: true, target, when: When::After }.run(&[]);
+            pair.check_data();
+            for forged in short_records() {
+                let before = pair.ends[target].session.stats().dropped();
+                pair.inject(target, &forged);
+                let after = pair.ends[target].session.stats().dropped();
+                // A header without a length takes all there is; a length below what there is leaves a rest.
+                assert!((1..=3).contains(&(after - before)), "{case:?} {target} {forged:?}");
+                if forged[0] < 0x20 {
+                    assert_eq!(after - before, 1, "{case:?} {target} {forged:?}");
+                }
+            }
+            pair.check_data();
+        }
+    }
+}
+
 #[test]
 fn every_short_record_of_every_type_and_epoch_in_every_stage() {
     for &case in CASES {
         for target in [CLIENT, SERVER] {
             for when in [When::Before, When::In, When::After] {
-                let mut forged = Vec::new();
-                for length in 0..=64 {
-                    for content_type in 20..=26 {
-                        for epoch in 0..4 {
-                            let fill = if content_type == 22 { 0xee } else { 7 };
-                            forged.push(record(
-                                content_type,
-                                epoch,
-                                5000 + length,
-                                &vec![fill; length as usize],
-                            ));
-                        }
-                    }
-                    for flags in 0x20..=0x3f {
-                        let header = [flags, 0, 9, 0, length as u8];
-                        forged.push([&header[..], &vec![7; length as usize]].concat());
-                    }
-                }
+                let forged = short_records();
                 let mut pair = Attack { case, filtered: true, target, when }.run(&forged);
                 assert!(
                     pair.connected(),
@@ -367,10 +397,57 @@ fn a_replayed_record_is_delivered_once() {
         pair.connect();
         let mut out = Vec::new();
         pair.ends[CLIENT].session.seal(pair.now, b"once", &mut out).unwrap();
+        let before = pair.ends[SERVER].session.stats().without_data;
         for _ in 0..10 {
             pair.inject(SERVER, &out);
         }
         assert_eq!(pair.ends[SERVER].data, [&b"once"[..]]);
+        assert_eq!(pair.ends[SERVER].session.stats().without_data, before + 9);
+    }
+}
+
+/// A nonce of AES-GCM must never come twice under a key; in DTLS 1.2 it is on the wire (RFC 5288 section 3), in 1.3 it
+/// is the number of the record, of which 16 bits are.
+#[test]
+fn no_two_records_have_the_same_nonce() {
+    for &case in CASES {
+        let mut pair = Pair::with(14, &case.only(), &case.only());
+        pair.connect();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..10_000 {
+            let mut out = Vec::new();
+            pair.ends[CLIENT].session.seal(pair.now, b"x", &mut out).unwrap();
+            let nonce = if case.version == Version::Dtls12 { &out[13..21] } else { &out[..] };
+            assert!(seen.insert(nonce.to_vec()), "{case:?}");
+        }
+    }
+}
+
+/// Whoever has seen a certificate can show it, but not sign with its key (CVE-2022-29222).
+#[test]
+#[cfg(feature = "dimpl")]
+fn a_certificate_without_its_key_connects_nobody() {
+    use super::pair::{End, UNIX};
+    use crate::Certificate;
+    for &case in CASES {
+        for thief in [CLIENT, SERVER] {
+            let attacker = Case { engine: Engine::Dimpl, version: case.version }.only();
+            let mut configs = [case.only(), case.only()];
+            configs[thief] = attacker.clone();
+            let mut pair = Pair::with(15, &configs[CLIENT], &configs[SERVER]);
+            let stolen = Certificate::generate(UNIX).unwrap();
+            let own = Certificate::generate(UNIX).unwrap();
+            pair.ends[thief] = End::with(&attacker, stolen.with_key_of(&own), pair.now);
+            pair.start();
+            pair.run(Duration::from_secs(32));
+            let victim = &pair.ends[1 - thief];
+            let connected = victim.events.iter().any(|event| matches!(event, Event::Connected(_)));
+            assert!(!connected, "{case:?} {thief}: {:?}", victim.events);
+            // With its key it would have been let in.
+            let mut pair = Pair::with(15, &configs[CLIENT], &configs[SERVER]);
+            pair.ends[thief] = End::with(&attacker, stolen, pair.now);
+            pair.connect();
+        }
     }
 }
 

@@ -156,6 +156,29 @@ fn openssl_with_small_fragments_and_other_ciphers() {
     }
 }
 
+/// A certificate that the program made itself.
+#[cfg(feature = "openssl")]
+fn made_by_openssl(key: &str) -> Certificate {
+    let arguments = format!("req -x509 -nodes -batch -subj /CN=x -keyout - {key}");
+    let made = Command::new("openssl").args(arguments.split_whitespace()).output().unwrap();
+    Certificate::from_pem(std::str::from_utf8(&made.stdout).unwrap()).unwrap()
+}
+
+#[test]
+#[ignore = "needs the program openssl"]
+#[cfg(feature = "openssl")]
+fn openssl_with_certificates_of_every_kind_on_either_side() {
+    let ours = [Certificate::generate_rsa(UNIX).unwrap(), Certificate::generate(UNIX).unwrap()];
+    let theirs = ["-newkey rsa:2048", "-newkey rsa:4096", "-newkey ec -pkeyopt ec_paramgen_curve:P-256"];
+    for theirs in theirs.map(made_by_openssl) {
+        for ours in &ours {
+            for role in [Role::Client, Role::Server] {
+                talk_as(Engine::OpenSsl, ours.clone(), theirs.clone(), role, "-mtu 300", None);
+            }
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs the program openssl"]
 #[cfg(feature = "openssl")]

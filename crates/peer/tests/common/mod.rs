@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use taut_netsim::{Link, Node, NodeId, World};
 use taut_peer::{
-    ChannelId, ChannelInit, Codec, Config, ConnectionState, Event, Frame, IceCandidate, Kind, Message,
-    MessageKind, OfferOptions, Peer, SessionDescription, SignalingState, TrackInfo, TransceiverId,
+    ChannelId, ChannelInit, Codec, Config, ConnectionState, DtlsEngine, Event, Frame, IceCandidate, Kind,
+    Message, MessageKind, OfferOptions, Peer, SessionDescription, SignalingState, TrackInfo, TransceiverId,
+    TransportStats,
 };
 use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
@@ -30,7 +31,29 @@ pub(crate) struct Side {
     pub(crate) reading: bool,
     /// What was sent.
     pub(crate) sent: Vec<Sent>,
+    /// The octets of what was sent, where a test wants them.
+    pub(crate) tape: Option<Vec<Vec<u8>>>,
+    /// How far its clock is behind that of the world.
+    behind: Duration,
+    sleep: Option<Sleep>,
 }
+
+/// What the clock of a machine does while the machine sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Stops,
+    GoesOn,
+}
+
+/// A machine that sleeps, and what its socket holds.
+struct Sleep {
+    since: Instant,
+    clock: Clock,
+    inbox: Vec<(Received, BytesMut)>,
+}
+
+/// What a socket holds in Linux unless told (`net.core.rmem_default`), in octets.
+const SOCKET_BUFFER: usize = 212_992;
 
 /// A datagram that was sent, as far as the tests look into it.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +94,15 @@ impl Side {
             frames: BTreeMap::new(),
             reading: true,
             sent: Vec::new(),
+            tape: None,
+            behind: Duration::ZERO,
+            sleep: None,
         }
+    }
+
+    /// The machine sleeps, until [`Call::wake`]: nothing runs on it, and its socket fills.
+    pub(crate) fn sleep(&mut self, now: Instant, clock: Clock) {
+        self.sleep = Some(Sleep { since: now, clock, inbox: Vec::new() });
     }
 
     /// The channels that the other side opened, in order.
@@ -100,25 +131,36 @@ impl Side {
 
 impl Node for Side {
     fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
-        self.peer.handle_datagram(meta, datagram);
+        let Some(sleep) = &mut self.sleep else {
+            return self.peer.handle_datagram(Received { at: meta.at - self.behind, ..meta }, datagram);
+        };
+        let held: usize = sleep.inbox.iter().map(|(_, datagram)| datagram.len()).sum();
+        if held + datagram.len() <= SOCKET_BUFFER {
+            sleep.inbox.push((meta, datagram));
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.peer.handle_timeout(now);
+        self.peer.handle_timeout(now - self.behind);
     }
 
     fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.sleep.is_some() {
+            return None;
+        }
         let start = out.len();
-        let transmit = self.peer.poll_transmit(now, max_segments, out)?;
+        let transmit = self.peer.poll_transmit(now - self.behind, max_segments, out)?;
         for datagram in out[start..].chunks(transmit.segment_size.unwrap_or(transmit.len)) {
             let (len, what) = (datagram.len(), What::of(datagram));
             self.sent.push(Sent { at: now, remote: transmit.path.remote, len, what });
+            self.tape.iter_mut().for_each(|tape| tape.push(datagram.to_vec()));
         }
         Some(transmit)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.peer.poll_timeout()
+        let due = self.peer.poll_timeout().filter(|_| self.sleep.is_none())?;
+        Some(due + self.behind)
     }
 }
 
@@ -131,10 +173,26 @@ pub(crate) struct Call {
     pub(crate) trickle: bool,
 }
 
-/// The configuration of every peer; the environment variable `TAUT_DTLS` names the DTLS engine.
+/// The DTLS engine that the environment variable `TAUT_DTLS` names.
+fn named_engine() -> Option<DtlsEngine> {
+    std::env::var("TAUT_DTLS").ok().map(|name| name.parse().expect("the name of a DTLS engine"))
+}
+
+/// The configuration of every peer, with the engine that is named or the default.
 pub(crate) fn config() -> Config {
-    let engine = std::env::var("TAUT_DTLS").map(|name| name.parse().expect("the name of a DTLS engine"));
-    Config::default().with_dtls_engine(engine.unwrap_or_default())
+    Config::default().with_dtls_engine(named_engine().unwrap_or_default())
+}
+
+/// A configuration for each DTLS engine that is built in, or for the one that is named.
+pub(crate) fn configs() -> Vec<Config> {
+    const BUILT: &[DtlsEngine] = &[
+        #[cfg(feature = "openssl")]
+        DtlsEngine::OpenSsl,
+        #[cfg(feature = "dimpl")]
+        DtlsEngine::Dimpl,
+    ];
+    let engines = named_engine().map_or(BUILT.to_vec(), |engine| vec![engine]);
+    engines.into_iter().map(|engine| Config::default().with_dtls_engine(engine)).collect()
 }
 
 /// A seed of 32 octets from a small number.
@@ -184,6 +242,19 @@ impl Call {
 
     pub(crate) fn other(&self, id: NodeId) -> NodeId {
         if id == self.a { self.b } else { self.a }
+    }
+
+    /// Wakes a side that sleeps: it goes on where it was, and then reads its socket.
+    pub(crate) fn wake(&mut self, id: NodeId) {
+        let now = self.now();
+        let side = self.world.node_mut(id);
+        let Sleep { since, clock, inbox } = side.sleep.take().expect("it sleeps");
+        if clock == Clock::Stops {
+            side.behind += now - since;
+        }
+        for (meta, datagram) in inbox {
+            side.handle_datagram(Received { at: now, ..meta }, datagram);
+        }
     }
 
     /// Offer from `from`, answer from the other side.
@@ -309,7 +380,12 @@ pub(crate) fn body(number: usize, len: usize) -> Bytes {
 
 /// A connected pair with a data channel and a video track.
 pub(crate) fn pair(seed: u64) -> (Call, ChannelId) {
-    let mut call = Call::new(seed, Link::default().latency(10 * MS));
+    pair_of(seed, config())
+}
+
+/// The same with this configuration on both sides.
+pub(crate) fn pair_of(seed: u64, config: Config) -> (Call, ChannelId) {
+    let mut call = Call::with_configs(seed, Link::default().latency(10 * MS), config.clone(), config);
     let (now, a) = (call.now(), call.a);
     let id = call.peer(a).create_data_channel(now, ChannelInit::new("x")).unwrap();
     call.peer(a).add_track(now, TrackInfo::new("v", Kind::Video), vec![]).unwrap();
@@ -356,4 +432,20 @@ pub(crate) fn client_hello() -> Vec<u8> {
     let mut record = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, message.len() as u8];
     record.extend(message);
     record
+}
+
+/// What b dropped, and why.
+pub(crate) fn stats(call: &mut Call) -> TransportStats {
+    let b = call.b;
+    call.peer(b).transport_stats()
+}
+
+/// Makes the next datagrams of a side and keeps them from the network.
+pub(crate) fn take(call: &mut Call, from: NodeId) -> Vec<Vec<u8>> {
+    let now = call.now();
+    let (mut out, mut packets) = (Vec::new(), Vec::new());
+    while call.peer(from).poll_transmit(now, 1, &mut out).is_some() {
+        packets.push(std::mem::take(&mut out));
+    }
+    packets
 }
