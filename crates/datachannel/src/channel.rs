@@ -7,7 +7,7 @@ use taut_sctp::{Accounting, Chunk, Ordering, Reliability, WriteOptions};
 
 use crate::config::Priority;
 use crate::dcep::ppid;
-use crate::types::{Message, MessageKind};
+use crate::types::{Message, MessageKind, MessagePart};
 
 /// The state of a channel (W3C `RTCDataChannelState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +48,23 @@ pub(crate) enum Direction {
     /// The reset is asked for, or its data waits to be read.
     Resetting,
     Reset,
+}
+
+/// How the next message is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Writing {
+    #[default]
+    Whole,
+    /// One is begun that has this many octets.
+    InParts { kind: MessageKind, octets: usize },
+}
+
+/// How messages are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Reading {
+    #[default]
+    Whole,
+    Parts,
 }
 
 /// A message that is being put together.
@@ -138,6 +155,16 @@ pub struct Channel {
     pub(crate) paused: bool,
     pub(crate) ordered_assembly: Assembly,
     pub(crate) unordered_assembly: Assembly,
+    pub(crate) writing: Writing,
+    pub(crate) reading: Reading,
+    /// What came of messages that are read in parts.
+    pub(crate) parts: VecDeque<MessagePart>,
+    /// A message is being read in parts: an unordered one or not. The other kind is put together meanwhile.
+    pub(crate) open_lane: Option<bool>,
+    /// Octets of that message.
+    pub(crate) part_octets: usize,
+    /// Messages that came whole meanwhile; charged like the others once it is through.
+    pub(crate) held: Vec<Message>,
     /// The length of the last message of more than one piece.
     pub(crate) hint: usize,
     pub(crate) messages_sent: u64,
@@ -178,6 +205,12 @@ impl Channel {
             paused: false,
             ordered_assembly: Assembly::default(),
             unordered_assembly: Assembly::default(),
+            writing: Writing::default(),
+            reading: Reading::default(),
+            parts: VecDeque::new(),
+            open_lane: None,
+            part_octets: 0,
+            held: Vec::new(),
             hint: 0,
             messages_sent: 0,
             bytes_sent: 0,
@@ -280,6 +313,19 @@ impl Channel {
             _ => self.ordering,
         };
         WriteOptions { ppid, ordering, reliability: self.reliability, ..WriteOptions::default() }
+    }
+
+    /// Where the ordered or the unordered message is put together.
+    pub(crate) fn assembly(&mut self, unordered: bool) -> &mut Assembly {
+        if unordered { &mut self.unordered_assembly } else { &mut self.ordered_assembly }
+    }
+
+    /// How a message of this kind is written that is not empty.
+    pub(crate) fn options_of(&self, kind: MessageKind) -> WriteOptions {
+        self.write_options(match kind {
+            MessageKind::Text => ppid::STRING,
+            MessageKind::Binary => ppid::BINARY,
+        })
     }
 
     /// What goes to the association for a message, and how. SCTP has no empty messages, so those are one zero octet

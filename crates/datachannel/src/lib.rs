@@ -25,5 +25,6 @@ pub use config::{ChannelInit, Config, Priority};
 pub use session::Session;
 pub use taut_sctp::{CongestionAlgorithm, Scheduler};
 pub use types::{
-    ChannelId, CloseReason, Event, Message, MessageKind, OpenError, RemoteParameters, Role, SendError, Stats,
+    ChannelId, CloseReason, Event, Message, MessageKind, MessagePart, OpenError, RemoteParameters, Role,
+    SendError, Stats,
 };

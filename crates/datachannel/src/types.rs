@@ -76,6 +76,22 @@ impl From<Vec<u8>> for Message {
     }
 }
 
+/// A part of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagePart {
+    /// What the octets of the message are. A character of a text may be cut.
+    pub kind: MessageKind,
+    /// The octets of the part.
+    pub data: Bytes,
+    /// The message starts here.
+    pub begin: bool,
+    /// The message ends here.
+    pub end: bool,
+    /// The other side gave the message up, or it is larger than was announced: what came of it is of no use. `end` is
+    /// set, and `data` is empty.
+    pub abandoned: bool,
+}
+
 /// Which side of the DTLS connection this is: it decides who has the even stream ids (RFC 8832 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -128,6 +144,12 @@ pub enum SendError {
     /// The message is larger than the other side takes.
     #[error("the message is larger than the other side takes")]
     TooLarge,
+    /// A message that is written in parts has not ended.
+    #[error("another message of the channel is not ended")]
+    Writing,
+    /// No message was begun; or the one that was is given up, because its lifetime or its retransmissions ran out.
+    #[error("no message was begun on the channel")]
+    NotBegun,
     /// The channel is closing or closed, or was never there.
     #[error("the channel is closed")]
     Closed,

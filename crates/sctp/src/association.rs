@@ -190,7 +190,7 @@ impl Association {
     }
 
     /// Keeps what comes on a stream inside, so that it holds the receive window; other streams go on. A message that
-    /// was read in part is handed up to its end first.
+    /// was read in part is handed up to its end first, unless the stream is [read in parts](Self::read_in_parts).
     pub fn pause_stream(&mut self, stream: StreamId) {
         self.rx.pause(stream);
     }

@@ -7,7 +7,7 @@ use taut_sctp::StreamId;
 
 use super::early::Early;
 use super::{Link, Session};
-use crate::channel::{ChannelState, Direction, Origin};
+use crate::channel::{ChannelState, Direction, Origin, Writing};
 use crate::types::{ChannelId, CloseReason, Event};
 
 /// Whether a closing can be taken further without word from the other side.
@@ -26,6 +26,11 @@ impl Session {
             (ChannelState::Closing | ChannelState::Closed, _) => {}
             (_, None) => self.close_at_once(id),
             (_, Some(stream)) => {
+                if channel.writing != Writing::Whole {
+                    channel.writing = Writing::Whole;
+                    // It was begun, so the association has it; or it is over, which ends the channel too.
+                    let _ = self.association.cancel_message(now, StreamId(stream));
+                }
                 self.set_closing(id);
                 self.closing_streams.insert(stream);
                 self.process(now);
@@ -163,6 +168,11 @@ impl Session {
         channel.backlog_octets = 0;
         channel.ordered_assembly = Default::default();
         channel.unordered_assembly = Default::default();
+        for message in std::mem::take(&mut channel.held) {
+            channel.unread -= message.data.len();
+            self.unread -= message.data.len() + super::receive::MESSAGE_OVERHEAD;
+        }
+        channel.writing = Writing::Whole;
         self.backlog_charge = self.backlog_charge.saturating_sub(waited);
         self.waiting.remove(&id);
         if let Some(stream) = stream.filter(|stream| self.streams.get(stream) == Some(&id)) {
@@ -176,7 +186,7 @@ impl Session {
     /// channels of the other side, so that opening and closing them makes nothing grow.
     pub(super) fn remove_if_done(&mut self, id: ChannelId) {
         let Some(channel) = self.channels.get(&id) else { return };
-        if channel.told_closed && channel.inbox.is_empty() {
+        if channel.told_closed && channel.inbox.is_empty() && channel.parts.is_empty() {
             if channel.origin == Origin::Remote {
                 let names = channel.label.len() + channel.protocol.len();
                 self.incoming_channels = self.incoming_channels.saturating_sub(1);

@@ -3,6 +3,7 @@
 mod close;
 mod early;
 mod open;
+mod parts;
 mod receive;
 mod send;
 
@@ -35,11 +36,11 @@ enum Link {
 /// Data channels over one DTLS connection.
 ///
 /// **Commands**: [`open`](Self::open), [`start`](Self::start), [`send`](Self::send),
-/// [`close_channel`](Self::close_channel), [`shutdown`](Self::shutdown), [`abort`](Self::abort).
+/// [`begin_message`](Self::begin_message), [`close_channel`](Self::close_channel), [`shutdown`](Self::shutdown), [`abort`](Self::abort).
 /// **Input**: [`handle_packet`](Self::handle_packet), [`handle_timeout`](Self::handle_timeout),
 /// [`handle_transport_closed`](Self::handle_transport_closed).
 /// **Output**: [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
-/// [`poll_message`](Self::poll_message), [`poll_timeout`](Self::poll_timeout).
+/// [`poll_message`](Self::poll_message), [`poll_part`](Self::poll_part), [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub struct Session {
     config: Config,

@@ -6,15 +6,15 @@ use std::time::Instant;
 use taut_sctp::{Chunk, StreamId};
 
 use super::{Link, Session};
-use crate::channel::{Answered, Assembled, Channel, ChannelState, Direction, Origin};
+use crate::channel::{Answered, Assembled, Channel, ChannelState, Direction, Origin, Reading};
 use crate::dcep::{DCEP_MAX, ppid};
-use crate::types::{ChannelId, Event, Message, MessageKind};
+use crate::types::{ChannelId, Event, Message, MessageKind, MessagePart};
 
 /// How much of the receive buffer one channel may have before it is paused.
 const CHANNEL_SHARE: usize = 4;
 
 /// What one message costs beside its octets.
-const MESSAGE_OVERHEAD: usize = 64;
+pub(super) const MESSAGE_OVERHEAD: usize = 64;
 
 /// The most room that is reserved for a message before its pieces come.
 const HINT_MAX: usize = 64 << 10;
@@ -35,7 +35,7 @@ impl Session {
     }
 
     /// Ends pauses that reading has made needless.
-    fn make_room(&mut self, id: ChannelId) {
+    pub(super) fn make_room(&mut self, id: ChannelId) {
         let half = self.channel_limit() / 2;
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let mut resumed = false;
@@ -124,11 +124,12 @@ impl Session {
                 return;
             }
         };
+        let empty = matches!(ppid, ppid::STRING_EMPTY | ppid::BINARY_EMPTY);
+        let Some(chunk) = self.take_part(now, id, kind, empty, chunk) else { return };
+        let Some(channel) = self.channels.get_mut(&id) else { return };
         let hint = channel.hint.min(HINT_MAX);
-        let assembly =
-            if chunk.unordered { &mut channel.unordered_assembly } else { &mut channel.ordered_assembly };
         let in_pieces = !chunk.begin;
-        match assembly.push(chunk, limit, hint) {
+        match channel.assembly(chunk.unordered).push(chunk, limit, hint) {
             Assembled::Unfinished => {}
             Assembled::Oversized => {
                 self.stats.oversized += 1;
@@ -138,30 +139,49 @@ impl Session {
                 if in_pieces {
                     channel.hint = data.len();
                 }
-                let empty = matches!(ppid, ppid::STRING_EMPTY | ppid::BINARY_EMPTY);
                 let data = if empty { bytes::Bytes::new() } else { data };
-                self.deliver(id, Message { kind, data });
+                let message = Message { kind, data };
+                if channel.open_lane.is_some() {
+                    self.hold(id, message);
+                } else {
+                    self.deliver(id, message);
+                }
             }
         }
     }
 
-    fn deliver(&mut self, id: ChannelId, message: Message) {
-        let limit = self.channel_limit();
-        let Some(channel) = self.channels.get_mut(&id) else { return };
-        // W3C: nothing is handed up once the closing has begun on this side.
-        if channel.state == ChannelState::Closed || channel.is_closed_here() {
-            return;
-        }
+    /// The channel, if anything may be handed up on it. W3C: nothing is once the closing has begun on this side.
+    pub(super) fn admit(&mut self, id: ChannelId) -> Option<&mut Channel> {
+        let channel = self.channels.get_mut(&id)?;
+        let over = channel.state == ChannelState::Closed || channel.is_closed_here();
+        (!over).then_some(channel)
+    }
+
+    pub(super) fn deliver(&mut self, id: ChannelId, message: Message) {
+        let Some(channel) = self.admit(id) else { return };
         let length = message.data.len();
         channel.messages_received += 1;
         channel.bytes_received += length as u64;
         channel.unread += length;
+        if channel.reading == Reading::Parts && !channel.parts.is_empty() {
+            let Message { kind, data } = message;
+            channel.parts.push_back(MessagePart { kind, data, begin: true, end: true, abandoned: false });
+        } else {
+            channel.inbox.push_back(message);
+        }
         self.unread += length + MESSAGE_OVERHEAD;
-        channel.inbox.push_back(message);
+        self.note_delivery(id);
+    }
+
+    /// Something is there to be read: says so, and pauses the channel, or all, if that is a lot.
+    pub(super) fn note_delivery(&mut self, id: ChannelId) {
+        let limit = self.channel_limit();
+        let Some(channel) = self.channels.get_mut(&id) else { return };
         if !std::mem::replace(&mut channel.told_readable, true) {
             self.events.push_back(Event::Readable(id));
         }
-        let crowded = channel.unread + channel.inbox.len() * MESSAGE_OVERHEAD >= limit;
+        let waiting = channel.inbox.len() + channel.parts.len();
+        let crowded = channel.unread + waiting * MESSAGE_OVERHEAD >= limit;
         if crowded && !channel.paused {
             channel.paused = true;
             if let Some(stream) = channel.stream {

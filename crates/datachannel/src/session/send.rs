@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use taut_sctp::{StreamId, WriteError};
 
+use super::parts::send_error;
 use super::{Link, Session};
 use crate::channel::ChannelState;
 use crate::types::{ChannelId, Event, Message, SendError};
@@ -30,12 +31,7 @@ impl Session {
         match channel.stream.filter(|_| channel.backlog.is_empty()) {
             Some(stream) => {
                 let (data, options) = channel.encode(&message);
-                self.association.write(now, StreamId(stream), data, &options).map_err(
-                    |error| match error {
-                        WriteError::Full => SendError::Full,
-                        _ => SendError::Closed,
-                    },
-                )?;
+                self.association.write(now, StreamId(stream), data, &options).map_err(send_error)?;
             }
             None => {
                 let charge = length + MESSAGE_OVERHEAD;

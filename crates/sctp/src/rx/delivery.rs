@@ -119,29 +119,27 @@ impl Delivery {
     pub(super) fn resume(&mut self, stream: u16) {
         let Some(in_stream) = self.streams.get_mut(&stream) else { return };
         in_stream.paused = false;
-        if !in_stream.ready.is_empty() && !in_stream.queued {
+        self.queue_or_remove(stream);
+    }
+
+    fn queue_or_remove(&mut self, stream: u16) {
+        let Some(in_stream) = self.streams.get_mut(&stream) else { return };
+        if !in_stream.ready.is_empty() && !in_stream.queued && !in_stream.is_held() {
             in_stream.queued = true;
             self.order.push_back(stream);
-        } else {
-            self.remove_if_idle(stream);
+        } else if in_stream.is_idle() && self.streams.len() > IDLE_STREAMS_KEPT {
+            self.streams.remove(&stream);
         }
     }
 
     pub(super) fn set_in_parts(&mut self, stream: u16, in_parts: bool) {
         self.streams.entry(stream).or_default().in_parts = in_parts;
-        self.remove_if_idle(stream);
+        self.queue_or_remove(stream);
     }
 
     /// Messages of the stream are handed up before they are whole.
     pub(super) fn is_in_parts(&self, stream: u16) -> bool {
         self.streams.get(&stream).is_some_and(|stream| stream.in_parts)
-    }
-
-    fn remove_if_idle(&mut self, stream: u16) {
-        if self.streams.len() > IDLE_STREAMS_KEPT && self.streams.get(&stream).is_some_and(InStream::is_idle)
-        {
-            self.streams.remove(&stream);
-        }
     }
 
     pub(super) fn has_ready(&self, stream: u16) -> bool {

@@ -95,8 +95,9 @@ impl InStream {
         self.ready.is_empty() && self.waiting.is_empty()
     }
 
+    /// A pause waits for the end of a message, but where it is read in parts.
     pub(super) fn is_held(&self) -> bool {
-        self.paused && !self.inside.any()
+        self.paused && (self.in_parts || !self.inside.any())
     }
 
     pub(super) fn is_idle(&self) -> bool {
