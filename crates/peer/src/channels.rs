@@ -2,10 +2,36 @@
 
 use std::time::Instant;
 
-use taut_datachannel::{Channel, ChannelId, ChannelInit, Message, OpenError, SendError};
+use bytes::Bytes;
+use taut_datachannel::{
+    Channel, ChannelId, ChannelInit, Message, MessageKind, MessagePart, OpenError, SendError,
+};
 
 use crate::error::{Error, ErrorKind};
 use crate::peer::Peer;
+
+/// How the association of the data channels is doing (W3C `RTCSctpTransport`, section 6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sctp {
+    /// Its state.
+    pub state: SctpState,
+    /// The largest message that can be sent, in octets; `usize::MAX` for any.
+    pub max_message_size: usize,
+    /// How many channels there can be at once, once connected.
+    pub max_channels: Option<u16>,
+}
+
+/// The state of an association (W3C `RTCSctpTransportState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SctpState {
+    /// Negotiated, and not established yet.
+    Connecting,
+    /// Established.
+    Connected,
+    /// Over.
+    Closed,
+}
 
 impl Peer {
     /// Opens a data channel (W3C `createDataChannel`). Messages may be sent at once; they wait until it is open.
@@ -44,6 +70,69 @@ impl Peer {
     /// The next message of a channel. Reading makes room for the other side to send.
     pub fn poll_message(&mut self, id: ChannelId) -> Option<Message> {
         self.transport.data.poll_message(id)
+    }
+
+    /// Begins a message that is written in parts, so that it is never in memory as a whole. Until it ends nothing else can
+    /// be sent on the channel.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] while the channel is connecting or what was sent before waits for room, the rest is as for
+    /// [`send`](Self::send).
+    pub fn begin_message(&mut self, now: Instant, id: ChannelId, kind: MessageKind) -> Result<(), SendError> {
+        let now = self.advance(now);
+        self.transport.data.begin_message(now, id, kind)
+    }
+
+    /// Adds to the message that was begun.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send), and [`SendError::NotBegun`]; the part was not taken.
+    pub fn append_message(&mut self, now: Instant, id: ChannelId, data: Bytes) -> Result<(), SendError> {
+        let now = self.advance(now);
+        self.transport.data.append_message(now, id, data)
+    }
+
+    /// Ends the message that was begun.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotBegun`], and [`SendError::Closed`].
+    pub fn end_message(&mut self, now: Instant, id: ChannelId) -> Result<(), SendError> {
+        let now = self.advance(now);
+        self.transport.data.end_message(now, id)
+    }
+
+    /// Gives the message up that was begun: the other side sees nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotBegun`], and [`SendError::Closed`].
+    pub fn cancel_message(&mut self, now: Instant, id: ChannelId) -> Result<(), SendError> {
+        let now = self.advance(now);
+        let result = self.transport.data.cancel_message(now, id);
+        self.collect(now);
+        result
+    }
+
+    /// Whether the messages of a channel are read in parts with [`poll_part`](Self::poll_part) or whole with
+    /// [`poll_message`](Self::poll_message), as at first. To be changed between messages: the rest of one whose first part
+    /// was taken is dropped on the way back.
+    pub fn read_in_parts(&mut self, now: Instant, id: ChannelId, in_parts: bool) {
+        let now = self.advance(now);
+        self.transport.data.read_in_parts(now, id, in_parts);
+        self.collect(now);
+    }
+
+    /// The next part of a channel whose messages are read in parts. Reading makes room for the other side to send.
+    pub fn poll_part(&mut self, id: ChannelId) -> Option<MessagePart> {
+        self.transport.data.poll_part(id)
+    }
+
+    /// The association that carries the data channels (W3C `RTCSctpTransport`); `None` until one is negotiated.
+    pub fn sctp(&self) -> Option<Sctp> {
+        self.transport.sctp()
     }
 
     /// Sets when [`Event::ChannelBufferedAmountLow`](crate::Event::ChannelBufferedAmountLow) comes: as the buffered

@@ -29,6 +29,7 @@ mod tracks;
 mod transceiver;
 mod transport;
 
+pub use channels::{Sctp, SctpState};
 pub use config::{
     Certificate, Config, DataCongestion, DtlsEngine, DtlsVersion, Host, IceServer, Loopback, SrtpProfile,
 };
@@ -40,7 +41,9 @@ pub use event::{
 pub use peer::Peer;
 pub use signaling::{NegotiatedCodec, OfferOptions, SignalingState};
 pub use stats::StatsReport;
-pub use taut_datachannel::{Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind, SendError};
+pub use taut_datachannel::{
+    Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind, MessagePart, Priority, SendError,
+};
 pub use taut_ice::InterfaceAddress;
 pub use taut_media::{Codec, Frame, Kind, Mode};
 pub use taut_rtp as rtp;

@@ -10,6 +10,7 @@ use taut_rtp::HeaderView;
 use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::time::earliest;
 
+use crate::channels::{Sctp, SctpState};
 use crate::demux::{Demux, Protocol};
 use crate::gate::{Gate, Verdict};
 use crate::signaling::{DataParameters, TransportParameters};
@@ -90,7 +91,7 @@ enum Data {
     /// The association begins as soon as DTLS is up.
     Negotiated(DataParameters),
     /// The association was started.
-    Started,
+    Started(DataParameters),
     /// It was refused or given up.
     Ended,
 }
@@ -236,7 +237,7 @@ impl Transport {
             port: parameters.port,
         };
         self.data.start(now, role, remote);
-        self.data_state = Data::Started;
+        self.data_state = Data::Started(parameters);
     }
 
     // ---- receiving
@@ -288,7 +289,7 @@ impl Transport {
         while let Some(plaintext) = self.dtls.poll_plaintext() {
             match self.data_state {
                 Data::Idle | Data::Ended => self.stats.dropped_unrouted += 1,
-                Data::Expected | Data::Negotiated(_) | Data::Started => {
+                Data::Expected | Data::Negotiated(_) | Data::Started(_) => {
                     self.data.handle_packet(now, plaintext);
                 }
             }
@@ -459,6 +460,25 @@ impl Transport {
     }
 
     // ---- getters
+
+    /// The association of the data channels, once it is negotiated.
+    pub(crate) fn sctp(&self) -> Option<Sctp> {
+        let (state, parameters) = match self.data_state {
+            Data::Idle | Data::Expected => return None,
+            Data::Negotiated(parameters) => (SctpState::Connecting, Some(parameters)),
+            Data::Started(parameters) if self.data.is_connected() => (SctpState::Connected, Some(parameters)),
+            Data::Started(parameters) if self.data.max_message_size().is_some() => {
+                (SctpState::Connecting, Some(parameters))
+            }
+            Data::Started(parameters) => (SctpState::Closed, Some(parameters)),
+            Data::Ended => (SctpState::Closed, None),
+        };
+        let max_message_size = match parameters.map_or(0, |parameters| parameters.max_message_size) {
+            0 => usize::MAX,
+            octets => octets,
+        };
+        Some(Sctp { state, max_message_size, max_channels: self.data.max_channels() })
+    }
 
     /// True once media can be sent.
     pub(crate) fn has_srtp(&self) -> bool {

@@ -83,6 +83,17 @@ pub(crate) struct Pending {
     pub(crate) errors: VecDeque<(u16, Vec<u8>)>,
 }
 
+/// Packets that were made since the last time there was none to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Sending {
+    #[default]
+    Nothing,
+    /// One, and the timers know of it.
+    Settled,
+    /// More.
+    Unsettled,
+}
+
 /// When the association was first used, and the newest time it was told.
 #[derive(Debug, Clone, Copy)]
 enum Clock {
@@ -113,6 +124,7 @@ pub struct Association {
     pub(crate) agreed: Capabilities,
     pub(crate) pending: Pending,
     pub(crate) replies: VecDeque<Reply>,
+    pub(crate) sending: Sending,
     pub(crate) timers: Timers,
     pub(crate) tx: Transmitter,
     pub(crate) rx: Receiver,
@@ -142,6 +154,7 @@ impl Association {
             agreed: Capabilities::default(),
             pending: Pending::default(),
             replies: VecDeque::new(),
+            sending: Sending::default(),
             timers: Timers::default(),
             tx: Transmitter::new(&config, local_tsn),
             rx: Receiver::new(config.receive_window, config.mtu),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -217,6 +218,9 @@ impl State {
             | PeerEvent::ChannelClosing(id)
             | PeerEvent::ChannelClosed(id) => {
                 if let Some(entry) = self.channels.get(&id) {
+                    if let Some(channel) = self.peer.channel(id) {
+                        entry.core.last_amount.store(channel.buffered_amount(), Ordering::Relaxed);
+                    }
                     entry.core.fire_all();
                 }
                 self.forget_channel(id);
@@ -278,6 +282,7 @@ impl State {
 
     /// Nobody can read this channel any more.
     pub(crate) fn abandon_channel(&mut self, id: ChannelId) {
+        self.peer.read_in_parts(clock::now(), id, false);
         if let Some(entry) = self.channels.get_mut(&id) {
             entry.abandoned = true;
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use taut_peer::{Channel, ChannelId, ChannelInit, ChannelState, Message, SendError};
+use taut_peer::{Channel, ChannelId, ChannelInit, ChannelState, Message, Peer, Priority, SendError};
 
 use crate::connection::{Handle, State};
 use crate::error::{Error, ErrorKind};
@@ -29,6 +29,8 @@ pub struct DataChannelInit {
     pub max_retransmits: Option<u16>,
     /// The subprotocol, a free text.
     pub protocol: String,
+    /// How it shares the way with other channels (W3C webrtc-priority). Low by default, as with all others.
+    pub priority: Priority,
     /// The id of a channel that both sides make with the same id, so that the other side gets no event for it.
     pub negotiated: Option<u16>,
 }
@@ -40,6 +42,7 @@ impl Default for DataChannelInit {
             max_packet_life_time: None,
             max_retransmits: None,
             protocol: String::new(),
+            priority: Priority::default(),
             negotiated: None,
         }
     }
@@ -74,6 +77,13 @@ impl DataChannelInit {
         self
     }
 
+    /// Sets how it shares the way with other channels.
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
     /// Makes a channel that both sides agreed on by other means.
     #[must_use]
     pub fn with_negotiated(mut self, id: u16) -> Self {
@@ -86,9 +96,18 @@ impl DataChannelInit {
 ///
 /// Each handle keeps the connection open. When the last handle of a channel is dropped the channel stays open, but
 /// what the other side sends on it is thrown away, so that it cannot hold up other channels.
-#[derive(Clone)]
+///
+/// It is also a `Stream` of messages and a `Sink` for them, and [`into_bytes`](Self::into_bytes) makes a byte stream of it.
 pub struct DataChannel {
     inner: Arc<Inner>,
+    /// A message that the sink took and the peer has not.
+    pub(crate) pending: Option<Message>,
+}
+
+impl Clone for DataChannel {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), pending: None }
+    }
 }
 
 struct Inner {
@@ -99,13 +118,16 @@ struct Inner {
 /// What is known of a channel without asking the peer, and how its waiters are woken.
 #[derive(Debug)]
 pub(crate) struct ChannelCore {
-    id: ChannelId,
+    pub(crate) id: ChannelId,
     label: String,
     protocol: String,
     ordered: bool,
     max_packet_life_time: Option<Duration>,
     max_retransmits: Option<u16>,
+    priority: Priority,
     negotiated: bool,
+    /// What the channel had in its buffer when it was closed.
+    pub(crate) last_amount: AtomicUsize,
     low_threshold: AtomicUsize,
     /// Octets read since the driver was last woken for it.
     unannounced: AtomicUsize,
@@ -135,7 +157,9 @@ impl ChannelCore {
             ordered: channel.ordered(),
             max_packet_life_time: channel.max_packet_life_time(),
             max_retransmits: channel.max_retransmits(),
+            priority: channel.priority(),
             negotiated: channel.negotiated(),
+            last_amount: AtomicUsize::new(0),
             low_threshold: AtomicUsize::new(0),
             unannounced: AtomicUsize::new(0),
             readable: Signal::default(),
@@ -183,7 +207,7 @@ impl Eq for DataChannel {}
 
 impl DataChannel {
     pub(crate) fn new(core: Arc<ChannelCore>, connection: Handle) -> Self {
-        Self { inner: Arc::new(Inner { core, connection }) }
+        Self { inner: Arc::new(Inner { core, connection }), pending: None }
     }
 
     pub(crate) fn create(connection: &Handle, label: String, init: DataChannelInit) -> Result<Self, Error> {
@@ -220,6 +244,11 @@ impl DataChannel {
         self.inner.core.max_retransmits
     }
 
+    /// How it shares the way with other channels.
+    pub fn priority(&self) -> Priority {
+        self.inner.core.priority
+    }
+
     /// Whether both sides agreed on the channel by other means.
     pub fn negotiated(&self) -> bool {
         self.inner.core.negotiated
@@ -236,9 +265,10 @@ impl DataChannel {
         self.state_in(&state)
     }
 
-    /// How many octets of messages wait to be sent; 0 once a closed channel has been read to its end.
+    /// How many octets of messages wait to be sent. On a closed channel it stays what it was.
     pub fn buffered_amount(&self) -> usize {
-        self.with_channel(Channel::buffered_amount).unwrap_or(0)
+        let gone = || self.inner.core.last_amount.load(Ordering::Relaxed);
+        self.with_channel(Channel::buffered_amount).unwrap_or_else(gone)
     }
 
     /// At which amount [`buffered_amount_low`](Self::buffered_amount_low) returns. 0 by default.
@@ -259,7 +289,10 @@ impl DataChannel {
     ///
     /// Cancel-safe: it takes nothing.
     pub async fn buffered_amount_low(&self) {
-        let low = || (self.buffered_amount() <= self.buffered_amount_low_threshold()).then_some(());
+        let low = || {
+            let low = self.buffered_amount() <= self.buffered_amount_low_threshold();
+            (low || self.ready_state() == ChannelState::Closed).then_some(())
+        };
         self.inner.core.changed.wait_for(low).await;
     }
 
@@ -300,15 +333,7 @@ impl DataChannel {
     /// `InvalidState` once the channel is closing or closed, `Type` for a message larger than the other side takes.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
-        self.inner
-            .core
-            .writable
-            .wait_for(|| match self.offer(&message) {
-                Ok(()) => Some(Ok(())),
-                Err(Offer::Full) => None,
-                Err(Offer::Refused(error)) => Some(Err(error)),
-            })
-            .await
+        self.attempt_until_taken(|| self.offer(&message)).await
     }
 
     /// Sends a message if the buffer has room now.
@@ -329,28 +354,12 @@ impl DataChannel {
     ///
     /// Cancel-safe: a message is either returned or still there.
     pub async fn recv(&self) -> Option<Message> {
-        let message = self
-            .inner
-            .core
-            .readable
-            .wait_for(|| {
-                let mut state = self.inner.connection.lock();
-                match state.peer.poll_message(self.inner.core.id) {
-                    Some(message) => Some(Some(message)),
-                    None if self.state_in(&state) == ChannelState::Closed => Some(None),
-                    None => None,
-                }
-            })
-            .await;
-        self.announce(message.as_ref());
-        message
+        self.inner.core.readable.wait_for(|| self.next_message()).await
     }
 
     /// The next message if one waits.
     pub fn try_recv(&self) -> Option<Message> {
-        let message = self.inner.connection.lock().peer.poll_message(self.inner.core.id);
-        self.announce(message.as_ref());
-        message
+        self.next_message().flatten()
     }
 
     /// Closes the channel; what was sent on it before still arrives. Both sides see it closed.
@@ -359,12 +368,28 @@ impl DataChannel {
         self.inner.core.fire_all();
     }
 
+    pub(crate) fn core(&self) -> &ChannelCore {
+        &self.inner.core
+    }
+
+    pub(crate) fn connection(&self) -> &Handle {
+        &self.inner.connection
+    }
+
+    /// The next message; `Some(None)` if there will be none, `None` if there is none now.
+    pub(crate) fn next_message(&self) -> Option<Option<Message>> {
+        let mut state = self.inner.connection.lock();
+        let message = state.peer.poll_message(self.inner.core.id);
+        let over = message.is_none() && self.state_in(&state) == ChannelState::Closed;
+        drop(state);
+        self.announce(message.as_ref().map_or(0, |message| message.data.len()));
+        (message.is_some() || over).then_some(message)
+    }
+
     /// Wakes the driver once so much has been read that the other side should hear of it.
-    fn announce(&self, message: Option<&Message>) {
-        let Some(message) = message else { return };
+    pub(crate) fn announce(&self, octets: usize) {
         let unannounced = &self.inner.core.unannounced;
-        let read =
-            unannounced.fetch_add(message.data.len(), Ordering::Relaxed).saturating_add(message.data.len());
+        let read = unannounced.fetch_add(octets, Ordering::Relaxed).saturating_add(octets);
         if read >= CREDIT_STEP {
             unannounced.store(0, Ordering::Relaxed);
             self.inner.connection.wake.notify_one();
@@ -372,7 +397,15 @@ impl DataChannel {
     }
 
     /// One attempt to send; notes that somebody waits when there is no room.
-    fn offer(&self, message: &Message) -> Result<(), Offer> {
+    pub(crate) fn offer(&self, message: &Message) -> Result<(), Offer> {
+        self.attempt(|peer, now, id| peer.send(now, id, message.clone()))
+    }
+
+    /// One attempt at something that needs room in the buffer.
+    pub(crate) fn attempt(
+        &self,
+        f: impl FnOnce(&mut Peer, Instant, ChannelId) -> Result<(), SendError>,
+    ) -> Result<(), Offer> {
         let id = self.inner.core.id;
         self.inner.connection.try_with(|state, now| {
             if state.ended {
@@ -382,9 +415,9 @@ impl DataChannel {
                 state.full.insert(id);
                 return Err(Offer::Full);
             }
-            match state.peer.send(now, id, message.clone()) {
+            match f(&mut state.peer, now, id) {
                 Ok(()) => Ok(()),
-                Err(SendError::Full) => {
+                Err(SendError::Full | SendError::Writing) => {
                     state.full.insert(id);
                     Err(Offer::Full)
                 }
@@ -393,11 +426,24 @@ impl DataChannel {
         })
     }
 
+    /// Waits until an attempt is not refused for want of room.
+    pub(crate) async fn attempt_until_taken(
+        &self,
+        mut attempt: impl FnMut() -> Result<(), Offer>,
+    ) -> Result<(), Error> {
+        let taken = || match attempt() {
+            Ok(()) => Some(Ok(())),
+            Err(Offer::Full) => None,
+            Err(Offer::Refused(error)) => Some(Err(error)),
+        };
+        self.inner.core.writable.wait_for(taken).await
+    }
+
     fn with_channel<R>(&self, f: impl FnOnce(&Channel) -> R) -> Option<R> {
         self.inner.connection.lock().peer.channel(self.inner.core.id).map(f)
     }
 
-    fn state_in(&self, state: &State) -> ChannelState {
+    pub(crate) fn state_in(&self, state: &State) -> ChannelState {
         match state.peer.channel(self.inner.core.id) {
             Some(channel) if !state.ended => channel.state(),
             _ => ChannelState::Closed,
@@ -406,7 +452,7 @@ impl DataChannel {
 }
 
 /// Why one attempt to send failed.
-enum Offer {
+pub(crate) enum Offer {
     Full,
     Refused(Error),
 }
@@ -415,11 +461,12 @@ fn channel_init(label: String, init: DataChannelInit) -> ChannelInit {
     let mut channel = ChannelInit::new(label).with_protocol(init.protocol).with_ordered(init.ordered);
     channel.max_packet_life_time = init.max_packet_life_time;
     channel.max_retransmits = init.max_retransmits;
+    channel.priority = init.priority;
     channel.negotiated = init.negotiated;
     channel
 }
 
-fn channel_closed() -> Error {
+pub(crate) fn channel_closed() -> Error {
     Error::new(ErrorKind::InvalidState, "the data channel is closed")
 }
 

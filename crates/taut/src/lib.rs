@@ -72,6 +72,7 @@
 //! # }
 //! ```
 
+mod byte_channel;
 mod clock;
 mod connection;
 mod data_channel;
@@ -82,6 +83,7 @@ mod file;
 mod ids;
 mod key_log;
 mod media_stream;
+mod message_stream;
 mod net;
 mod peer_connection;
 mod recorder;
@@ -92,18 +94,20 @@ mod tap;
 mod track;
 mod transports;
 
+pub use byte_channel::ByteChannel;
 pub use data_channel::{DataChannel, DataChannelInit, TrySendError};
 pub use error::{Error, ErrorKind};
 pub use events::{Event, Events, IceCandidateError, TrackEvent};
 pub use file::FileOptions;
 pub use media_stream::MediaStream;
+pub use message_stream::{MessageReader, MessageWriter};
 pub use net::{Endpoint, EndpointStats};
 pub use peer_connection::PeerConnection;
 pub use recorder::{Recorder, Recording, Wanted};
 pub use rtp_objects::{RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, TrackOrKind};
 pub use tap::FrameTap;
 pub use track::{MediaStreamTrack, TrackState};
-pub use transports::{DtlsTransport, IceCandidatePair, IceTransport};
+pub use transports::{DtlsTransport, IceCandidatePair, IceTransport, SctpTransport};
 
 /// Media files, for applications that read or write frames themselves.
 pub use taut_container as container;
@@ -111,8 +115,9 @@ pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
     Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion, Direction,
     DtlsEngine, DtlsVersion, Frame, Host, IceCandidate, IceConnectionState, IceGatheringState, IceServer,
-    Kind, Loopback, Message, MessageKind, OfferOptions, SdpType, SessionDescription, SignalingState,
-    SrtpProfile, StatsReport, rtp, sdp, stats,
+    Kind, Loopback, Message, MessageKind, OfferOptions, Priority as DataChannelPriority,
+    SctpState as SctpTransportState, SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport,
+    rtp, sdp, stats,
 };
 
 /// The example of the README compiles.

@@ -22,7 +22,7 @@ use crate::rtp_objects::{
     RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, TrackOrKind, check_local,
 };
 use crate::track::MediaStreamTrack;
-use crate::transports::DtlsTransport;
+use crate::transports::{DtlsTransport, SctpTransport};
 use crate::{clock, ids};
 
 /// A connection to another peer. Clones are handles of the same connection.
@@ -348,6 +348,11 @@ impl PeerConnection {
     /// What everything travels on.
     pub fn transport(&self) -> DtlsTransport {
         DtlsTransport::new(self.handle.clone())
+    }
+
+    /// The association that carries the data channels (W3C `sctp`); `None` until one is negotiated.
+    pub fn sctp(&self) -> Option<SctpTransport> {
+        SctpTransport::of(&self.handle)
     }
 
     /// A snapshot of all statistics.

@@ -1,17 +1,40 @@
 //! Waiting for a condition that lives under the connection's lock.
 
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
 /// Wakes everybody who waits for a condition, who then looks again. Nothing is stored: the condition is the truth.
 #[derive(Debug, Default)]
-pub(crate) struct Signal(Notify);
+pub(crate) struct Signal {
+    notify: Notify,
+    /// Those who wait by polling. At most one for each task.
+    wakers: Mutex<Vec<Waker>>,
+}
 
 impl Signal {
     /// The condition may have changed.
     pub(crate) fn fire(&self) {
-        self.0.notify_waiters();
+        self.notify.notify_waiters();
+        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// As [`wait_for`](Self::wait_for), for those who are polled.
+    pub(crate) fn poll_for<T>(&self, cx: &Context<'_>, mut ready: impl FnMut() -> Option<T>) -> Poll<T> {
+        if let Some(value) = ready() {
+            return Poll::Ready(value);
+        }
+        {
+            let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+            if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                wakers.push(cx.waker().clone());
+            }
+        }
+        // Between the look above and the registration somebody may have fired.
+        ready().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Waits until `ready` gives a value. Cancel-safe: whatever `ready` takes is returned in the same poll.
@@ -20,7 +43,7 @@ impl Signal {
             if let Some(value) = ready() {
                 return value;
             }
-            let mut notified = pin!(self.0.notified());
+            let mut notified = pin!(self.notify.notified());
             notified.as_mut().enable();
             // Between the look above and the registration somebody may have fired.
             if let Some(value) = ready() {

@@ -1,9 +1,9 @@
-//! The transports (W3C `RTCDtlsTransport`, `RTCIceTransport`): views of the one transport of a
+//! The transports (W3C `RTCSctpTransport`, `RTCDtlsTransport`, `RTCIceTransport`): views of the one transport of a
 //! connection, on which everything is bundled.
 
 use bytes::Bytes;
 use taut_peer::stats::{CandidateReport, CertificateReport, Stats, TransportReport};
-use taut_peer::{IceConnectionState, IceGatheringState, StatsReport};
+use taut_peer::{IceConnectionState, IceGatheringState, SctpState as SctpTransportState, StatsReport};
 
 use crate::clock;
 use crate::connection::Handle;
@@ -28,6 +28,43 @@ pub struct IceCandidatePair {
     pub local: CandidateReport,
     /// The other end.
     pub remote: CandidateReport,
+}
+
+/// The association that carries the data channels (W3C `RTCSctpTransport`). A handle of the connection.
+#[derive(Debug, Clone)]
+pub struct SctpTransport {
+    connection: Handle,
+}
+
+impl SctpTransport {
+    /// `None` until data channels are negotiated.
+    pub(crate) fn of(connection: &Handle) -> Option<Self> {
+        connection.lock().peer.sctp().map(|_| Self { connection: connection.clone() })
+    }
+
+    /// What carries it.
+    pub fn transport(&self) -> DtlsTransport {
+        DtlsTransport::new(self.connection.clone())
+    }
+
+    /// The state.
+    pub fn state(&self) -> SctpTransportState {
+        let state = self.connection.lock();
+        match state.peer.sctp() {
+            Some(sctp) if !state.ended => sctp.state,
+            _ => SctpTransportState::Closed,
+        }
+    }
+
+    /// The largest message that the other side takes, in octets; `usize::MAX` for any.
+    pub fn max_message_size(&self) -> usize {
+        self.connection.lock().peer.sctp().map_or(usize::MAX, |sctp| sctp.max_message_size)
+    }
+
+    /// How many data channels there can be at once, once connected.
+    pub fn max_channels(&self) -> Option<u16> {
+        self.connection.lock().peer.sctp().and_then(|sctp| sctp.max_channels)
+    }
 }
 
 impl DtlsTransport {

@@ -182,6 +182,16 @@ impl Session {
         self.events.push_back(Event::Closed(id));
     }
 
+    /// Forgets channels of which nothing is left.
+    pub(super) fn forget_closed(&mut self) {
+        for id in std::mem::take(&mut self.told) {
+            if let Some(channel) = self.channels.get_mut(&id) {
+                channel.told_closed = true;
+            }
+            self.remove_if_done(id);
+        }
+    }
+
     /// A closed channel is forgotten once its last message and its event were polled. Until then it counts among the
     /// channels of the other side, so that opening and closing them makes nothing grow.
     pub(super) fn remove_if_done(&mut self, id: ChannelId) {

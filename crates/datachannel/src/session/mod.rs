@@ -72,6 +72,8 @@ pub struct Session {
     /// What came on streams that no channel has yet.
     early: Early,
     events: VecDeque<Event>,
+    /// Channels whose `Closed` was polled.
+    told: Vec<ChannelId>,
     now: Option<Instant>,
     stats: Stats,
 }
@@ -109,6 +111,7 @@ impl Session {
             dcep: BTreeMap::new(),
             early: Early::default(),
             events: VecDeque::new(),
+            told: Vec::new(),
             now: None,
             stats: Stats::default(),
         }
@@ -178,12 +181,7 @@ impl Session {
                     channel.told_readable = false;
                 }
             }
-            Event::Closed(id) => {
-                if let Some(channel) = self.channels.get_mut(&id) {
-                    channel.told_closed = true;
-                }
-                self.remove_if_done(id);
-            }
+            Event::Closed(id) => self.told.push(id),
             _ => {}
         }
         Some(event)
@@ -194,8 +192,8 @@ impl Session {
         self.association.poll_timeout()
     }
 
-    /// A channel, until it is closed and its last message and [`Event::Closed`] were polled. The buffered amount stays
-    /// what it was when it closed, as W3C has it.
+    /// A channel, until it is closed and its last message and [`Event::Closed`] were polled, and the session is called
+    /// after that. The buffered amount stays what it was when it closed, as W3C has it.
     pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
         self.channels.get(&id)
     }
@@ -208,6 +206,19 @@ impl Session {
     /// True between [`Event::Connected`] and the end.
     pub fn is_connected(&self) -> bool {
         self.connected && self.link != Link::Ended
+    }
+
+    /// The largest message that the other side takes, in octets; `usize::MAX` for any, `None` before that is known.
+    pub fn max_message_size(&self) -> Option<usize> {
+        match self.link {
+            Link::Started { max_message_size, .. } => Some(max_message_size),
+            Link::Waiting | Link::Ended => None,
+        }
+    }
+
+    /// How many channels there can be at once (W3C `maxChannels`), once the association is established.
+    pub fn max_channels(&self) -> Option<u16> {
+        self.is_connected().then(|| self.highest_stream() as u16 + 1)
     }
 
     /// Counters, and the state of the moment.
@@ -223,6 +234,7 @@ impl Session {
     }
 
     fn tick(&mut self, now: Instant) -> Instant {
+        self.forget_closed();
         let now = self.now.map_or(now, |newest| newest.max(now));
         self.now = Some(now);
         now

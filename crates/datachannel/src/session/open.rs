@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// The highest stream that both sides have.
-    fn highest_stream(&self) -> u32 {
+    pub(super) fn highest_stream(&self) -> u32 {
         if self.connected {
             STREAM_MAX.min(u32::from(self.association.outgoing_streams()).saturating_sub(1))
         } else {

@@ -171,6 +171,7 @@ impl Session {
 
     /// The next part of a channel whose messages are [read in parts](Self::read_in_parts).
     pub fn poll_part(&mut self, id: ChannelId) -> Option<MessagePart> {
+        self.forget_closed();
         let channel = self.channels.get_mut(&id)?;
         if !channel.inbox.is_empty() {
             // It was whole before.

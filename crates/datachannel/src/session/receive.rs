@@ -22,6 +22,7 @@ const HINT_MAX: usize = 64 << 10;
 impl Session {
     /// The next message of a channel. Reading makes room for the other side to send.
     pub fn poll_message(&mut self, id: ChannelId) -> Option<Message> {
+        self.forget_closed();
         let channel = self.channels.get_mut(&id)?;
         let message = channel.inbox.pop_front();
         if let Some(message) = &message {

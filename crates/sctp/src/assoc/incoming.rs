@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use taut_sansio::codec::Reader;
 
 use crate::assoc::heartbeat::Heartbeat;
@@ -27,6 +27,14 @@ enum Flow {
     Stop,
 }
 
+/// What a chunk of user data is.
+enum Data<'a> {
+    Taken(DataHeader, &'a [u8]),
+    Dropped,
+    /// The association is over.
+    Over,
+}
+
 impl Association {
     /// Takes a packet as it came out of DTLS.
     pub fn handle_packet(&mut self, now: Instant, packet: Bytes) {
@@ -44,7 +52,12 @@ impl Association {
             self.stats.malformed_packets += 1;
             return;
         }
-        self.on_chunks(now, header.tag, chunks, &packet);
+        if let Some((header, start)) = self.on_chunks(now, header.tag, chunks, &packet) {
+            // The packet itself becomes the payload: there is no count to raise and nothing to allocate.
+            let mut payload = packet;
+            payload.advance(start);
+            self.on_payload(&header, payload);
+        }
         if self.rx.on_packet_end(now, self.tx.rtt()) == Rtt::Wanted && self.heartbeat == Heartbeat::Answered {
             self.pending.heartbeat = true;
         }
@@ -56,30 +69,60 @@ impl Association {
         self.settle(now);
     }
 
-    fn on_chunks(&mut self, now: Instant, tag: u32, chunks: &[u8], packet: &Bytes) {
+    /// Chunk by chunk. User data that ends the packet is left to the caller: its header, and where it starts.
+    fn on_chunks(
+        &mut self,
+        now: Instant,
+        tag: u32,
+        chunks: &[u8],
+        packet: &Bytes,
+    ) -> Option<(DataHeader, usize)> {
         let mut counted = false;
-        for item in Walker::new(chunks) {
+        let mut walker = Walker::new(chunks);
+        while let Some(item) = walker.next() {
             let item = match item {
                 Ok(item) => item,
                 Err(error) => {
                     tracing::trace!(%error, "chunk dropped");
                     self.stats.malformed_packets += 1;
-                    return;
+                    return None;
                 }
             };
             if !self.is_tag_good(&item, tag, chunks) {
                 self.stats.bad_tags += 1;
                 let kinds = Walker::new(chunks).flatten().map(|item| item.kind());
-                return self.on_out_of_the_blue(tag, kinds);
+                self.on_out_of_the_blue(tag, kinds);
+                return None;
             }
             if !std::mem::replace(&mut counted, true) {
                 self.stats.packets_received += 1;
                 self.stats.bytes_received += packet.len() as u64;
             }
-            if self.on_chunk(now, tag, &item, packet) == Flow::Stop {
-                return;
+            let format = match item.kind() {
+                kind::DATA => Format::Data,
+                kind::I_DATA => Format::Interleaved,
+                _ if self.on_chunk(now, tag, &item, packet) == Flow::Stop => return None,
+                _ => continue,
+            };
+            match self.on_data(format, &item) {
+                Data::Dropped => {}
+                Data::Over => return None,
+                Data::Taken(header, payload) => {
+                    let beside = packet.len() - payload.len();
+                    if walker.is_empty() && payload.len() % 4 == 0 && beside <= PINNED_MAX {
+                        return Some((header, beside));
+                    }
+                    // A slice must not pin a packet that is much larger for as long as it waits.
+                    let payload = if beside > PINNED_MAX {
+                        Bytes::copy_from_slice(payload)
+                    } else {
+                        packet.slice_ref(payload)
+                    };
+                    self.on_payload(&header, payload);
+                }
             }
         }
+        None
     }
 
     /// RFC 9260 section 8.5.1.
@@ -104,8 +147,6 @@ impl Association {
 
     fn on_chunk(&mut self, now: Instant, tag: u32, item: &Tlv<'_>, packet: &Bytes) -> Flow {
         match item.kind() {
-            kind::DATA => return self.on_data(Format::Data, item, packet),
-            kind::I_DATA => return self.on_data(Format::Interleaved, item, packet),
             kind::SACK => self.on_sack(now, item.value),
             kind::INIT => {
                 self.on_init(now, item.value);
@@ -146,36 +187,34 @@ impl Association {
         if matches!(self.phase, Phase::Closed) { Flow::Stop } else { Flow::GoOn }
     }
 
-    fn on_data(&mut self, format: Format, item: &Tlv<'_>, packet: &Bytes) -> Flow {
+    fn on_data<'a>(&mut self, format: Format, item: &Tlv<'a>) -> Data<'a> {
         if !self.can_receive() {
             self.stats.unexpected_chunks += 1;
-            return Flow::GoOn;
+            return Data::Dropped;
         }
         if format != self.agreed.format() {
             // RFC 8260 section 2.2.3: the other kind of chunk than was agreed on ends the association.
             self.stats.unexpected_chunks += 1;
             self.fail(code::PROTOCOL_VIOLATION, CloseReason::ProtocolViolation);
-            return Flow::Stop;
+            return Data::Over;
         }
         let mut reader = Reader::new(item.value);
         let Ok(header) = DataHeader::parse(format, item.flags(), &mut reader) else {
             self.stats.malformed_chunks += 1;
-            return Flow::GoOn;
+            return Data::Dropped;
         };
         let payload = reader.rest();
         if payload.is_empty() {
             // RFC 9260 section 6.2: a DATA chunk without data ends the association.
             self.stats.malformed_chunks += 1;
             self.fail(code::NO_USER_DATA, CloseReason::ProtocolViolation);
-            return Flow::Stop;
+            return Data::Over;
         }
-        // A slice must not pin a packet that is much larger for as long as it waits.
-        let payload = if packet.len() - payload.len() > PINNED_MAX {
-            Bytes::copy_from_slice(payload)
-        } else {
-            packet.slice_ref(payload)
-        };
-        match self.rx.on_data(&header, payload, &mut self.stats) {
+        Data::Taken(header, payload)
+    }
+
+    fn on_payload(&mut self, header: &DataHeader, payload: Bytes) {
+        match self.rx.on_data(header, payload, &mut self.stats) {
             Accepted::New => self.stats.data_received += 1,
             Accepted::Duplicate | Accepted::Dropped => {}
         }
@@ -184,7 +223,6 @@ impl Association {
             self.rx.ack_now();
             self.pending.shutdown = true;
         }
-        Flow::GoOn
     }
 
     fn on_sack(&mut self, now: Instant, value: &[u8]) {

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::association::{Association, Phase, Reply};
+use crate::association::{Association, Phase, Reply, Sending};
 use crate::packet::parameter::{Capabilities, parameter_kind};
 use crate::packet::tlv::padded;
 use crate::packet::{Header, cause, chunk_head, finish, init, kind, put_tlv};
@@ -41,10 +41,22 @@ impl Association {
             let length = out.len() - start;
             self.stats.packets_sent += 1;
             self.stats.bytes_sent += length as u64;
-            self.settle(now);
+            // The timers run from the first packet of many; the rest is brought up to date after the last.
+            match self.sending {
+                Sending::Nothing => {
+                    self.sending = Sending::Settled;
+                    self.settle(now);
+                }
+                Sending::Settled | Sending::Unsettled => self.sending = Sending::Unsettled,
+            }
             return Some(length);
         }
         out.truncate(start);
+        if std::mem::take(&mut self.sending) == Sending::Unsettled {
+            self.settle(now);
+            // That may have made something to send.
+            return self.poll_transmit(now, room, out);
+        }
         self.arm_pacing();
         None
     }

@@ -54,6 +54,11 @@ impl<'a> Walker<'a> {
         Self { reader: Reader::new(input) }
     }
 
+    /// Nothing follows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reader.is_empty()
+    }
+
     fn step(&mut self) -> Result<Tlv<'a>, TlvError> {
         let mut header = self.reader.clone();
         let head = header.u16().map_err(|_| TlvError::Short)?;

@@ -18,6 +18,9 @@ use crate::types::StreamId;
 /// What each message costs of the window that is not whole, beside its fragments.
 pub(super) const MESSAGE_OVERHEAD: usize = 320;
 
+/// Fragments of which the list of a message that is through is kept.
+const SPARE_MAX: usize = 512;
+
 /// What it costs to remember up to which unordered message of a stream everything was skipped.
 const SKIP_OVERHEAD: usize = 64;
 
@@ -95,7 +98,7 @@ impl Partial {
 /// Messages that are not whole, or wait for their turn.
 #[derive(Debug, Default)]
 pub(super) struct Interleaved {
-    messages: BTreeMap<Key, Partial>,
+    messages: BTreeMap<Key, Box<Partial>>,
     /// A message of a stream that is not read in parts is being handed up.
     open: Option<Key>,
     /// Streams with an unordered message that is being handed up, and others of theirs that are whole: they must not be
@@ -103,6 +106,8 @@ pub(super) struct Interleaved {
     unordered: BTreeMap<u16, Vec<u32>>,
     /// Up to which unordered message everything was skipped: a fragment that was on its way must not begin anew.
     skipped: BTreeMap<u16, u32>,
+    /// The empty list of a message that is through, for the next one.
+    spare: Vec<Bytes>,
 }
 
 impl Interleaved {
@@ -134,7 +139,7 @@ impl Interleaved {
         }
         let partial = self.messages.entry(key).or_insert_with(|| {
             delivery.charge(MESSAGE_OVERHEAD);
-            Partial::default()
+            Box::new(Partial { run: std::mem::take(&mut self.spare), ..Partial::default() })
         });
         if partial.take(header, payload) {
             delivery.charge(cost);
@@ -194,8 +199,11 @@ impl Interleaved {
         let (whole, count) = (partial.is_whole(), partial.run.len());
         let begins = !std::mem::replace(&mut partial.handed_up, true);
         partial.first = partial.next();
-        for (at, payload) in std::mem::take(&mut partial.run).into_iter().enumerate() {
+        for (at, payload) in partial.run.drain(..).enumerate() {
             delivery.push(chunk(key, partial.ppid, begins && at == 0, whole && at + 1 == count, payload));
+        }
+        if whole && partial.run.capacity() <= SPARE_MAX {
+            self.spare = std::mem::take(&mut partial.run);
         }
         if whole {
             self.messages.remove(key);
@@ -249,7 +257,7 @@ impl Interleaved {
                 .map_or(mid.wrapping_sub(1 << 31).wrapping_add(1), |&s| s.wrapping_add(1))
         };
         for key in self.between(lane, first, mid) {
-            if self.messages.get(&key).is_some_and(Partial::is_whole) {
+            if self.messages.get(&key).is_some_and(|partial| partial.is_whole()) {
                 // Unordered ones that are held follow the open one, which is given up.
                 if !lane.unordered {
                     self.hand_up(&key, delivery);
