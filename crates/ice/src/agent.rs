@@ -114,7 +114,7 @@ pub enum AddCandidateError {
     Address,
 }
 
-/// A full ICE agent (RFC 8445) for one component, without I/O.
+/// An ICE agent (RFC 8445) for one component, without I/O.
 ///
 /// Commands: [`set_role`](Self::set_role), [`set_remote_credentials`](Self::set_remote_credentials),
 /// [`add_local_address`](Self::add_local_address), [`remove_local_address`](Self::remove_local_address),
@@ -193,9 +193,10 @@ impl Agent {
         }
     }
 
-    /// Chooses the role. Choosing the same again changes nothing, not even what a role conflict has changed.
+    /// Chooses the role; a lite agent is controlled in any case. Choosing the same again changes nothing, not even what a role conflict has changed.
     pub fn set_role(&mut self, now: Instant, role: Role) {
         let now = self.tick(now);
+        let role = if self.config.lite { Role::Controlled } else { role };
         if self.commanded != Some(role) {
             self.commanded = Some(role);
             if self.role != role {
@@ -237,6 +238,7 @@ impl Agent {
         }
         let generation = self.generations.current_mut();
         generation.set_remote(credentials);
+        generation.remote_lite = lite;
         generation.patience = now.checked_add(self.config.patience);
         self.replay_early_checks(now);
         self.reconcile(now);
@@ -261,19 +263,22 @@ impl Agent {
         // After a failure it waits for a restart.
         if self.state != State::Failed {
             self.gather_on(host, base);
-            if !self.generations.current().concluded {
-                self.pair_base(host);
-            }
+            self.pair_base(host);
         }
         self.reconcile(now);
     }
 
-    /// Removes a socket with its candidates and pairs.
+    /// Removes a socket with its candidates and pairs. If the data went over it, another way is sought among the sockets that are
+    /// left, and those that are added within [`Config::consent_expiry`]; after that the agent fails.
     pub fn remove_local_address(&mut self, now: Instant, base: SocketAddr) {
         let now = self.tick(now);
         let Some((address, host)) = self.base_of(base).map(|base| (base.address, base.host)) else { return };
         self.bases.retain(|base| base.host != host);
         self.stop_gathering_on(host);
+        if self.selected_path().is_some_and(|path| path.local == address) {
+            let until = now.checked_add(self.config.consent_expiry);
+            self.generations.current_mut().adrift = until;
+        }
         let pairs: Vec<PairId> =
             self.checklist.iter().filter(|(_, pair)| pair.path.local == address).map(|(id, _)| id).collect();
         for id in pairs {
@@ -409,15 +414,13 @@ impl Agent {
         }
         if self.selected.is_none() {
             next = earliest(next, self.to_come(self.generations.current().patience));
+            next = earliest(next, self.to_come(self.generations.current().adrift));
         }
         next = earliest(next, self.superseded);
         if let Nomination::Patient(until) = self.generations.current().nomination {
             next = earliest(next, Some(until));
         }
-        if !self.can_check() {
-            return next;
-        }
-        if self.next_pair().is_some() {
+        if self.can_check() && self.next_pair().is_some() {
             next = earliest(next, self.pacer.next().or(self.newest));
         }
         self.checklist.iter().fold(next, |next, (id, pair)| earliest(next, self.pair_timeout(id, pair)))
@@ -428,8 +431,8 @@ impl Agent {
         let check = pair.check().filter(|_| !blocked).map(|check| check.transaction.timeout());
         let mut next = earliest(check, self.lapses(pair));
         if self.selected == Some(id) {
-            let consent = pair.valid().filter(|_| !blocked).map(|valid| valid.consent.next());
-            next = earliest(next, consent);
+            let consent = pair.valid().filter(|_| !blocked && !self.config.lite);
+            next = earliest(next, consent.map(|valid| valid.consent.next()));
             next = earliest(next, self.to_come(self.disconnects_at(pair)));
             next = earliest(next, self.to_come(self.doubted_at(pair)));
         }

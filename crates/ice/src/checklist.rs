@@ -5,6 +5,7 @@
 //! implementations give all candidates one foundation.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use taut_sansio::net::Path;
 
@@ -103,7 +104,7 @@ impl Agent {
     pub(crate) fn pair_remote(&mut self, remote: RemoteId) {
         let Some(generation) = self.remotes.get(&remote).map(|remote| remote.generation) else { return };
         for host in self.hosts_of(generation) {
-            self.add_pair(host, remote);
+            self.add_wanted_pair(host, remote);
         }
     }
 
@@ -117,7 +118,63 @@ impl Agent {
             .map(|(id, _)| *id)
             .collect();
         for remote in remotes {
+            self.add_wanted_pair(host, remote);
+        }
+    }
+
+    /// Forms a pair if there is no nominated one yet, or only worse ones or none that answers (RFC 8445 section 8.1.2 wants
+    /// no more checks for worse ones).
+    fn add_wanted_pair(&mut self, host: LocalId, remote: RemoteId) {
+        let Some(generation) = self.remotes.get(&remote).map(|remote| remote.generation) else { return };
+        let Some(priority) = self.priority_of(host, remote) else { return };
+        let enough = self
+            .generations
+            .get(generation)
+            .is_some_and(|generation| generation.concluded && !generation.seeking)
+            && self
+                .checklist
+                .of(generation)
+                .any(|(_, pair)| pair.is_nominated() && pair.priority >= priority);
+        if !enough {
             self.add_pair(host, remote);
+        }
+    }
+
+    /// Puts all pairs of the current generation up for checks when the one in use does not answer: those that were given up for
+    /// its sake, and those that failed. Done once each time.
+    pub(crate) fn seek_other_ways(&mut self, now: Instant) {
+        let current = self.generations.current();
+        if !current.connected || self.config.lite {
+            return;
+        }
+        let selected = self.selected.and_then(|id| self.checklist.get(id));
+        let at = match selected {
+            Some(pair) => self.disconnects_at(pair),
+            // Where consent has lapsed, others were tried before.
+            None => current.adrift.map(|_| now),
+        };
+        let lost = at.is_some_and(|at| at <= now);
+        let (id, seeking) = (current.id, current.seeking);
+        self.generations.current_mut().seeking = lost;
+        if selected.is_some() {
+            self.generations.current_mut().adrift = None;
+        }
+        if !lost || seeking {
+            return;
+        }
+        let failed: Vec<PairId> = self
+            .checklist
+            .of(id)
+            .filter(|(_, pair)| matches!(pair.status, Status::Failed))
+            .map(|(id, _)| id)
+            .collect();
+        for pair in failed {
+            if let Some(pair) = self.checklist.get_mut(pair) {
+                pair.status = Status::Waiting;
+            }
+        }
+        for host in self.hosts_of(id) {
+            self.pair_base(host);
         }
     }
 

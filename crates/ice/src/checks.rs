@@ -30,6 +30,9 @@ pub const MAX_ANSWERS: usize = 64;
 /// How many paths are remembered on which checks came before the remote credentials (RFC 8445 section 7.3).
 pub const MAX_EARLY_CHECKS: usize = 32;
 
+/// Consent is taken back (RFC 7675 section 5.2).
+const FORBIDDEN: u16 = 403;
+
 /// The longest ufrag (RFC 8839 section 5.4).
 const MAX_UFRAG_LEN: usize = 256;
 
@@ -67,6 +70,7 @@ impl Answer {
 enum AnswerKind {
     Success,
     RoleConflict,
+    Forbidden,
     Unknown(UnknownAttributes),
 }
 
@@ -156,8 +160,18 @@ impl Agent {
         if self.on_claimed_role(request.role) == Conflict::TheirsToYield {
             return self.answer(answer(AnswerKind::RoleConflict));
         }
+        if self.is_revoked(generation, &path) {
+            return self.answer(answer(AnswerKind::Forbidden));
+        }
         self.answer(answer(AnswerKind::Success));
         self.on_check(now, path, generation, &request);
+    }
+
+    /// True for a pair that is never used again with these credentials. The other side has to know, or it would go on to
+    /// send there what is not taken (RFC 7675 section 5.2).
+    fn is_revoked(&self, generation: GenerationId, path: &Path) -> bool {
+        let pair = self.checklist.by_path(generation, path).and_then(|id| self.checklist.get(id));
+        pair.is_some_and(|pair| matches!(pair.status, Status::Revoked))
     }
 
     fn answer(&mut self, answer: Answer) {
@@ -174,6 +188,9 @@ impl Agent {
             return Conflict::None;
         }
         self.stats.role_conflicts = self.stats.role_conflicts.saturating_add(1);
+        if self.config.lite {
+            return Conflict::TheirsToYield;
+        }
         let we_are_larger = self.tiebreaker >= theirs;
         if we_are_larger == (role == Role::Controlling) {
             return Conflict::TheirsToYield;
@@ -244,10 +261,11 @@ impl Agent {
         let Some(pair) = self.checklist.get_mut(id) else { return };
         pair.counters.requests_received = pair.counters.requests_received.saturating_add(1);
         pair.counters.responses_sent = pair.counters.responses_sent.saturating_add(1);
-        if matches!(pair.status, Status::Revoked) {
-            return;
-        }
         pair.authenticated = true;
+        pair.asked = Some(now);
+        if self.config.lite {
+            return self.on_check_as_lite(now, id, wish);
+        }
         if pair.wants_trigger(now) {
             pair.restart();
             self.checklist.trigger(id);
@@ -341,7 +359,7 @@ impl Agent {
         }
     }
 
-    fn make_valid(&mut self, id: PairId, valid: Valid) {
+    pub(crate) fn make_valid(&mut self, id: PairId, valid: Valid) {
         let Some(pair) = self.checklist.get_mut(id) else { return };
         // A newer check may be under way; its answer still counts.
         pair.restart();
@@ -365,7 +383,6 @@ impl Agent {
 
     /// An authenticated error answer (RFC 8445 section 7.2.5.1 and 7.2.5.2.4, RFC 7675 section 5.2).
     fn on_error(&mut self, pair_id: PairId, answered: Answered, id: TransactionId, code: u16) {
-        const FORBIDDEN: u16 = 403;
         let Some(pair) = self.checklist.get_mut(pair_id) else { return };
         if code == FORBIDDEN && pair.valid().is_some() {
             return self.end_pair(pair_id, Status::Revoked);
@@ -405,7 +422,9 @@ impl Agent {
 
     /// True once checks can be made.
     pub(crate) fn can_check(&self) -> bool {
-        !self.state.is_final() && self.generations.iter().any(|generation| generation.remote().is_some())
+        !self.config.lite
+            && !self.state.is_final()
+            && self.generations.iter().any(|generation| generation.remote().is_some())
     }
 
     /// The pair to start a check on.
@@ -427,6 +446,9 @@ impl Agent {
                     .push(&XorMappedAddress(plain(path.remote))),
                 AnswerKind::RoleConflict => Builder::new(out, Class::Error, Method::BINDING, id)
                     .push(&ErrorCode::new(ErrorCode::ROLE_CONFLICT, "")),
+                AnswerKind::Forbidden => {
+                    Builder::new(out, Class::Error, Method::BINDING, id).push(&ErrorCode::new(FORBIDDEN, ""))
+                }
                 AnswerKind::Unknown(unknown) => Builder::new(out, Class::Error, Method::BINDING, id)
                     .push(&ErrorCode::new(ErrorCode::UNKNOWN_ATTRIBUTE, ""))
                     .push(&unknown),
@@ -488,6 +510,7 @@ impl Agent {
     fn poll_consent(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let id = self.selected?;
         let (role, priority) = (self.role, self.check_priority(id)?);
+        let cause = self.consent_cause(id);
         let pair = self.checklist.get_mut(id)?;
         let (path, generation) = (pair.path, pair.generation);
         let valid = pair.valid_mut()?;
@@ -499,8 +522,16 @@ impl Agent {
         pair.counters.consent_requests_sent = pair.counters.consent_requests_sent.saturating_add(1);
         self.stats.consent_requests_sent = self.stats.consent_requests_sent.saturating_add(1);
         let transaction = Transaction::new(now, transaction, Retransmission::default());
-        let check = Check { transaction, cause: Cause::Ordinary, role, priority, started: now };
+        let check = Check { transaction, cause, role, priority, started: now };
         self.write_request(generation, &check, out).map(|len| Transmit::single(path, len))
+    }
+
+    /// A lite agent that sees us come from elsewhere, because a NAT has changed its mapping, follows only what is nominated.
+    fn consent_cause(&self, id: PairId) -> Cause {
+        let nominated = self.checklist.get(id).filter(|pair| pair.is_nominated());
+        let generation = nominated.and_then(|pair| self.generations.get(pair.generation));
+        let lite = generation.is_some_and(|generation| generation.remote_lite);
+        if lite && self.role == Role::Controlling { Cause::Nomination } else { Cause::Ordinary }
     }
 
     /// Starts a check on a pair; the request itself is written when its transaction says so, which is now.

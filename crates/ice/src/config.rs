@@ -77,6 +77,9 @@ pub struct Config {
     pub stun_servers: Vec<StunServer>,
     /// Whether loopback addresses are used.
     pub loopback: Loopback,
+    /// Whether this is a lite agent (RFC 8445 section 2.5), for servers with an address that everyone reaches: host candidates
+    /// only, and no checks of its own. It follows the other side, which has to be a full agent.
+    pub lite: bool,
     /// Whether candidates with names under `.local` are resolved by multicast DNS.
     pub mdns: bool,
     /// The pace (`Ta`, RFC 8445 section 14.2) of new transactions once the first [`burst`](Self::burst) are out.
@@ -106,6 +109,7 @@ impl Default for Config {
         Self {
             stun_servers: Vec::new(),
             loopback: Loopback::Auto,
+            lite: false,
             mdns: true,
             // RFC 8445 section 14.2.
             pace: Duration::from_millis(50),
@@ -148,6 +152,8 @@ setters! {
     with_stun_servers: stun_servers = Vec<StunServer>;
     /// Sets whether loopback addresses are used.
     with_loopback: loopback = Loopback;
+    /// Sets whether this is a lite agent.
+    with_lite: lite = bool;
     /// Sets whether names under `.local` are resolved.
     with_mdns: mdns = bool;
     /// Sets the pace of new transactions.

@@ -95,6 +95,9 @@ impl Agent {
 
     /// When the state becomes disconnected if the pair does not answer.
     pub(crate) fn disconnects_at(&self, pair: &Pair) -> Option<Instant> {
+        if self.config.lite {
+            return self.falls_silent_at(pair);
+        }
         pair.valid()?.unanswered_since()?.checked_add(self.config.disconnected_after)
     }
 

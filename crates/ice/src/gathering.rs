@@ -207,6 +207,10 @@ impl Agent {
     }
 
     fn ask_server(&mut self, host: LocalId, base: SocketAddr, server: usize, address: SocketAddr) {
+        // A lite agent has host candidates only (RFC 8445 section 5.2).
+        if self.config.lite {
+            return;
+        }
         let asked = self.gathering.queue.len().saturating_add(self.gathering.clients.len());
         if can_pair(base, address) && asked < MAX_STUN_CLIENTS {
             self.gathering.queue.push_back(Question { host, base, server, address });

@@ -30,10 +30,16 @@ pub(crate) struct Generation {
     /// Checks that came before the remote credentials.
     pub(crate) early: Vec<EarlyCheck>,
     pub(crate) nomination: Nomination,
-    /// A pair has been nominated: candidates that come now are not paired any more.
+    /// The other side is a lite agent.
+    pub(crate) remote_lite: bool,
+    /// A pair has been nominated: of the candidates that come now only those are paired that promise a better one.
     pub(crate) concluded: bool,
     /// Data has gone over a pair of this generation.
     pub(crate) connected: bool,
+    /// The pair in use does not answer, and all others have been put up for checks again.
+    pub(crate) seeking: bool,
+    /// The address in use was removed: the agent fails then, unless there is another way.
+    pub(crate) adrift: Option<Instant>,
     /// No more remote candidates will come.
     pub(crate) remote_done: bool,
     /// When the agent may fail for want of a valid pair (RFC 8863); set when checks begin.
@@ -51,8 +57,11 @@ impl Generation {
             remote: RemoteSide::Unknown,
             early: Vec::new(),
             nomination: Nomination::Idle,
+            remote_lite: false,
             concluded: false,
             connected: false,
+            seeking: false,
+            adrift: None,
             remote_done: false,
             patience: None,
             left_in: State::New,

@@ -35,6 +35,7 @@ mod credentials;
 mod event;
 mod gathering;
 mod generation;
+mod lite;
 mod naming;
 mod nomination;
 mod pacing;

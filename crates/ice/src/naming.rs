@@ -79,8 +79,7 @@ impl Agent {
         if self.naming.pending.iter().any(same) {
             return Ok(());
         }
-        let concluded = self.generations.get(generation).is_none_or(|generation| generation.concluded);
-        if self.naming.pending.len() >= MAX_NAMES || concluded {
+        if self.naming.pending.len() >= MAX_NAMES {
             self.stats.dropped_remote_candidates = self.stats.dropped_remote_candidates.saturating_add(1);
             return Ok(());
         }

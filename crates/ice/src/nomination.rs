@@ -1,7 +1,8 @@
 //! Nomination (RFC 8445 sections 7.2.5.3.4, 7.3.1.5 and 8.1): which valid pair carries the data.
 //!
-//! The controlling side nominates once: the best valid pair as soon as no better one can still succeed, or after a
-//! short patience. The controlled side follows, and takes the best of several pairs that an aggressive controlling
+//! The controlling side nominates the best valid pair as soon as no better one can still succeed, or after a short
+//! patience; and again when a better one becomes valid later, or when the nominated one stops answering and another one
+//! answers. The controlled side follows, and takes the best of several pairs that an aggressive controlling
 //! side nominates. Data needs no nomination, only a valid pair.
 
 use std::time::{Duration, Instant};
@@ -12,6 +13,9 @@ use crate::pair::{Pair, PairId, Status, Wish};
 
 /// What a patience beyond the range of the clock is cut to.
 const A_DAY: Duration = Duration::from_secs(86_400);
+
+/// A side that uses a pair asks for consent on it every 6 s at the latest (RFC 7675 section 5.1); two in a row may be lost.
+const TURNED_AWAY_AFTER: Duration = Duration::from_secs(18);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nomination {
@@ -42,15 +46,18 @@ impl Agent {
     }
 
     fn next_nomination(&self, now: Instant, nomination: Nomination) -> Nomination {
-        if self.role != Role::Controlling || !self.can_check() || self.has_nominated() {
+        if self.role != Role::Controlling || !self.can_check() {
             return Nomination::Idle;
         }
         if let Nomination::Trying(id) = nomination
-            && self.checklist.get(id).is_some_and(|pair| pair.valid().is_some())
+            && self.checklist.get(id).is_some_and(|pair| pair.valid().is_some() && !pair.is_nominated())
         {
             return nomination;
         }
         let Some((best, priority)) = self.best_valid(now) else { return Nomination::Idle };
+        if self.checklist.get(best).is_some_and(Pair::is_nominated) {
+            return Nomination::Idle;
+        }
         let names = self.naming.is_busy();
         let mut pairs = self.checklist.of(self.generations.current().id);
         if names || pairs.any(|(_, pair)| pair.is_hopeful() && pair.priority > priority) {
@@ -146,9 +153,13 @@ impl Agent {
     }
 
     /// The best nominated pair of those `among` holds for, else the best valid one; but not one that stopped answering
-    /// while another one answers.
+    /// while another one answers, and, on the controlled side, not one that the other side has turned away from.
     fn choose_among(&self, now: Instant, among: impl Fn(&Pair) -> bool) -> Option<PairId> {
-        let rank = |pair: &Pair| (pair.is_nominated(), pair.priority);
+        let wanted = |pair: &Pair| {
+            self.role == Role::Controlling
+                || pair.asked.is_some_and(|at| now.saturating_duration_since(at) <= TURNED_AWAY_AFTER)
+        };
+        let rank = |pair: &Pair| (pair.is_nominated(), wanted(pair), pair.priority);
         let valid = || self.checklist.iter().filter(|(_, pair)| pair.valid().is_some() && among(pair));
         let (best, pair) = valid().max_by_key(|(_, pair)| rank(pair))?;
         let heard = pair.valid().map(|valid| valid.consent.last_answer);

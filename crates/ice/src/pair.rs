@@ -123,6 +123,8 @@ pub(crate) struct Pair {
     pub(crate) cancelled: VecDeque<Check>,
     /// A check with valid integrity came in on it.
     pub(crate) authenticated: bool,
+    /// When the last one came.
+    pub(crate) asked: Option<Instant>,
     /// What the other side asked for before the pair was valid.
     pub(crate) wish: Wish,
     pub(crate) counters: Counters,
@@ -152,6 +154,7 @@ impl Pair {
             status,
             cancelled: VecDeque::new(),
             authenticated: false,
+            asked: None,
             wish: Wish::Nothing,
             counters: Counters::default(),
         }

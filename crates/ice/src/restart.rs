@@ -124,7 +124,7 @@ impl Agent {
             if let Some(base) = self.bases.iter_mut().find(|base| base.address == address) {
                 base.host = host;
             }
-            if known.is_none() && !self.generations.current().concluded {
+            if known.is_none() {
                 self.pair_base(host);
             }
         }

@@ -24,6 +24,7 @@ impl Agent {
         self.advance_nomination(now);
         self.retire_superseded(now);
         self.select(now);
+        self.seek_other_ways(now);
         self.settle_doubts(now);
         self.advance_gathering(now);
         let state = self.compute_state(now);
@@ -63,7 +64,8 @@ impl Agent {
         }
         let hope = self.naming.is_busy() || self.checklist.of(current.id).any(|(_, pair)| pair.is_hopeful());
         let impatient = current.patience.is_some_and(|until| until <= now);
-        match (hope, current.connected) {
+        let adrift = current.adrift.is_some_and(|until| until > now);
+        match (hope || adrift, current.connected) {
             (false, true) => State::Failed,
             (true, true) => State::Disconnected,
             (false, false) if impatient => State::Failed,

@@ -147,8 +147,6 @@ impl Agent {
         id: GenerationId,
         candidate: Candidate,
     ) -> Result<(), AddCandidateError> {
-        let Some(generation) = self.generations.get(id) else { return Err(AddCandidateError::Ufrag) };
-        let concluded = generation.concluded;
         let address = match candidate.address {
             CandidateAddress::Name { .. } => return self.add_named(now, id, candidate),
             CandidateAddress::Ip(address) => plain(address),
@@ -158,9 +156,7 @@ impl Agent {
         }
         if let Some(remote) = self.remote_at(id, address) {
             self.signal_learned(remote, candidate);
-        } else if let Some(remote) = self.add_remote(Remote { generation: id, candidate, address })
-            && !concluded
-        {
+        } else if let Some(remote) = self.add_remote(Remote { generation: id, candidate, address }) {
             self.pair_remote(remote);
         }
         Ok(())
@@ -255,11 +251,8 @@ impl Agent {
             return;
         }
         remote.candidate = candidate;
-        let generation = remote.generation;
         self.reprioritise();
-        if self.generations.get(generation).is_some_and(|generation| !generation.concluded) {
-            self.pair_remote(id);
-        }
+        self.pair_remote(id);
     }
 
     pub(crate) fn add_route(&mut self, path: Path) {

@@ -487,9 +487,13 @@ fn removing_the_address_in_use_ends_its_pairs() {
     let path = net.a().agent.selected_path().unwrap();
     net.with(a, |agent, now| agent.remove_local_address(now, path.local));
     assert_eq!(net.a().agent.selected_path(), None);
-    assert_eq!(net.a().agent.state(), State::Failed);
+    assert_eq!(net.a().agent.state(), State::Disconnected, "another address may come");
     assert!(net.a().at(|event| *event == Event::RouteRemoved(path)).is_some());
     assert_eq!(net.a().agent.local_candidates().count(), 0);
+    net.run(ms(29_900));
+    assert_eq!(net.a().agent.state(), State::Disconnected);
+    net.run(ms(200));
+    assert_eq!(net.a().agent.state(), State::Failed);
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub struct Config {
     pub ice_servers: Vec<IceServer>,
     /// Whether loopback addresses become candidates. By default only when there is no other interface.
     pub loopback: Loopback,
+    /// Whether this is a lite agent of ICE (RFC 8445 section 2.5), for servers with an address that everyone reaches: it makes no
+    /// checks of its own, and connects to full agents only. False by default.
+    pub ice_lite: bool,
     /// The certificate of the DTLS handshake; one is made on the fly when there is none (W3C `certificates`).
     pub certificate: Option<Certificate>,
     /// The implementation of DTLS. By default OpenSSL, which also meets RSA certificates, where it is built in (features
@@ -69,6 +72,7 @@ impl Default for Config {
         Self {
             ice_servers: Vec::new(),
             loopback: Loopback::default(),
+            ice_lite: false,
             certificate: None,
             dtls_engine: DtlsEngine::default(),
             dtls_versions: None,
@@ -95,6 +99,13 @@ impl Config {
     #[must_use]
     pub fn with_loopback(mut self, loopback: Loopback) -> Self {
         self.loopback = loopback;
+        self
+    }
+
+    /// Sets whether this is a lite agent of ICE.
+    #[must_use]
+    pub fn with_ice_lite(mut self, ice_lite: bool) -> Self {
+        self.ice_lite = ice_lite;
         self
     }
 

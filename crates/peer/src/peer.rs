@@ -70,6 +70,7 @@ impl Peer {
             .with_max_packet_size(config.mtu.saturating_sub(MAX_SRTP_OVERHEAD));
         let signaling_config = SignalingConfig::default()
             .with_max_message_size(config.max_message_size)
+            .with_ice_lite(config.ice_lite)
             .with_cname(media_config.cname.clone());
         let media = taut_media::Session::new(media_config, clock, rng.child());
         let data_config = taut_datachannel::Config::default()
@@ -236,5 +237,8 @@ fn ice_config(config: &Config) -> taut_ice::Config {
         };
         taut_ice::StunServer { host, port: server.port }
     });
-    taut_ice::Config::default().with_stun_servers(servers.collect()).with_loopback(config.loopback)
+    taut_ice::Config::default()
+        .with_stun_servers(servers.collect())
+        .with_loopback(config.loopback)
+        .with_lite(config.ice_lite)
 }

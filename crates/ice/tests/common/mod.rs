@@ -212,6 +212,8 @@ pub struct Net {
     pub b: NodeId,
     /// Whether candidates are signalled as they are found.
     pub trickle: bool,
+    /// How much time passes between two looks at what is to be signalled.
+    pub step: Duration,
 }
 
 pub fn ips(addresses: &[&str]) -> Vec<IpAddr> {
@@ -237,7 +239,7 @@ impl Net {
             world.add_node(Host::Peer(Peer::new(agent, now)), &addresses)
         };
         let (a, b) = (add(a), add(b));
-        Self { world, a, b, trickle: true }
+        Self { world, a, b, trickle: true, step: ms(1) }
     }
 
     pub fn peer(&self, id: NodeId) -> &Peer {
@@ -326,7 +328,7 @@ impl Net {
             if left.is_zero() {
                 return false;
             }
-            self.world.run_for(left.min(ms(1)));
+            self.world.run_for(left.min(self.step));
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) fn create(
         session.media.push(taken.unwrap_or_else(|| rejected(media)));
     }
     session_attributes(&mut session, &offer, &plan);
+    session.attributes.extend(config.ice_lite.then_some(Attribute::IceLite));
     let draft = Draft { session: Arc::new(session), sections: Vec::new() };
     state.last_answer = Some(draft.clone());
     Ok(draft)

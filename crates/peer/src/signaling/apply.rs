@@ -345,7 +345,7 @@ fn establish(
         Side::Local => ours.setup() == Some(Setup::Active),
         Side::Remote => theirs.setup == Some(Setup::Passive),
     };
-    let controlling = side == Side::Remote || theirs.lite;
+    let controlling = (side == Side::Remote || theirs.lite) && !local.is_ice_lite();
     state.transport = Some(Established {
         parameters: super::effect::TransportParameters {
             ice_role: if controlling { ice::Role::Controlling } else { ice::Role::Controlled },

@@ -15,11 +15,13 @@ pub struct SignalingConfig {
     pub max_message_size: usize,
     /// The name of our RTP sources (`a=ssrc:… cname:`).
     pub cname: String,
+    /// Whether we are a lite agent of ICE (`a=ice-lite`).
+    pub ice_lite: bool,
 }
 
 impl Default for SignalingConfig {
     fn default() -> Self {
-        Self { max_message_size: 256 * 1024, cname: "-".to_owned() }
+        Self { max_message_size: 256 * 1024, cname: "-".to_owned(), ice_lite: false }
     }
 }
 
@@ -28,6 +30,13 @@ impl SignalingConfig {
     #[must_use]
     pub fn with_max_message_size(mut self, octets: usize) -> Self {
         self.max_message_size = octets;
+        self
+    }
+
+    /// Sets whether we are a lite agent of ICE.
+    #[must_use]
+    pub fn with_ice_lite(mut self, ice_lite: bool) -> Self {
+        self.ice_lite = ice_lite;
         self
     }
 

@@ -71,7 +71,7 @@ pub enum Effect {
 /// What ICE and DTLS need to know of the other side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportParameters {
-    /// Ours: the first offerer controls, and so does a full agent facing a lite one.
+    /// Ours: the first offerer controls, unless it is a lite agent; and so does a full agent facing a lite one.
     pub ice_role: ice::Role,
     /// `a=ice-ufrag` of the other side.
     pub remote_ufrag: String,

@@ -85,6 +85,7 @@ pub(super) fn create(
         session.attributes.push(Attribute::Group(Group::bundle(bundle_order(state, mids))));
     }
     session.attributes.push(Attribute::ExtmapAllowMixed);
+    session.attributes.extend(config.ice_lite.then_some(Attribute::IceLite));
     session.attributes.push(Attribute::IceOptions(ICE_OPTIONS.map(Into::into).to_vec()));
     let draft = Draft { session: Arc::new(session), sections };
     state.last_offer = Some(draft.clone());
