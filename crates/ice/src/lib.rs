@@ -1,6 +1,6 @@
 //! Interactive Connectivity Establishment (RFC 8445), without I/O.
 //!
-//! [`Agent`] is a full agent for one component: it gathers host and server-reflexive candidates, trickles both ways
+//! [`Agent`] is an agent for one component, full or lite: it gathers host and server-reflexive candidates, trickles both ways
 //! (RFC 8838), checks pairs, nominates or follows, keeps consent fresh (RFC 7675), and restarts while data goes on. It
 //! accepts lite and aggressively nominating peers, and answers checks before it knows the other side's credentials.
 //!
