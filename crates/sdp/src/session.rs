@@ -344,10 +344,18 @@ fn session_line(session: &mut Session, head: &mut Head, line: Line<'_>) -> Resul
     Ok(())
 }
 
+/// The attributes of a usual section: room for them is made at once, as growing step by step moves them about.
+const USUAL_ATTRIBUTES: usize = 32;
+
 fn add_media_line(media: &mut Media, line: Line<'_>) -> Result<(), Reason> {
     let value = line.value;
     match line.letter {
-        b'a' => media.attributes.push(Attribute::parse(value)?),
+        b'a' => {
+            if media.attributes.is_empty() {
+                media.attributes.reserve(USUAL_ATTRIBUTES);
+            }
+            media.attributes.push(Attribute::parse(value)?);
+        }
         b'c' => media.connections.push(Connection::parse(value).ok_or(Reason::Connection)?),
         b'b' => media.bandwidths.push(Bandwidth::parse(value).ok_or(Reason::Bandwidth)?),
         b'i' => once(&mut media.title, value.to_owned())?,

@@ -57,7 +57,10 @@ impl Display for Media {
             write!(f, "/{count}")?;
         }
         write!(f, " {}", self.protocol)?;
-        self.formats.iter().try_for_each(|format| write!(f, " {format}"))?;
+        for format in &self.formats {
+            f.write_str(" ")?;
+            format.fmt(f)?;
+        }
         f.write_str("\r\n")?;
         optional(f, 'i', self.title.as_ref())?;
         each(f, 'c', &self.connections)?;

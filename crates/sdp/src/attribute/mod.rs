@@ -233,7 +233,10 @@ impl fmt::Display for Attribute {
             | Self::TlsId(text)
             | Self::Mid(text)
             | Self::SctpInit(text)
-            | Self::Other { value: Some(text), .. } => text,
+            | Self::Other { value: Some(text), .. } => {
+                f.write_str(":")?;
+                return f.write_str(text);
+            }
             Self::IceOptions(options) => return ice::write_options(options, f),
             Self::Fingerprint(fingerprint) => fingerprint,
             Self::Setup(setup) => setup,
@@ -251,7 +254,8 @@ impl fmt::Display for Attribute {
             Self::SctpPort(port) => port,
             Self::MaxMessageSize(size) => size,
         };
-        write!(f, ":{value}")
+        f.write_str(":")?;
+        value.fmt(f)
     }
 }
 

@@ -124,7 +124,12 @@ impl RtpMap {
 
 impl fmt::Display for RtpMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{}", self.payload_type, self.encoding, self.clock_rate)?;
+        // Without `write!`: a description has dozens of these.
+        self.payload_type.fmt(f)?;
+        f.write_str(" ")?;
+        f.write_str(&self.encoding)?;
+        f.write_str("/")?;
+        self.clock_rate.fmt(f)?;
         self.channels.map_or(Ok(()), |channels| write!(f, "/{channels}"))
     }
 }
@@ -163,7 +168,9 @@ impl Fmtp {
 
 impl fmt::Display for Fmtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.payload_type, self.parameters)
+        self.payload_type.fmt(f)?;
+        f.write_str(" ")?;
+        f.write_str(&self.parameters)
     }
 }
 
@@ -248,9 +255,10 @@ impl RtcpFeedback {
 impl fmt::Display for RtcpFeedback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.payload_type {
-            Some(payload_type) => write!(f, "{payload_type} ")?,
-            None => f.write_str("* ")?,
+            Some(payload_type) => payload_type.fmt(f)?,
+            None => f.write_str("*")?,
         }
+        f.write_str(" ")?;
         f.write_str(self.feedback.as_str())
     }
 }
@@ -310,11 +318,12 @@ fn uri(uri: &str) -> Cow<'static, str> {
 
 impl fmt::Display for Extmap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.id)?;
+        self.id.fmt(f)?;
         if let Some(direction) = self.direction {
             write!(f, "/{direction}")?;
         }
-        write!(f, " {}", self.uri)?;
+        f.write_str(" ")?;
+        f.write_str(&self.uri)?;
         self.attributes.as_ref().map_or(Ok(()), |attributes| write!(f, " {attributes}"))
     }
 }

@@ -41,8 +41,12 @@ impl SourceAttribute {
 
 impl fmt::Display for SourceAttribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.ssrc, self.name)?;
-        self.value.as_ref().map_or(Ok(()), |value| write!(f, ":{value}"))
+        self.ssrc.fmt(f)?;
+        f.write_str(" ")?;
+        f.write_str(&self.name)?;
+        let Some(value) = &self.value else { return Ok(()) };
+        f.write_str(":")?;
+        f.write_str(value)
     }
 }
 
