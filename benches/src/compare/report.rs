@@ -127,11 +127,8 @@ impl Drop for Report {
         if self.missing.is_empty() {
             return;
         }
-        let lines: Vec<String> = self
-            .missing
-            .iter()
-            .map(|(name, reason)| format!("- {name}: not built or not run: {reason}"))
-            .collect();
+        let lines: Vec<String> =
+            self.missing.iter().map(|(name, reason)| format!("- {name} has no figure: {reason}")).collect();
         self.note(&lines.join("\n"));
     }
 }
@@ -165,7 +162,8 @@ fn number(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        0.1.. => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
     }
 }
 

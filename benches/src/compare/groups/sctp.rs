@@ -24,10 +24,10 @@ const ROUNDS: usize = 7;
 /// What is sent, how, and over what.
 #[derive(Clone)]
 pub(crate) struct Work {
-    message: Bytes,
+    pub(crate) message: Bytes,
     volume: usize,
     /// Octets in the sender's buffer at most.
-    ceiling: usize,
+    pub(crate) ceiling: usize,
     /// The receive window, if not that which the stack has by default.
     pub(crate) window: Option<usize>,
     link: Link,
@@ -73,7 +73,7 @@ pub(crate) fn run(report: &mut Report) {
         work.ceiling = ceiling;
         work.window = Some(5 << 20);
         work.link = Link::default().latency(Duration::from_millis(2));
-        let case = format!("{name} in flight (RTT 4 ms, window 5 MiB)");
+        let case = format!("{name} buffered (RTT 4 ms, window 5 MiB)");
         enter(report, Metric::lower(case, "ms CPU/MiB"), &work, cost);
     }
     let mut work = Work::new(16 << 10, 16 << 20);
@@ -104,6 +104,10 @@ fn enter(report: &mut Report, metric: Metric, work: &Work, figure: fn(&Work, &Do
     enter_one::<contenders::rtc::Rtc>(&mut trial, Peer, work, figure);
     enter_one::<contenders::proto::Proto>(&mut trial, Peer, work, figure);
     enter_one::<contenders::dcsctp::Published>(&mut trial, Peer, work, figure);
+    #[cfg(feature = "peers-c")]
+    enter_one::<contenders::usrsctp::UsrSctp>(&mut trial, Peer, work, figure);
+    #[cfg(not(feature = "peers-c"))]
+    report.missing("usrsctp", crate::peers::WITHOUT_C);
     report.run(trial);
 }
 
@@ -138,7 +142,9 @@ fn transfer(work: &Work, seed: u64, sender: &mut impl End, receiver: &mut impl E
     let (begun, spent) = (wire.now, clock::thread());
     while octets < work.volume {
         while unsent > 0 && sender.buffered() + work.message.len() <= work.ceiling.max(work.message.len()) {
-            sender.write(wire.now, &work.message)?;
+            if !sender.write(wire.now, &work.message)? {
+                break;
+            }
             unsent -= 1;
         }
         wire.step(sender, receiver)?;

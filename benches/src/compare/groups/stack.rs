@@ -18,7 +18,7 @@ const CASES: [(&str, usize, usize); 3] =
     [("1 KiB", 1 << 10, 16 << 20), ("16 KiB", 16 << 10, 32 << 20), ("64 KiB", 64 << 10, 32 << 20)];
 
 /// The size and the number of the small messages.
-const SMALL: (usize, usize) = (64, 100_000);
+const SMALL: (usize, usize) = (64, 40_000);
 
 pub(crate) fn run(report: &mut Report) {
     MISSING.iter().for_each(|(name, reason)| report.missing(name, reason));

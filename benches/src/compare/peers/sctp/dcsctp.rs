@@ -86,10 +86,13 @@ impl super::End for End {
         self.epoch?.checked_add(self.socket.poll_timeout() - SocketTime::zero())
     }
 
-    fn write(&mut self, now: Instant, message: &Bytes) -> Result<(), String> {
+    fn write(&mut self, now: Instant, message: &Bytes) -> Result<bool, String> {
         self.advance(now);
         let message = Message::new(StreamId(0), PpId(53), message.to_vec());
-        self.socket.send(message, &SendOptions::default()).map_err(|error| format!("{error:?}"))
+        self.socket
+            .send(message, &SendOptions::default())
+            .map(|()| true)
+            .map_err(|error| format!("{error:?}"))
     }
 
     fn buffered(&mut self) -> usize {

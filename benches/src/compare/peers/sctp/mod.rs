@@ -10,6 +10,8 @@ pub(crate) mod dcsctp;
 pub(crate) mod proto;
 pub(crate) mod rtc;
 pub(crate) mod taut;
+#[cfg(feature = "peers-c")]
+pub(crate) mod usrsctp;
 
 /// The largest packet.
 pub(crate) const MTU: usize = 1_200;
@@ -23,9 +25,10 @@ pub(crate) trait End {
     /// The next packet that may go now.
     fn transmit(&mut self, now: Instant) -> Option<Bytes>;
     fn timeout(&self) -> Option<Instant>;
-    /// Writes a message to stream 0, ordered and reliable.
-    fn write(&mut self, now: Instant, message: &Bytes) -> Result<(), String>;
-    /// Octets that were written and are not acknowledged.
+    /// Writes a message to stream 0, ordered and reliable; false if there is no room.
+    fn write(&mut self, now: Instant, message: &Bytes) -> Result<bool, String>;
+    /// Octets that wait, as the API says: taut and dcsctp count what is not sent, rtc-sctp and sctp-proto what is not
+    /// acknowledged.
     fn buffered(&mut self) -> usize;
     /// The next part of a message as the API hands it out: its length, and whether the message ends with it.
     fn read(&mut self, now: Instant) -> Option<(usize, bool)>;

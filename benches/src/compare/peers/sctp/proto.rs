@@ -118,7 +118,7 @@ impl super::End for End {
         self.association.as_ref().and_then(|(_, association)| association.poll_timeout())
     }
 
-    fn write(&mut self, _now: Instant, message: &Bytes) -> Result<(), String> {
+    fn write(&mut self, _now: Instant, message: &Bytes) -> Result<bool, String> {
         let association = self.association().ok_or("no association")?;
         if association.stream(0).is_err() {
             association
@@ -127,7 +127,7 @@ impl super::End for End {
         }
         let mut stream = association.stream(0).map_err(|error| error.to_string())?;
         let written = stream.write_sctp(message, PayloadProtocolIdentifier::Binary);
-        written.map(|_| ()).map_err(|error| error.to_string())
+        written.map(|_| true).map_err(|error| error.to_string())
     }
 
     fn buffered(&mut self) -> usize {

@@ -68,9 +68,9 @@ impl End for Association {
         self.poll_timeout()
     }
 
-    fn write(&mut self, now: Instant, message: &Bytes) -> Result<(), String> {
+    fn write(&mut self, now: Instant, message: &Bytes) -> Result<bool, String> {
         let written = Association::write(self, now, StreamId(0), message.clone(), &WriteOptions::default());
-        written.map_err(|error| error.to_string())
+        written.map(|()| true).map_err(|error| error.to_string())
     }
 
     fn buffered(&mut self) -> usize {

@@ -133,7 +133,7 @@ impl Stack for LibDataChannel {
                 // A threshold crossed before is not said again: look at it now and then.
                 let _ = pair.said.recv_timeout(Duration::from_millis(5));
                 if pair.arrivals.late() {
-                    return Err("messages are missing".into());
+                    return Err("messages are missing after a minute".into());
                 }
             }
             pair.sender.send(&message(size, number)).map_err(text)?;
@@ -141,7 +141,7 @@ impl Stack for LibDataChannel {
         while !pair.arrivals.complete(count) {
             std::thread::sleep(Duration::from_micros(100));
             if pair.arrivals.late() {
-                return Err("messages are missing".into());
+                return Err("messages are missing after a minute".into());
             }
         }
         pair.arrivals.check(size, count)

@@ -72,7 +72,7 @@ impl Arrivals {
         self.count.load(Ordering::SeqCst) >= count
     }
 
-    /// Whether it takes too long.
+    /// Whether it takes longer than [`PATIENCE`].
     pub(crate) fn late(&self) -> bool {
         self.start.lock().expect("nobody panics").is_some_and(|start| start.elapsed() > PATIENCE)
     }

@@ -114,7 +114,7 @@ impl End {
     fn receive_all(&mut self, count: usize) -> Result<(), String> {
         while !self.arrivals.complete(count) {
             if self.arrivals.late() {
-                return Err("messages are missing".into());
+                return Err("messages are missing after a minute".into());
             }
             self.turn(Duration::from_millis(2))?;
         }

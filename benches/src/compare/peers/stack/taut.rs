@@ -1,5 +1,6 @@
 //! taut: two connections on a tokio runtime with two workers, an endpoint a side.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use std::net::SocketAddr;
@@ -82,8 +83,8 @@ impl Taut {
     }
 
     fn bulk(&mut self, pair: &mut Pair, size: usize, count: usize) -> Result<(), String> {
-        let arrivals = Arrivals::default();
-        let sender = pair.sender.clone();
+        let arrivals = Arc::new(Arrivals::default());
+        let (sender, receiver) = (pair.sender.clone(), pair.receiver.clone());
         let sending = self.runtime.spawn(async move {
             for number in 0..count {
                 // Waits while a MiB is buffered, until half of it is.
@@ -91,15 +92,19 @@ impl Taut {
             }
             Ok::<_, taut::Error>(())
         });
-        let receiving = async {
-            while let Some(message) = pair.receiver.recv().await {
-                if arrivals.take(&message.data) == count {
+        let arriving = Arc::clone(&arrivals);
+        let receiving = self.runtime.spawn(async move {
+            while let Some(message) = receiver.recv().await {
+                if arriving.take(&message.data) == count {
                     break;
                 }
             }
-        };
+        });
         self.runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, receiving).await.map_err(|_| "messages are missing".to_owned())?;
+            let received = tokio::time::timeout(PATIENCE, receiving).await;
+            received
+                .map_err(|_| "messages are missing after a minute".to_owned())?
+                .map_err(|error| error.to_string())?;
             sending.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
         })?;
         arrivals.check(size, count)

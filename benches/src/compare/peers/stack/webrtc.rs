@@ -125,8 +125,8 @@ impl Stack for WebRtc {
     }
 
     fn bulk(&mut self, pair: &mut Pair, size: usize, count: usize) -> Result<(), String> {
-        let arrivals = Arrivals::default();
-        let sender = Arc::clone(&pair.sender);
+        let arrivals = Arc::new(Arrivals::default());
+        let (sender, receiver) = (Arc::clone(&pair.sender), Arc::clone(&pair.receiver));
         let sending = self.runtime.spawn(async move {
             for number in 0..count {
                 let message = BytesMut::from(&message(size, number)[..]);
@@ -134,17 +134,21 @@ impl Stack for WebRtc {
             }
             Ok::<_, String>(())
         });
-        let receiving = async {
-            while let Some(event) = pair.receiver.poll().await {
+        let arriving = Arc::clone(&arrivals);
+        let receiving = self.runtime.spawn(async move {
+            while let Some(event) = receiver.poll().await {
                 if let DataChannelEvent::OnMessage(message) = event
-                    && arrivals.take(&message.data) == count
+                    && arriving.take(&message.data) == count
                 {
                     break;
                 }
             }
-        };
+        });
         self.runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, receiving).await.map_err(|_| "messages are missing".to_owned())?;
+            let received = tokio::time::timeout(PATIENCE, receiving).await;
+            received
+                .map_err(|_| "messages are missing after a minute".to_owned())?
+                .map_err(|error| error.to_string())?;
             sending.await.map_err(|error| error.to_string())?
         })?;
         arrivals.check(size, count)
