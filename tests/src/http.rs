@@ -35,6 +35,26 @@ impl Response {
 ///
 /// When there is no well-formed answer.
 pub fn request(authority: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    let answer = exchange(authority, method, path, headers, body);
+    parse(&String::from_utf8(answer).expect("the answer is text"))
+}
+
+/// Fetches a file.
+///
+/// # Panics
+///
+/// When there is none, or no well-formed answer.
+pub fn download(authority: &str, path: &str) -> Vec<u8> {
+    let mut answer = exchange(authority, "GET", path, &[], b"");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("the answer has a head") + 4;
+    let body = answer.split_off(end);
+    let head = parse(&String::from_utf8(answer).expect("the head is text"));
+    assert_eq!(head.status, 200, "{path}");
+    body
+}
+
+/// The octets of an answer.
+fn exchange(authority: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(authority).expect("the server accepts");
     stream.set_read_timeout(Some(TIME)).expect("a timeout can be set");
     let mut head = format!(
@@ -54,7 +74,7 @@ pub fn request(authority: &str, method: &str, path: &str, headers: &[(&str, &str
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset && !answer.is_empty() => {}
         Err(error) => panic!("{method} {path}: no answer: {error}"),
     }
-    parse(&String::from_utf8(answer).expect("the answer is text"))
+    answer
 }
 
 fn parse(answer: &str) -> Response {

@@ -58,6 +58,10 @@ fn a_mistake_is_one_clear_line() {
     complains(&["serve", "--listen", "127.0.0.1:99999"], "'127.0.0.1:99999'");
     complains(&["serve", "--ice-server", "http://example.org"], "'--ice-server <URL>'");
     complains(&["serve", "--max-sessions", "many"], "'many'");
+    complains(
+        &["serve", "--listen", "127.0.0.1:0", "--record", "/dev/null/x"],
+        "cannot record to /dev/null/x",
+    );
     complains(&["serve", "--listen", "192.0.2.77:0"], "192.0.2.77:0"); // TEST-NET-1 (RFC 5737): no machine's address
 }
 

@@ -80,6 +80,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "serde_json",
             "thiserror",
             "tokio",
+            "tower-http",
             "tracing",
             "tracing-subscriber",
         ],

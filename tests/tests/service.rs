@@ -5,13 +5,16 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::Value;
+use taut::container::{ivf, ogg};
 use taut::sdp::{Attribute, Fragment, Session as Description};
 use taut::{
-    Codec, Configuration, DataChannelInit, Direction, Event, Events, Frame, Kind, Loopback, MediaStreamTrack,
-    Message, PeerConnection, RtpTransceiverInit, SessionDescription, TrackEvent,
+    Codec, Configuration, DataChannelInit, Direction, Event, Events, FileOptions, Frame, Kind, Loopback,
+    MediaStream, MediaStreamTrack, Message, PeerConnection, RtpTransceiverInit, SessionDescription,
+    TrackEvent,
 };
-use taut_tests::http::{Response, request};
+use taut_tests::http::{Response, download, request};
 use taut_tests::process::Server;
 use taut_tests::workspace;
 
@@ -23,6 +26,56 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 fn start() -> Server {
     Server::start_with(&[], workspace::taut(), &[])
+}
+
+/// A client that sends the clip of this repository, and the clip: its pictures and its packets of sound.
+fn player() -> ((PeerConnection, Events), [Vec<Bytes>; 2]) {
+    let file = |name: &str| {
+        let path = workspace::root().join("crates/cli/assets").join(name);
+        Bytes::from(std::fs::read(path).expect("the clip"))
+    };
+    let (video, audio) = (file("clip.ivf"), file("clip.ogg"));
+    let (pc, events) = Client::connection();
+    let options = FileOptions::default().with_repeat(true);
+    let stream = MediaStream::from_ivf_ogg(video.clone(), audio.clone(), options).expect("a stream");
+    pc.add_stream(&stream).expect("senders");
+    let data = |frames: Vec<(Bytes, f64)>| frames.into_iter().map(|(data, _)| data).collect();
+    ((pc, events), [data(pictures(video)), data(sounds(audio))])
+}
+
+/// The pictures of a file, with their times in seconds.
+fn pictures(file: Bytes) -> Vec<(Bytes, f64)> {
+    let mut reader = ivf::Reader::new(file).expect("an IVF file");
+    let frames = std::iter::from_fn(|| reader.next_frame()).map(|frame| frame.expect("a frame"));
+    frames.map(|frame| (frame.data, frame.timestamp.as_secs_f64())).collect()
+}
+
+/// The packets of a file, with the times at which they are heard in seconds.
+fn sounds(file: Bytes) -> Vec<(Bytes, f64)> {
+    let mut reader = ogg::OpusReader::new(file).expect("an Ogg file");
+    let skipped = f64::from(reader.head().pre_skip) / 48_000.0;
+    let packets = std::iter::from_fn(|| reader.next_packet()).map(|packet| packet.expect("a packet"));
+    packets.map(|packet| (packet.data, packet.timestamp.as_secs_f64() - skipped)).collect()
+}
+
+/// A recording of the clip: it begins with a key frame, nothing is missing, and picture and sound are in step.
+fn is_in_step(clip: &[Vec<Bytes>; 2], video: Bytes, audio: Bytes) {
+    let (video, audio) = (pictures(video), sounds(audio));
+    assert!(video.len() > 40 && audio.len() > 70, "{} {}", video.len(), audio.len());
+    // The moment of the clip that the time zero of a file is.
+    let zero = |clip: &[Bytes], recorded: &[(Bytes, f64)], step: f64| {
+        let (data, time) = recorded.iter().find(|(data, _)| data.len() > 3).expect("a frame");
+        let place = clip.iter().position(|frame| frame == data).expect("a frame of the clip");
+        place as f64 * step - time
+    };
+    let [pictures, sounds] = clip;
+    assert!(video[0].0[0] & 1 == 0 && video[0].1 == 0.0, "a key frame");
+    let apart = zero(pictures, &video, 1.0 / 30.0) - zero(sounds, &audio, 0.02);
+    assert!(apart.abs() < 0.04, "picture and sound are {apart} s apart");
+    assert!(
+        video.windows(2).all(|pair| (pair[1].1 - pair[0].1 - 1.0 / 30.0).abs() < 0.03),
+        "pictures are missing"
+    );
 }
 
 fn send(server: &Server, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
@@ -412,4 +465,80 @@ async fn a_client_that_has_answered_restarts_ice() {
     restarts(&server, &mut client, &channel).await;
     restarts(&server, &mut client, &channel).await;
     client.end(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_recorded_on_request() {
+    let server = start();
+    let (connection, clip) = player();
+    let client = Client::call(&server, "/echo", connection).await;
+    let recording = format!("{}/recording", client.location);
+    assert_eq!(send(&server, "GET", &recording, &[], "").status, 404);
+    assert_eq!(send(&server, "DELETE", &recording, &[], "").status, 404);
+    for _ in 0..2 {
+        let begun = send(&server, "POST", &recording, &[], "");
+        assert_eq!(begun.status, 201, "{begun:?}");
+        let addresses: Value = serde_json::from_str(&begun.body).expect("JSON");
+        let [video, audio] =
+            ["video", "audio"].map(|kind| addresses[kind].as_str().expect("an address").to_owned());
+        assert_eq!(send(&server, "POST", &recording, &[], "").status, 409, "one at a time");
+        assert_eq!(send(&server, "GET", &recording, &[], "").body, begun.body);
+        assert_eq!(send(&server, "GET", &video, &[], "").status, 409, "it is not complete");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let ended = send(&server, "DELETE", &recording, &[], "");
+        assert_eq!(ended.status, 200, "{ended:?}");
+        let ended: Value = serde_json::from_str(&ended.body).expect("JSON");
+        assert!(ended["pictures"].as_u64() > Some(40) && ended["seconds"].as_f64() > Some(1.4), "{ended}");
+        let fetch = |path: &str| download(server.authority(), path).into();
+        is_in_step(&clip, fetch(&video), fetch(&audio));
+    }
+    assert_eq!(send(&server, "GET", "/recording/0.ivf", &[], "").status, 404);
+    assert_eq!(send(&server, "POST", "/session/0/recording", &[], "").status, 404);
+    let (silent, events) = Client::connection();
+    silent.create_data_channel("chat", DataChannelInit::default()).expect("a channel");
+    let other = Client::call(&server, "/echo", (silent, events)).await;
+    assert_eq!(send(&server, "POST", &format!("{}/recording", other.location), &[], "").status, 409);
+    assert_eq!(send(&server, "DELETE", &other.location, &[], "").status, 200);
+    client.end(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_is_recorded_if_the_server_is_told_to() {
+    let folder = std::env::temp_dir().join(format!("taut-test-recordings-{}", std::process::id()));
+    let server = Server::start_with(&[], workspace::taut(), &["--record", folder.to_str().expect("a path")]);
+    let (connection, clip) = player();
+    let client = Client::call(&server, "/echo", connection).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    client.end(&server).await;
+    // The end of the session completes the files; a header with a length is the last thing that is written.
+    let files = || {
+        let mut files: Vec<_> = std::fs::read_dir(&folder)
+            .into_iter()
+            .flatten()
+            .map(|file| file.expect("a file").path())
+            .collect();
+        files.sort();
+        files
+    };
+    let complete = || {
+        files()
+            .first()
+            .and_then(|file| std::fs::read(file).ok())
+            .is_some_and(|ivf| ivf.get(24..28).is_some_and(|length| length != [0; 4]))
+    };
+    let begun = Instant::now();
+    while !complete() {
+        assert!(begun.elapsed() < LIMIT, "{:?}", files());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let [video, audio] = files().try_into().expect("two files");
+    assert!(video.extension().is_some_and(|e| e == "ivf") && audio.extension().is_some_and(|e| e == "ogg"));
+    assert_eq!(video.file_stem(), audio.file_stem());
+    drop(server); // and what is in the audio file is all there
+    is_in_step(
+        &clip,
+        std::fs::read(video).expect("a file").into(),
+        std::fs::read(audio).expect("a file").into(),
+    );
+    std::fs::remove_dir_all(folder).expect("the folder goes");
 }

@@ -103,6 +103,10 @@ pub(crate) struct ServeArguments {
     #[arg(long = "ice-server", value_name = "URL")]
     pub(crate) ice_servers: Vec<IceServerUrl>,
 
+    /// Record what the client of every echoed call sends to DIR, as NAME.ivf and NAME.ogg
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+
     /// Let pages of this origin use the server, such as https://example.org; * is any. Those of this machine always may
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub(crate) allowed_origins: Vec<String>,

@@ -51,9 +51,17 @@ fn frames_of_a_call(seconds: u64, link: Link) -> Vec<Frame> {
         call.peer(a).send_frame(now, id, frame).unwrap();
     }
     call.run_for(Duration::from_secs(1));
-    let mut frames: Vec<Frame> = std::mem::take(&mut call.side(b).frames).into_values().flatten().collect();
-    frames.sort_by_key(|frame| frame.received);
-    frames
+    // Each track keeps its order: what waits for a frame that is sent again comes out after it.
+    let mut frames = Vec::new();
+    for track in std::mem::take(&mut call.side(b).frames).into_values() {
+        let mut newest = None;
+        for frame in track {
+            newest = newest.max(frame.received);
+            frames.push((newest, frame));
+        }
+    }
+    frames.sort_by_key(|(out, _)| *out);
+    frames.into_iter().map(|(_, frame)| frame).collect()
 }
 
 #[test]

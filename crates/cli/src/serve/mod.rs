@@ -4,6 +4,7 @@ mod clip;
 mod echo;
 mod fragments;
 mod http;
+mod recordings;
 mod session;
 mod sessions;
 mod settings;
@@ -41,6 +42,9 @@ pub(crate) enum Error {
     /// No session can be made like this.
     #[error("cannot serve: {0}")]
     Configuration(taut::Error),
+    /// The folder for recordings cannot be made.
+    #[error("cannot record to {0}: {1}")]
+    Record(String, io::Error),
     /// The running server failed.
     #[error("the server stopped: {0}")]
     Serve(io::Error),
@@ -59,6 +63,10 @@ pub(crate) async fn bind(address: &str) -> Result<TcpListener, Error> {
 /// Serves until Ctrl-C, then ends every session.
 pub(crate) async fn run(listener: TcpListener, arguments: &ServeArguments) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Serve)?;
+    if let Some(folder) = &arguments.record {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Error::Record(folder.display().to_string(), error))?;
+    }
     let settings = Settings::new(arguments, address);
     // What every session would be refused for is said now.
     PeerConnection::new(settings.configuration.clone()).map_err(Error::Configuration)?;

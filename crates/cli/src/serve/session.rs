@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fragments::ice_ufrag;
 use super::sessions::{OpenError, SessionId, Sessions};
-use super::{clip, echo};
+use super::{clip, echo, recordings};
 
 /// How long a description waits for candidates. Without a server to ask, this is a matter of milliseconds.
 const GATHER: Duration = Duration::from_secs(2);
@@ -165,9 +165,20 @@ impl Session {
                 return;
             }
         }
+        self.record();
         while let Some(event) = events.recv().await {
             if !self.on_event(event) {
                 return;
+            }
+        }
+    }
+
+    /// Records, if all calls are to be recorded.
+    fn record(&self) {
+        if self.service == Service::Echo && self.sessions.settings().record.is_some() {
+            match self.sessions.recordings().start(self.id, &self.pc) {
+                Ok(_) | Err(recordings::Error::Nothing) => {}
+                Err(error) => tracing::error!(session = %self.id, %error, "not recorded"),
             }
         }
     }

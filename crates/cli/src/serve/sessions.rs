@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taut::PeerConnection;
 
+use super::recordings::Recordings;
 use super::settings::Settings;
 
 /// The name of a session in its address: 128 random bits, so that nobody can end somebody else's session.
@@ -15,7 +16,7 @@ pub(super) struct SessionId(u128);
 
 impl SessionId {
     /// Draws one from the operating system.
-    fn draw() -> Result<Self, OpenError> {
+    pub(super) fn draw() -> Result<Self, OpenError> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|_| OpenError::NoRandomness)?;
         Ok(Self(u128::from_be_bytes(bytes)))
@@ -53,12 +54,19 @@ pub(super) enum OpenError {
 pub(super) struct Sessions {
     table: Arc<Mutex<BTreeMap<SessionId, PeerConnection>>>,
     settings: Arc<Settings>,
+    recordings: Recordings,
 }
 
 impl Sessions {
     /// An empty table.
     pub(super) fn new(settings: Settings) -> Self {
-        Self { table: Arc::default(), settings: Arc::new(settings) }
+        let recordings = Recordings::new(settings.record.clone());
+        Self { table: Arc::default(), settings: Arc::new(settings), recordings }
+    }
+
+    /// What is and was recorded.
+    pub(super) fn recordings(&self) -> &Recordings {
+        &self.recordings
     }
 
     /// What the server was started with.
@@ -95,7 +103,7 @@ impl Sessions {
         self.table().len()
     }
 
-    /// Ends all sessions, at the same time.
+    /// Ends all sessions, at the same time, and completes what was recorded.
     pub(super) async fn close_all(&self) {
         let all = std::mem::take(&mut *self.table());
         let goodbyes: Vec<_> =
@@ -103,6 +111,7 @@ impl Sessions {
         for goodbye in goodbyes {
             let _ = goodbye.await; // A panic in one goodbye does not keep the others waiting.
         }
+        self.recordings.complete().await;
     }
 
     fn require_room(&self, running: usize) -> Result<(), OpenError> {

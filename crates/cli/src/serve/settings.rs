@@ -1,6 +1,7 @@
 //! What a server was started with.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use taut::{Configuration, Loopback};
 
@@ -17,6 +18,8 @@ pub(super) struct Settings {
     pub(super) ice_servers: Vec<IceServerUrl>,
     /// Whose pages may use the server, besides its own and those of this machine.
     pub(super) allowed_origins: Vec<String>,
+    /// The folder to which every echoed call is recorded.
+    pub(super) record: Option<PathBuf>,
 }
 
 impl Settings {
@@ -33,6 +36,7 @@ impl Settings {
             max_sessions: arguments.max_sessions,
             ice_servers: arguments.ice_servers.clone(),
             allowed_origins: arguments.allowed_origins.clone(),
+            record: arguments.record.clone(),
         }
     }
 }

@@ -8,11 +8,14 @@ use taut::stats::{
     CandidatePairReport, CandidateReport, InboundRtpReport, OutboundRtpReport, RemoteInboundRtpReport,
     RemoteOutboundRtpReport, Stats, TransportReport,
 };
-use taut::{Kind, StatsReport};
+use taut::{DtlsEngine, Kind, StatsReport};
 
-/// The whole report.
-pub(super) fn to_json(report: &StatsReport) -> String {
-    let entries: Vec<Value> = report.iter().map(|(id, stats)| entry(id, stats)).collect();
+/// The whole report. The engine, which browsers have no choice of, is a member of the transport.
+pub(super) fn to_json(report: &StatsReport, engine: DtlsEngine) -> String {
+    let mut entries: Vec<Value> = report.iter().map(|(id, stats)| entry(id, stats)).collect();
+    for transport in entries.iter_mut().filter(|entry| entry["type"] == "transport") {
+        transport["dtlsEngine"] = json!(engine.to_string());
+    }
     Value::from(entries).to_string()
 }
 

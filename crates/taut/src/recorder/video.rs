@@ -7,8 +7,11 @@ use taut_container::ivf;
 use taut_peer::Frame;
 use taut_peer::rtp::payload::vp8;
 
-/// The unit of the times in the file: milliseconds, as what players show is not finer.
-const TIME_BASE: ivf::TimeBase = ivf::TimeBase::new(1, 1_000).expect("neither is zero");
+/// The unit of the times in the file: a sixtieth of a second. FFmpeg guesses a frame rate from the first pictures and wants
+/// no two of the others closer than that. On this grid, which the second picture leaves no doubt of, it finds 60 a
+/// second whatever the rate is, and a camera whose pictures come unevenly, or faster later, is no error.
+const TIME_BASE: ivf::TimeBase = ivf::TimeBase::new(1, UNITS_PER_SECOND as u32).expect("neither is zero");
+const UNITS_PER_SECOND: u128 = 60;
 
 /// A file of pictures. It begins with a key frame, and after a loss goes on with one.
 #[derive(Debug)]
@@ -96,10 +99,18 @@ impl Written {
     }
 
     fn add(&mut self, time: Duration, frame: &Frame, buffer: &mut Vec<u8>) -> io::Result<()> {
-        let units = u64::try_from((time.as_nanos() + 500_000) / 1_000_000).unwrap_or(u64::MAX);
-        // Players want times that grow.
-        let units = if self.pictures == 0 { units } else { units.max(self.last.saturating_add(1)) };
-        let written = self.writer.write_frame(Duration::from_millis(units), &frame.data, buffer);
+        let units = (time.as_nanos() * UNITS_PER_SECOND + 500_000_000) / 1_000_000_000;
+        let units = u64::try_from(units).unwrap_or(u64::MAX);
+        let units = match self.pictures {
+            0 => units,
+            // A unit earlier than the pictures that follow let expect.
+            1 => units.saturating_sub(1).max(self.last.saturating_add(1)),
+            _ => units.max(self.last.saturating_add(1)),
+        };
+        let time = Duration::from_nanos(
+            u64::try_from(u128::from(units) * 1_000_000_000 / UNITS_PER_SECOND).unwrap_or(u64::MAX),
+        );
+        let written = self.writer.write_frame(time, &frame.data, buffer);
         written.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         self.last = units;
         self.pictures += 1;

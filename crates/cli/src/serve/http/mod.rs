@@ -10,6 +10,9 @@
 //! | `PATCH` on a session with an answer (`application/sdp`) | `204`: the offer is answered |
 //! | `DELETE` on a session | `200`, and it ends |
 //! | `GET` on a session's `/stats` | its statistics |
+//! | `POST` on a session's `/recording` | `201`: what the client sends is recorded |
+//! | `DELETE` on that | `200`: the files are complete |
+//! | `GET` on `/recording/NAME` | a file |
 //! | `OPTIONS` on any of these | `Allow`, `Accept-Post`, `Accept-Patch`, `Link`, and what CORS asks for |
 //! | `GET /sessions` | `{"open":N}` |
 //!
@@ -18,8 +21,10 @@
 mod cors;
 mod endpoint;
 mod precondition;
+mod recording;
 mod session;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Router;
@@ -38,7 +43,11 @@ use super::session::Refusal;
 use super::sessions::Sessions;
 
 /// The page: one file, nothing else is loaded.
-const PAGE: &str = include_str!("../page.html");
+static PAGE: LazyLock<String> = LazyLock::new(|| {
+    include_str!("../page/page.html")
+        .replace("/* style.css */\n", include_str!("../page/style.css"))
+        .replace("/* script.js */\n", include_str!("../page/script.js"))
+});
 
 /// The page's own inline style and script run, and it talks to this server alone.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
@@ -84,7 +93,7 @@ async fn page() -> impl IntoResponse {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (CACHE_CONTROL, "no-cache"),
     ];
-    (headers, PAGE)
+    (headers, PAGE.as_str())
 }
 
 /// `GET /sessions`

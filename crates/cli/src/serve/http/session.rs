@@ -11,7 +11,7 @@ use axum::routing::{get, patch};
 use taut::PeerConnection;
 
 use super::precondition::{self, IfMatch};
-use super::{FRAGMENT, SDP, problem, text};
+use super::{FRAGMENT, SDP, problem, recording, text};
 use crate::serve::fragments::{self, Taken};
 use crate::serve::session;
 use crate::serve::sessions::{SessionId, Sessions};
@@ -28,6 +28,7 @@ pub(super) fn routes() -> Router<Sessions> {
     Router::new()
         .route("/session/{id}", patch(change).delete(end).options(options))
         .route("/session/{id}/stats", get(statistics))
+        .merge(recording::routes())
 }
 
 /// `PATCH`: a fragment with candidates, or the answer to our offer.
@@ -112,14 +113,14 @@ async fn options() -> impl IntoResponse {
 /// `GET` on `/stats`
 async fn statistics(State(sessions): State<Sessions>, Path(id): Path<String>) -> Response {
     let Some(pc) = find(&sessions, &id) else { return unknown() };
-    let body = stats::to_json(&pc.stats().await);
+    let body = stats::to_json(&pc.stats().await, sessions.settings().configuration.dtls_engine);
     ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-fn find(sessions: &Sessions, id: &str) -> Option<PeerConnection> {
+pub(super) fn find(sessions: &Sessions, id: &str) -> Option<PeerConnection> {
     sessions.get(id.parse::<SessionId>().ok()?)
 }
 
-fn unknown() -> Response {
+pub(super) fn unknown() -> Response {
     problem(StatusCode::NOT_FOUND, "there is no such session; it may have ended")
 }

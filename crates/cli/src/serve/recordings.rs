@@ -1,0 +1,287 @@
+//! Recordings of what clients send: files in a folder, written while a session runs, and kept to be fetched.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use taut::{Frame, FrameTap, Kind, PeerConnection, Recorder, Recording, Wanted};
+use tokio::sync::{mpsc, watch};
+
+use super::sessions::SessionId;
+
+/// The most recordings that can be fetched; the oldest is forgotten, and its files with it unless they are in a folder that
+/// the user named.
+const MAX_KEPT: usize = 100;
+
+/// The most octets of one recording; then it ends.
+const MAX_OCTETS: u64 = 1 << 30;
+
+/// The most frames that wait for the disk; further ones are lost to the recording.
+const MAX_WAITING: usize = 512;
+
+/// Why a recording cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// There is one.
+    #[error("the session is being recorded")]
+    Running,
+    /// There is nothing to record.
+    #[error("the client sends neither audio nor video")]
+    Nothing,
+    /// The folder or a file cannot be made.
+    #[error("the recording cannot be written: {0}")]
+    Write(#[from] io::Error),
+    /// The connection refused.
+    #[error("the tracks cannot be read: {0}")]
+    Tap(#[from] taut::Error),
+}
+
+/// How far a recording is.
+#[derive(Clone, Debug)]
+pub(super) enum Progress {
+    /// It goes on.
+    Running,
+    /// Its files are complete.
+    Complete(Recording),
+    /// Something was wrong with the disk.
+    Failed(String),
+}
+
+/// A recording.
+#[derive(Clone, Debug)]
+pub(super) struct Tape {
+    session: SessionId,
+    video: Option<Named>,
+    audio: Option<Named>,
+    stop: Arc<watch::Sender<bool>>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// A file, and what it is called in the folder and in addresses.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+}
+
+/// All recordings; a cheap handle.
+#[derive(Clone, Debug)]
+pub(super) struct Recordings {
+    folder: Arc<Folder>,
+    tapes: Arc<Mutex<VecDeque<Tape>>>,
+}
+
+/// Where the files go.
+#[derive(Debug)]
+enum Folder {
+    /// As the user said; files stay.
+    Named(PathBuf),
+    /// A folder of this process, made when it is needed, and removed at the end.
+    Temporary(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Named(path) | Self::Temporary(path) => path,
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Self::Temporary(path) = self {
+            let _ = fs::remove_dir_all(path); // It may never have been made.
+        }
+    }
+}
+
+impl Recordings {
+    /// Recordings to a folder; without one, to a temporary folder that ends with the server.
+    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+        let temporary = || std::env::temp_dir().join(format!("taut-recordings-{}", std::process::id()));
+        let folder = folder.map_or_else(|| Folder::Temporary(temporary()), Folder::Named);
+        Self { folder: Arc::new(folder), tapes: Arc::default() }
+    }
+
+    /// Begins to record what the client of a session sends, its first track of each kind.
+    pub(super) fn start(&self, session: SessionId, pc: &PeerConnection) -> Result<Tape, Error> {
+        if self.running(session).is_some() {
+            return Err(Error::Running);
+        }
+        let (video, audio) = (tap(pc, Kind::Video)?, tap(pc, Kind::Audio)?);
+        if video.is_none() && audio.is_none() {
+            return Err(Error::Nothing);
+        }
+        make_folder(&self.folder)?;
+        // Named by chance, as the sessions are: who has the name may fetch the file.
+        let id = SessionId::draw().map_err(|error| Error::Write(io::Error::other(error)))?;
+        let named = |is_there: bool, extension: &str| {
+            let name = format!("{id}.{extension}");
+            is_there.then(|| Named { path: self.folder.path().join(&name), name })
+        };
+        let (stop, stopped) = watch::channel(false);
+        let (report, progress) = watch::channel(Progress::Running);
+        let tape = Tape {
+            session,
+            video: named(video.is_some(), "ivf"),
+            audio: named(audio.is_some(), "ogg"),
+            stop: Arc::new(stop),
+            progress,
+        };
+        let create =
+            |named: &Option<Named>| named.as_ref().map(|named| File::create_new(&named.path)).transpose();
+        let files = (create(&tape.video)?, create(&tape.audio)?);
+        self.keep(tape.clone());
+        run(video, audio, files, stopped, report);
+        Ok(tape)
+    }
+
+    /// The recording of a session that goes on.
+    pub(super) fn running(&self, session: SessionId) -> Option<Tape> {
+        self.tapes().iter().find(|tape| tape.session == session && tape.is_running()).cloned()
+    }
+
+    /// The file of this name, and the recording that it belongs to.
+    pub(super) fn file(&self, name: &str) -> Option<(Tape, Named)> {
+        let find = |tape: &Tape| tape.files().find(|file| file.name == name).cloned();
+        self.tapes().iter().find_map(|tape| Some((tape.clone(), find(tape)?)))
+    }
+
+    /// Waits until all recordings are complete, of sessions that have ended.
+    pub(super) async fn complete(&self) {
+        let all: Vec<Tape> = self.tapes().iter().cloned().collect();
+        for tape in all {
+            tape.end().await;
+        }
+    }
+
+    fn keep(&self, tape: Tape) {
+        let mut tapes = self.tapes();
+        tapes.push_back(tape);
+        while tapes.len() > MAX_KEPT
+            && let Some(oldest) = tapes.iter().position(|tape| !tape.is_running())
+        {
+            let Some(oldest) = tapes.remove(oldest) else { break };
+            if matches!(*self.folder, Folder::Temporary(_)) {
+                oldest.files().for_each(|file| drop(fs::remove_file(&file.path)));
+            }
+        }
+    }
+
+    fn tapes(&self) -> MutexGuard<'_, VecDeque<Tape>> {
+        self.tapes.lock().unwrap_or_else(PoisonError::into_inner) // The list is whole between any two calls on it.
+    }
+}
+
+impl Tape {
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    pub(super) fn video(&self) -> Option<&Named> {
+        self.video.as_ref()
+    }
+
+    pub(super) fn audio(&self) -> Option<&Named> {
+        self.audio.as_ref()
+    }
+
+    fn files(&self) -> impl Iterator<Item = &Named> {
+        self.video.iter().chain(&self.audio)
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(*self.progress.borrow(), Progress::Running)
+    }
+
+    /// Ends it, and waits until its files are complete.
+    pub(super) async fn end(&self) -> Progress {
+        self.stop.send_replace(true);
+        let mut progress = self.progress.clone();
+        let _ = progress.wait_for(|progress| !matches!(progress, Progress::Running)).await;
+        self.progress()
+    }
+}
+
+/// Reads the first track of a kind that the client sends.
+fn tap(pc: &PeerConnection, kind: Kind) -> Result<Option<Arc<FrameTap>>, taut::Error> {
+    let receives =
+        |direction| matches!(direction, Some(taut::Direction::RecvOnly | taut::Direction::SendRecv));
+    let transceivers = pc.transceivers();
+    let found = transceivers.iter().find(|t| t.receiver().kind() == kind && receives(t.current_direction()));
+    let track = found.and_then(|transceiver| transceiver.receiver().track());
+    track.map(|track| track.tap().map(Arc::new)).transpose()
+}
+
+fn make_folder(folder: &Folder) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    if matches!(folder, Folder::Temporary(_)) {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(folder.path())
+}
+
+/// Hands the frames of the taps to a thread that writes, until they or the recording end.
+fn run(
+    video: Option<Arc<FrameTap>>,
+    audio: Option<Arc<FrameTap>>,
+    files: (Option<File>, Option<File>),
+    stopped: watch::Receiver<bool>,
+    report: watch::Sender<Progress>,
+) {
+    let (to_disk, frames) = mpsc::channel(MAX_WAITING);
+    for tap in video.iter().chain(&audio) {
+        tokio::spawn(read(tap.clone(), to_disk.clone(), stopped.clone()));
+    }
+    tokio::task::spawn_blocking(move || {
+        let progress = match write(frames, files, video.as_deref()) {
+            Ok(recording) => Progress::Complete(recording),
+            Err(error) => Progress::Failed(error.to_string()),
+        };
+        drop((video, audio));
+        report.send_replace(progress);
+    });
+}
+
+async fn read(tap: Arc<FrameTap>, to_disk: mpsc::Sender<Frame>, mut stopped: watch::Receiver<bool>) {
+    let mut lost = false;
+    loop {
+        let frame = tokio::select! {
+            frame = tap.recv() => frame,
+            _ = stopped.wait_for(|stopped| *stopped) => None,
+        };
+        let Some(mut frame) = frame else { return };
+        frame.contiguous &= !lost;
+        match to_disk.try_send(frame) {
+            Ok(()) => lost = false,
+            Err(mpsc::error::TrySendError::Full(_)) => lost = true,
+            Err(mpsc::error::TrySendError::Closed(_)) => return,
+        }
+    }
+}
+
+fn write(
+    mut frames: mpsc::Receiver<Frame>,
+    (video, audio): (Option<File>, Option<File>),
+    keyframes: Option<&FrameTap>,
+) -> io::Result<Recording> {
+    let mut recorder: Recorder<BufWriter<File>> =
+        Recorder::new(video.map(BufWriter::new), audio.map(BufWriter::new));
+    let mut octets = 0;
+    while let Some(frame) = frames.blocking_recv() {
+        octets += frame.data.len() as u64;
+        if octets > MAX_OCTETS {
+            break;
+        }
+        if let (Wanted::KeyFrame, Some(tap)) = (recorder.record(&frame)?, keyframes) {
+            tap.request_keyframe();
+        }
+    }
+    recorder.finish()
+}
