@@ -242,6 +242,7 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
             27 => agent.close(now),
             28 => agent.restart(now),
             29 => agent.roll_back_restart(now),
+            30 => drop(agent.report().to_string()),
             _ => continue,
         }
         settle(&mut sides[near], now);

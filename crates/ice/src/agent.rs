@@ -22,6 +22,7 @@ use crate::naming::Naming;
 use crate::nomination::Nomination;
 use crate::pacing::Pacer;
 use crate::pair::{Pair, PairId};
+use crate::report::ServerError;
 use crate::stats::{CandidatePair, PairStats, Stats};
 
 /// How many remote candidates are kept; those with the lowest priority go first.
@@ -158,6 +159,8 @@ pub struct Agent {
     pub(crate) blocked: BTreeSet<Path>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) stats: Stats,
+    /// What servers could not do, for the report.
+    pub(crate) server_errors: VecDeque<ServerError>,
 }
 
 impl Agent {
@@ -188,6 +191,7 @@ impl Agent {
             blocked: BTreeSet::new(),
             events: VecDeque::new(),
             stats: Stats::default(),
+            server_errors: VecDeque::new(),
             config,
             rng,
         }
@@ -447,6 +451,11 @@ impl Agent {
     /// What to signal to the other side.
     pub fn local_credentials(&self) -> &Credentials {
         &self.generations.current().local
+    }
+
+    /// What the other side signalled for the current generation.
+    pub fn remote_credentials(&self) -> Option<&Credentials> {
+        self.generations.current().remote().map(|remote| &remote.credentials)
     }
 
     /// The role, controlled until chosen.

@@ -387,6 +387,7 @@ impl Agent {
         if code == FORBIDDEN && pair.valid().is_some() {
             return self.end_pair(pair_id, Status::Revoked);
         }
+        pair.refused |= code != ErrorCode::ROLE_CONFLICT;
         if answered == Answered::Consent {
             return;
         }

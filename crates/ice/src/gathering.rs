@@ -14,6 +14,7 @@ use crate::candidate::{Candidate, CandidateKind, priority};
 use crate::config::{Config, Host, MAX_STUN_SERVERS};
 use crate::event::{Event, GatheringState, ResolveId};
 use crate::pacing::Pacer;
+use crate::report::{MAX_SERVER_ERRORS, ServerError};
 
 /// How many questions to STUN servers, local addresses times servers, are asked; further ones are not.
 pub const MAX_STUN_CLIENTS: usize = 64;
@@ -306,6 +307,10 @@ impl Agent {
 
     fn candidate_error(&mut self, server: usize, address: Option<SocketAddr>, code: u16, text: &str) {
         let url = self.config.stun_servers.get(server).map(ToString::to_string).unwrap_or_default();
+        if self.server_errors.len() >= MAX_SERVER_ERRORS {
+            self.server_errors.pop_front();
+        }
+        self.server_errors.push_back(ServerError { url: url.clone(), code, text: text.to_owned() });
         self.events.push_back(Event::CandidateError { url, address, code, text: text.to_owned() });
     }
 

@@ -125,6 +125,8 @@ pub(crate) struct Pair {
     pub(crate) authenticated: bool,
     /// When the last one came.
     pub(crate) asked: Option<Instant>,
+    /// A check of ours was answered with an error that is none of roles.
+    pub(crate) refused: bool,
     /// What the other side asked for before the pair was valid.
     pub(crate) wish: Wish,
     pub(crate) counters: Counters,
@@ -155,6 +157,7 @@ impl Pair {
             cancelled: VecDeque::new(),
             authenticated: false,
             asked: None,
+            refused: false,
             wish: Wish::Nothing,
             counters: Counters::default(),
         }

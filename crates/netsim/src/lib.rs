@@ -49,5 +49,5 @@ mod world;
 
 pub use link::Link;
 pub use loss::Loss;
-pub use nat::{Nat, NatKind};
+pub use nat::{Dependence, Nat, NatKind};
 pub use world::{MULTICAST_GROUP, NatId, Node, NodeId, Stats, World};

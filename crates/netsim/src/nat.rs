@@ -1,13 +1,39 @@
-//! Network address translators: the four classic kinds in the terms of RFC 4787.
+//! Network address translators in the terms of RFC 4787: how they map and how they filter, and the four classic kinds of both.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use taut_sansio::rng::Rng;
 
-use crate::world::NodeId;
+use crate::world::{NatId, NodeId};
 
-/// How a translator maps and filters (RFC 4787 sections 4.1 and 5).
+/// What a mapping, or the filter of a translator, depends on (RFC 4787 sections 4.1 and 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dependence {
+    /// On the endpoint inside alone.
+    EndpointIndependent,
+    /// On the address outside, too.
+    AddressDependent,
+    /// On the address and the port outside, too.
+    AddressAndPortDependent,
+}
+
+impl Dependence {
+    /// All three.
+    pub const ALL: [Self; 3] =
+        [Self::EndpointIndependent, Self::AddressDependent, Self::AddressAndPortDependent];
+
+    /// True if what holds for one of the two addresses holds for the other one.
+    fn takes_for_one(self, a: SocketAddr, b: SocketAddr) -> bool {
+        match self {
+            Self::EndpointIndependent => true,
+            Self::AddressDependent => a.ip() == b.ip(),
+            Self::AddressAndPortDependent => a == b,
+        }
+    }
+}
+
+/// The four classic combinations of mapping and filtering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NatKind {
     /// Endpoint-independent mapping and filtering.
@@ -27,10 +53,13 @@ const PORTS: u32 = 50_000;
 /// A translator in front of nodes.
 #[derive(Debug)]
 pub struct Nat {
-    kind: NatKind,
+    mapping: Dependence,
+    filtering: Dependence,
     public: IpAddr,
     timeout: Duration,
     hairpin: bool,
+    /// The translator that this one is behind.
+    realm: Option<NatId>,
     mappings: Vec<Mapping>,
 }
 
@@ -38,8 +67,8 @@ pub struct Nat {
 struct Mapping {
     node: NodeId,
     inside: SocketAddr,
-    /// The destination that the mapping is for; `None` if it is for all.
-    only: Option<SocketAddr>,
+    /// The destination that it was made for.
+    made_for: SocketAddr,
     port: u16,
     /// Where the inside has sent to, for the filter.
     permitted: Vec<(SocketAddr, Instant)>,
@@ -50,7 +79,19 @@ impl Nat {
     /// A translator with one public address. Mappings live for 30 s after the last outgoing datagram, and a node
     /// cannot reach another one behind the same translator by its public address.
     pub fn new(kind: NatKind, public: IpAddr) -> Self {
-        Self { kind, public, timeout: Duration::from_secs(30), hairpin: false, mappings: Vec::new() }
+        use Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
+        match kind {
+            NatKind::FullCone => Self::with(EndpointIndependent, EndpointIndependent, public),
+            NatKind::AddressRestricted => Self::with(EndpointIndependent, AddressDependent, public),
+            NatKind::PortRestricted => Self::with(EndpointIndependent, AddressAndPortDependent, public),
+            NatKind::Symmetric => Self::with(AddressAndPortDependent, AddressAndPortDependent, public),
+        }
+    }
+
+    /// A translator with one public address that maps and filters as is said.
+    pub fn with(mapping: Dependence, filtering: Dependence, public: IpAddr) -> Self {
+        let timeout = Duration::from_secs(30);
+        Self { mapping, filtering, public, timeout, hairpin: false, realm: None, mappings: Vec::new() }
     }
 
     /// How long a mapping lives after the last datagram that left through it.
@@ -81,6 +122,14 @@ impl Nat {
         self.public = public;
     }
 
+    pub(crate) fn realm(&self) -> Option<NatId> {
+        self.realm
+    }
+
+    pub(crate) fn set_realm(&mut self, outer: NatId) {
+        self.realm = Some(outer);
+    }
+
     pub(crate) fn hairpins(&self) -> bool {
         self.hairpin
     }
@@ -95,11 +144,14 @@ impl Nat {
         rng: &mut Rng,
     ) -> SocketAddr {
         self.expire(now);
-        let only = (self.kind == NatKind::Symmetric).then_some(remote);
-        let found = self.mappings.iter().position(|m| (m.node, m.inside, m.only) == (node, inside, only));
+        let mapping = self.mapping;
+        let fits =
+            |m: &Mapping| (m.node, m.inside) == (node, inside) && mapping.takes_for_one(m.made_for, remote);
+        let found = self.mappings.iter().position(fits);
         let index = found.unwrap_or_else(|| {
             let port = self.free_port(rng);
-            self.mappings.push(Mapping { node, inside, only, port, permitted: Vec::new(), used: now });
+            let (made_for, permitted) = (remote, Vec::new());
+            self.mappings.push(Mapping { node, inside, made_for, port, permitted, used: now });
             self.mappings.len() - 1
         });
         let mapping = &mut self.mappings[index];
@@ -122,15 +174,9 @@ impl Nat {
         remote: SocketAddr,
     ) -> Option<(NodeId, SocketAddr)> {
         self.expire(now);
-        let kind = self.kind;
+        let filtering = self.filtering;
         let mapping = self.mappings.iter().find(|m| m.port == port)?;
-        let passes = match kind {
-            NatKind::FullCone => true,
-            NatKind::AddressRestricted => mapping.permitted.iter().any(|(to, _)| to.ip() == remote.ip()),
-            NatKind::PortRestricted | NatKind::Symmetric => {
-                mapping.permitted.iter().any(|(to, _)| *to == remote)
-            }
-        };
+        let passes = mapping.permitted.iter().any(|(to, _)| filtering.takes_for_one(*to, remote));
         passes.then_some((mapping.node, mapping.inside))
     }
 
@@ -182,6 +228,24 @@ mod tests {
         assert_eq!(behaviour(NatKind::AddressRestricted), ([true, true, false], true));
         assert_eq!(behaviour(NatKind::PortRestricted), ([true, false, false], true));
         assert_eq!(behaviour(NatKind::Symmetric), ([true, false, false], false));
+    }
+
+    #[test]
+    fn mapping_depends_on_what_it_should() {
+        let ports = |mapping| {
+            let (now, mut rng) = (Instant::now(), Rng::from_u64(1));
+            let filtering = Dependence::EndpointIndependent;
+            let mut nat = Nat::with(mapping, filtering, address("203.0.113.1:0").ip());
+            let mut port = |to: &str| {
+                nat.outbound(now, NodeId::for_tests(3), address("10.0.0.2:5000"), address(to), &mut rng)
+                    .port()
+            };
+            let first = port("198.51.100.1:1");
+            ["198.51.100.1:1", "198.51.100.1:2", "198.51.100.2:1"].map(|to| port(to) == first)
+        };
+        assert_eq!(ports(Dependence::EndpointIndependent), [true, true, true]);
+        assert_eq!(ports(Dependence::AddressDependent), [true, true, false]);
+        assert_eq!(ports(Dependence::AddressAndPortDependent), [true, false, false]);
     }
 
     #[test]

@@ -189,6 +189,11 @@ impl<N: Node> World<N> {
         self.nodes[node.0].nat = Some(nat);
     }
 
+    /// Puts a translator, and with it everything behind it, behind another one.
+    pub fn place_nat_behind(&mut self, inner: NatId, outer: NatId) {
+        self.nats[inner.0].set_realm(outer);
+    }
+
     /// Makes a node a member of [`MULTICAST_GROUP`]. Datagrams to the group, and those to its port 5353, then come
     /// with the local address 0.0.0.0:5353. A sender that is a member hears itself.
     pub fn join_multicast(&mut self, node: NodeId) {
@@ -367,7 +372,7 @@ impl<N: Node> World<N> {
         let Delivery { target, source, destination, ecn, datagram } = delivery;
         let (id, local) = match target {
             Target::Node(id) => (id, destination),
-            Target::Nat(nat) => match self.nats[nat.0].inbound(now, destination.port(), source) {
+            Target::Nat(nat) => match self.pass_inward(nat, destination.port(), source) {
                 Some(inside) => inside,
                 None => {
                     self.stats.filtered += 1;
@@ -391,6 +396,17 @@ impl<N: Node> World<N> {
             self.trace = (self.trace ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
         }
         slot.node.handle_datagram(Received { at: now, path: Path::udp(local, source), ecn }, datagram);
+    }
+
+    /// Through one translator, and through those behind it.
+    fn pass_inward(&mut self, nat: NatId, port: u16, source: SocketAddr) -> Option<(NodeId, SocketAddr)> {
+        let now = self.now();
+        let (id, inside) = self.nats[nat.0].inbound(now, port, source)?;
+        let next = |other: &Nat| other.realm() == Some(nat) && other.public() == inside.ip();
+        match self.nats.iter().position(next) {
+            Some(next) => self.pass_inward(NatId(next), inside.port(), source),
+            None => Some((id, inside)),
+        }
     }
 
     fn expire_due(&mut self) {
@@ -511,30 +527,28 @@ impl<N: Node> World<N> {
         source: SocketAddr,
         destination: SocketAddr,
     ) -> Option<(SocketAddr, NodeId, Target)> {
-        let inside = self.nodes[from.0].nat;
-        if let Some(to) = self.find_node(inside, destination.ip(), from) {
-            return Some((source, to, Target::Node(to)));
-        }
-        let source = match inside {
-            Some(nat) => {
-                if self.nats[nat.0].public().is_ipv4() != destination.is_ipv4() {
+        let (mut source, mut realm, mut left) = (source, self.nodes[from.0].nat, None);
+        loop {
+            if let Some(to) = self.find_node(realm, destination.ip(), from) {
+                return Some((source, to, Target::Node(to)));
+            }
+            let here = |nat: &Nat| nat.realm() == realm && nat.public() == destination.ip();
+            if let Some(nat) = self.nats.iter().position(here).map(NatId) {
+                if left == Some(nat) && !self.nats[nat.0].hairpins() {
                     return None;
                 }
-                let now = self.now();
-                self.nats[nat.0].outbound(now, from, source, destination, &mut self.nat_rng)
+                let behind = || self.nodes.iter().position(|slot| slot.nat == Some(nat)).map(NodeId);
+                let to = self.nats[nat.0].owner(destination.port()).or_else(behind)?;
+                return Some((source, to, Target::Nat(nat)));
             }
-            None => source,
-        };
-        if let Some(to) = self.find_node(None, destination.ip(), from) {
-            return Some((source, to, Target::Node(to)));
+            let nat = realm?;
+            if self.nats[nat.0].public().is_ipv4() != destination.is_ipv4() {
+                return None;
+            }
+            let now = self.now();
+            source = self.nats[nat.0].outbound(now, from, source, destination, &mut self.nat_rng);
+            (realm, left) = (self.nats[nat.0].realm(), Some(nat));
         }
-        let nat = NatId(self.nats.iter().position(|nat| nat.public() == destination.ip())?);
-        if inside == Some(nat) && !self.nats[nat.0].hairpins() {
-            return None;
-        }
-        let behind = || self.nodes.iter().position(|slot| slot.nat == Some(nat)).map(NodeId);
-        let to = self.nats[nat.0].owner(destination.port()).or_else(behind)?;
-        Some((source, to, Target::Nat(nat)))
     }
 
     /// The node with this address in this realm; the sender itself comes first.

@@ -124,6 +124,7 @@ impl Peer {
                 taut_ice::Event::StateChanged(_) => {}
                 taut_ice::Event::SelectedPairChanged { .. } => {
                     self.transport.stats.selected_pair_changes += 1;
+                    self.events.push(Event::SelectedCandidatePairChange);
                     self.transport.start_handshake(now);
                 }
                 taut_ice::Event::RouteAdded(path) => self.events.push(Event::RouteAdded(path)),
@@ -198,6 +199,9 @@ impl Peer {
         let connection = self.compute_connection_state(ice);
         if ice != self.ice_state {
             self.ice_state = ice;
+            if ice == IceConnectionState::Failed {
+                tracing::warn!("connection failed: {}", self.ice_report());
+            }
             self.events.push(Event::IceConnectionStateChange(ice));
         }
         if connection != self.connection_state {
@@ -223,7 +227,7 @@ impl Peer {
     }
 
     /// A candidate as signalling carries it: it belongs to the section that speaks for the transport.
-    fn describe_candidate(&self, candidate: &taut_ice::Candidate) -> IceCandidate {
+    pub(crate) fn describe_candidate(&self, candidate: &taut_ice::Candidate) -> IceCandidate {
         let (sdp_mid, index) = self.signaling.transport_section().unwrap_or((None, 0));
         IceCandidate {
             candidate: candidate.to_string(),

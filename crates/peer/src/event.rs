@@ -86,6 +86,8 @@ pub enum Event {
     IceConnectionStateChange(IceConnectionState),
     /// The state of the connection changed.
     ConnectionStateChange(ConnectionState),
+    /// Data takes another pair of candidates (W3C `selectedcandidatepairchange`).
+    SelectedCandidatePairChange,
     /// The other side sends a track (W3C `track`).
     Track {
         /// The transceiver that receives it.
@@ -163,6 +165,7 @@ impl Events {
         self.ended = matches!(event, Event::Closed(_));
         match event {
             Event::NegotiationNeeded
+            | Event::SelectedCandidatePairChange
             | Event::ChannelReadable(_)
             | Event::ChannelBufferedAmountLow(_)
             | Event::FrameReady(_)

@@ -18,6 +18,7 @@ mod description;
 mod error;
 mod event;
 mod gate;
+mod ice;
 mod negotiate;
 mod peer;
 pub mod signaling;
@@ -44,7 +45,10 @@ pub use stats::StatsReport;
 pub use taut_datachannel::{
     Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind, MessagePart, Priority, SendError,
 };
-pub use taut_ice::InterfaceAddress;
+pub use taut_ice::{
+    Credentials as IceParameters, InterfaceAddress, PairReport as IcePairReport, Report as IceReport,
+    Verdict as IceVerdict,
+};
 pub use taut_media::{Codec, Frame, Kind, Mode};
 pub use taut_rtp as rtp;
 pub use taut_sdp as sdp;

@@ -198,6 +198,7 @@ impl State {
             PeerEvent::IceGatheringStateChange(new) => self.events.push(Pending::IceGatheringState(new)),
             PeerEvent::IceConnectionStateChange(new) => self.events.push(Pending::IceConnectionState(new)),
             PeerEvent::ConnectionStateChange(new) => self.events.push(Pending::ConnectionState(new)),
+            PeerEvent::SelectedCandidatePairChange => self.events.push(Pending::SelectedCandidatePair),
             PeerEvent::RouteAdded(path) => self.actions.push(Action::AddRoute(path)),
             PeerEvent::RouteRemoved(path) => self.actions.push(Action::RemoveRoute(path)),
             PeerEvent::UfragRetired(ufrag) => self.actions.push(Action::RemoveUfrag(ufrag)),

@@ -38,6 +38,9 @@ pub enum Event {
     IceConnectionStateChange(IceConnectionState),
     /// The state of the connection changed.
     ConnectionStateChange(ConnectionState),
+    /// Data takes another path: see [`IceTransport::selected_candidate_pair`](crate::IceTransport::selected_candidate_pair)
+    /// (W3C `selectedcandidatepairchange`).
+    SelectedCandidatePairChange,
     /// The other side sends a track (W3C `track`).
     Track(TrackEvent),
     /// The other side opened a data channel.
@@ -131,6 +134,7 @@ fn take(state: &mut State, connection: &Handle) -> Option<Event> {
             Pending::IceGatheringState(new) => Event::IceGatheringStateChange(new),
             Pending::IceConnectionState(new) => Event::IceConnectionStateChange(new),
             Pending::ConnectionState(new) => Event::ConnectionStateChange(new),
+            Pending::SelectedCandidatePair => Event::SelectedCandidatePairChange,
             Pending::Track { transceiver, streams } => {
                 match track_event(state, connection, transceiver, &streams) {
                     Some(event) => Event::Track(event),
@@ -173,6 +177,7 @@ pub(crate) enum Pending {
     IceGatheringState(IceGatheringState),
     IceConnectionState(IceConnectionState),
     ConnectionState(ConnectionState),
+    SelectedCandidatePair,
     Track { transceiver: TransceiverId, streams: Vec<String> },
     DataChannel(ChannelId),
 }

@@ -114,10 +114,10 @@ pub use taut_container as container;
 pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
     Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion, Direction,
-    DtlsEngine, DtlsVersion, Frame, Host, IceCandidate, IceConnectionState, IceGatheringState, IceServer,
-    Kind, Loopback, Message, MessageKind, OfferOptions, Priority as DataChannelPriority,
-    SctpState as SctpTransportState, SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport,
-    rtp, sdp, stats,
+    DtlsEngine, DtlsVersion, Frame, Host, IceCandidate, IceConnectionState, IceGatheringState, IcePairReport,
+    IceParameters, IceReport, IceServer, IceVerdict, Kind, Loopback, Message, MessageKind, OfferOptions,
+    Priority as DataChannelPriority, SctpState as SctpTransportState, SdpType, SessionDescription,
+    SignalingState, SrtpProfile, StatsReport, rtp, sdp, stats,
 };
 
 /// The example of the README compiles.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use taut_peer::{
-    Config, ConnectionState, IceCandidate, IceConnectionState, IceGatheringState, InterfaceAddress,
-    OfferOptions, Peer, SessionDescription, SignalingState, StatsReport, TransceiverId,
+    Config, ConnectionState, IceCandidate, IceConnectionState, IceGatheringState, IceReport,
+    InterfaceAddress, OfferOptions, Peer, SessionDescription, SignalingState, StatsReport, TransceiverId,
 };
 use tokio::runtime::Handle as Runtime;
 
@@ -112,6 +112,12 @@ impl PeerConnection {
     /// that is closed or was never negotiated.
     pub fn restart_ice(&self) {
         self.handle.with(|state, now| state.peer.restart_ice(now));
+    }
+
+    /// How it stands with ICE, and why: every pair of candidates with what was sent and heard, and a verdict in one line. The same
+    /// is logged when the connection fails.
+    pub fn ice_report(&self) -> IceReport {
+        self.handle.lock().peer.ice_report()
     }
 
     /// Sets the local description; `None` makes the one that the signaling state asks for. Gathering begins with the

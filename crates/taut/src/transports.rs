@@ -3,7 +3,10 @@
 
 use bytes::Bytes;
 use taut_peer::stats::{CandidateReport, CertificateReport, Stats, TransportReport};
-use taut_peer::{IceConnectionState, IceGatheringState, SctpState as SctpTransportState, StatsReport};
+use taut_peer::{
+    IceCandidate, IceConnectionState, IceGatheringState, IceParameters, SctpState as SctpTransportState,
+    StatsReport,
+};
 
 use crate::clock;
 use crate::connection::Handle;
@@ -128,7 +131,28 @@ impl IceTransport {
         transport(&self.connection, |report| report.ice_role)
     }
 
-    /// The two ends of the path in use, if there is one.
+    /// Our candidates that the application was told of since the last restart (W3C `getLocalCandidates`).
+    pub fn local_candidates(&self) -> Vec<IceCandidate> {
+        self.connection.lock().peer.local_candidates()
+    }
+
+    /// The candidates of the other side that were added or learned since the last restart (W3C `getRemoteCandidates`).
+    pub fn remote_candidates(&self) -> Vec<IceCandidate> {
+        self.connection.lock().peer.remote_candidates()
+    }
+
+    /// Our ufrag and password (W3C `getLocalParameters`).
+    pub fn local_parameters(&self) -> IceParameters {
+        self.connection.lock().peer.local_ice_parameters().clone()
+    }
+
+    /// Those of the other side, once they are known (W3C `getRemoteParameters`).
+    pub fn remote_parameters(&self) -> Option<IceParameters> {
+        self.connection.lock().peer.remote_ice_parameters().cloned()
+    }
+
+    /// The two ends of the path in use, if there is one. [`Event::SelectedCandidatePairChange`](crate::Event) tells when it
+    /// changes.
     pub fn selected_candidate_pair(&self) -> Option<IceCandidatePair> {
         let report = report(&self.connection);
         let pair = report.selected_pair()?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use taut_ice::{Agent, Candidate, Config, Event, Role, State};
-use taut_netsim::{Link, Node, NodeId, World};
+use taut_netsim::{Link, NatId, Node, NodeId, World};
 use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
 
@@ -210,6 +210,8 @@ pub struct Net {
     pub world: World<Host>,
     pub a: NodeId,
     pub b: NodeId,
+    /// The translators that tests have put between them.
+    pub nats: Vec<NatId>,
     /// Whether candidates are signalled as they are found.
     pub trickle: bool,
     /// How much time passes between two looks at what is to be signalled.
@@ -239,7 +241,7 @@ impl Net {
             world.add_node(Host::Peer(Peer::new(agent, now)), &addresses)
         };
         let (a, b) = (add(a), add(b));
-        Self { world, a, b, trickle: true, step: ms(1) }
+        Self { world, a, b, nats: Vec::new(), trickle: true, step: ms(1) }
     }
 
     pub fn peer(&self, id: NodeId) -> &Peer {
