@@ -160,7 +160,7 @@ impl Certificate {
     }
 
     /// This certificate with the key of another one.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "dimpl"))]
     pub(crate) fn with_key_of(&self, other: &Self) -> Self {
         let inner = &self.inner;
         let pkcs8 = other.inner.pkcs8.clone();

@@ -12,7 +12,7 @@ use taut_sansio::time::earliest;
 
 use crate::certificate::Certificate;
 use crate::config::{Config, Role, SrtpProfile, Version};
-use crate::engine::{Engine, Output};
+use crate::engine::Engine;
 use crate::filter::{Filter, MAX_HELD, Side};
 use crate::fingerprint::Fingerprint;
 use crate::outgoing::Outgoing;
@@ -26,8 +26,6 @@ const MIN_FIRST_TIMEOUT: Duration = Duration::from_millis(50);
 const UNKNOWN_RTT_TIMEOUT: Duration = Duration::from_millis(400);
 /// The most octets of plaintext in one record (RFC 6347 section 4.1).
 const MAX_RECORD_PLAINTEXT: usize = 1 << 14;
-/// Room that a record needs beyond its plaintext, in every version.
-const MAX_OVERHEAD: usize = 64;
 /// Room for a datagram of the handshake.
 const SCRATCH: usize = 2048;
 
@@ -209,17 +207,11 @@ impl Session {
             return Err(SealError::NotConnected);
         };
         let start = out.len();
-        out.resize(start.saturating_add(plaintext.len()).saturating_add(MAX_OVERHEAD), 0);
-        let sent = engine.send(now, plaintext);
-        let place = out.get_mut(start..).unwrap_or_default();
-        let length = match sent.map(|()| engine.poll(place)) {
-            Ok(Output::Packet(length)) => length,
-            _ => {
-                out.truncate(start);
-                return Err(SealError::Engine);
-            }
-        };
-        out.truncate(start.saturating_add(length));
+        if engine.seal(now, plaintext, out).is_err() {
+            out.truncate(start);
+            return Err(SealError::Engine);
+        }
+        let length = out.len().saturating_sub(start);
         self.filter.stats.records_sealed += 1;
         self.drain(now, &mut BytesMut::new());
         Ok(length)

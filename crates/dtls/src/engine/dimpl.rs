@@ -22,6 +22,8 @@ const MAX_QUEUE_RX: usize = 1024;
 const MAX_QUEUE_TX: usize = 64;
 /// Retransmissions of a flight. Never the limit: the time-out of the handshake is.
 const RETRIES: usize = 1 << 20;
+/// Room that a record needs beyond its plaintext, in every version.
+const MAX_OVERHEAD: usize = 64;
 /// What dimpl says when it waits for nothing lies ten years ahead; anything above one year means never.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The session keeps the time of the whole handshake; this only stops an engine that nobody stops.
@@ -123,9 +125,19 @@ impl DimplEngine {
         self.dtls.handle_timeout(now).map_err(failure)
     }
 
-    pub(super) fn send(&mut self, now: Instant, plaintext: &[u8]) -> Result<(), Failure> {
+    pub(super) fn seal(&mut self, now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
         self.now = now;
-        self.dtls.send_application_data(plaintext).map(|_| ()).map_err(failure)
+        self.dtls.send_application_data(plaintext).map_err(failure)?;
+        let start = out.len();
+        out.resize(start.saturating_add(plaintext.len()).saturating_add(MAX_OVERHEAD), 0);
+        match self.dtls.poll_output(out.get_mut(start..).unwrap_or_default()) {
+            Said::Packet(packet) => {
+                let length = packet.len();
+                out.truncate(start.saturating_add(length));
+                Ok(())
+            }
+            _ => Err(Failure::Protocol(HandshakeFailure::Crypto)),
+        }
     }
 
     pub(super) fn close(&mut self) -> Result<(), Failure> {

@@ -136,9 +136,9 @@ impl Engine {
         each!(self, engine => engine.handle_timeout(now))
     }
 
-    /// Hands over application data, to be protected into one record that the next polls give out.
-    pub(crate) fn send(&mut self, now: Instant, plaintext: &[u8]) -> Result<(), Failure> {
-        each!(self, engine => engine.send(now, plaintext))
+    /// Appends one record of application data to `out`. What is there after a failure is to be cut off.
+    pub(crate) fn seal(&mut self, now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+        each!(self, engine => engine.seal(now, plaintext, out))
     }
 
     /// Begins to close; a connected engine gives out a close_notify.

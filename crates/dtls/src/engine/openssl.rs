@@ -130,9 +130,16 @@ impl OpenSslEngine {
         Ok(())
     }
 
-    pub(super) fn send(&mut self, _now: Instant, plaintext: &[u8]) -> Result<(), Failure> {
+    pub(super) fn seal(&mut self, _now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
         forget_errors();
-        self.stream.ssl_write(plaintext).map(|_| ()).map_err(|error| failure(&error))
+        // For this one call the buffer is the wire: OpenSSL writes the record where it is to be.
+        std::mem::swap(&mut self.stream.get_mut().outgoing, out);
+        let written = self.stream.ssl_write(plaintext);
+        let wire = self.stream.get_mut();
+        std::mem::swap(&mut wire.outgoing, out);
+        written.map_err(|error| failure(&error))?;
+        wire.ends.pop_back();
+        Ok(())
     }
 
     pub(super) fn close(&mut self) -> Result<(), Failure> {

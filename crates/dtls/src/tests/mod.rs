@@ -2,7 +2,6 @@
 #![allow(clippy::disallowed_methods, reason = "a starting point for virtual time")]
 
 mod engines;
-mod figures;
 mod handshake;
 mod hostile;
 #[cfg(feature = "openssl")]
