@@ -313,6 +313,27 @@ impl Transmitter {
         }
     }
 
+    /// Gives up what would be sent next, is half sent or lost, and would come too late (RFC 3758 section 3.5, rules A3 and
+    /// A5).
+    fn give_up_overdue(&mut self, now: Instant, stats: &mut Stats) {
+        if !self.agreed.forwards() {
+            return;
+        }
+        while self.out.suspect_first(now) {
+            self.abandon(now, stats);
+        }
+        while let Some((stream, last)) = self.queue.overdue(now) {
+            stats.abandoned_messages += 1;
+            self.out.abandon(last);
+            if let Some(piece) = self.queue.break_off(stream) {
+                self.out.push_abandoned(piece, now);
+            }
+            if self.out.advance_forward_point() {
+                self.forward = Forward::Due;
+            }
+        }
+    }
+
     /// T3-rtx went off (RFC 9260 section 6.3.3). Returns how many timeouts there were in a row.
     pub(crate) fn on_timeout(&mut self, now: Instant, stats: &mut Stats) -> u32 {
         stats.timeouts += 1;
@@ -359,6 +380,7 @@ impl Transmitter {
         stats: &mut Stats,
     ) -> usize {
         self.note_idle(now);
+        self.give_up_overdue(now, stats);
         self.paced = false;
         if self.probe != Probe::Due && !self.pacer.is_open(now) {
             // Room for a small chunk is all that is asked for: what is larger waits as well.
@@ -389,6 +411,7 @@ impl Transmitter {
                 }
             }
             chunks += 1;
+            self.give_up_overdue(now, stats);
         }
         if retransmitted {
             self.fast_packet = false;

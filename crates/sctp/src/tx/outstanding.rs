@@ -580,6 +580,16 @@ impl Outstanding {
         }
     }
 
+    /// The first lost chunk would go next, and may not go any more: its time is over since it was lost.
+    pub(crate) fn suspect_first(&mut self, now: Instant) -> bool {
+        let first = self.lost.first().copied();
+        let Some(tsn) = first.filter(|&tsn| self.get(tsn).is_some_and(|sent| sent.is_spent(now))) else {
+            return false;
+        };
+        self.suspects.push_back(tsn);
+        true
+    }
+
     /// A lost chunk whose message must be given up.
     pub(crate) fn next_to_abandon(&mut self, now: Instant) -> Option<u64> {
         while let Some(tsn) = self.suspects.pop_front() {

@@ -517,6 +517,14 @@ impl SendQueue {
         }
     }
 
+    /// The message whose turn it is, if it is half sent and its time is over: its stream, and the TSN of its last piece.
+    pub(crate) fn overdue(&mut self, now: Instant) -> Option<(u16, u64)> {
+        let id = self.choose()?;
+        let out = self.streams.get(&id).filter(|out| out.fragments > 0)?;
+        let expires = out.messages.front()?.expires;
+        expires.is_some_and(|at| at <= now).then_some((id, out.last_tsn))
+    }
+
     /// Breaks off the message that is half sent on `stream`; the fields its last piece would have had.
     pub(crate) fn break_off(&mut self, stream: u16) -> Option<Piece> {
         let out = self.streams.get_mut(&stream).filter(|out| out.fragments > 0)?;
