@@ -57,6 +57,7 @@ export async function launch(name, { camera = "allow", addresses = "hidden", sch
     ...BROWSERS[name]({ camera, addresses, scheme }),
     headless: true,
     userDataDir: profile,
+    env: { ...process.env, HOME: profile }, // Firefox refuses a home that is another user's.
     defaultViewport: viewport,
   });
   const page = (await browser.pages())[0] ?? (await browser.newPage());
