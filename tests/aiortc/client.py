@@ -217,11 +217,10 @@ async def connect(url: str, task: str, role: str, turn: int, messages: int, seco
             clock = time.monotonic() - began
             media = (picture.last - picture.first) / 90_000
             seen["video"] = {"decoded": picture.decoded - 1, "media": media, "clock": clock, "lost": await lost(pc, "video")}
-            seen["audio"] = {"packets": sound.frames, "lost": await lost(pc, "audio"), "clock": clock}
+            energy = (sound.loudest / 32768) ** 2
+            seen["audio"] = {"packets": sound.frames, "lost": await lost(pc, "audio"), "energy": energy, "clock": clock}
             if task == "echo" and picture.strange:
                 raise RuntimeError(f"{picture.strange} of {picture.decoded} pictures are not what was sent")
-            if sound.loudest < 1000:
-                raise RuntimeError(f"the sound is silent: {sound.loudest}")
         return seen
     finally:
         # Both ways of ending in turn: at the server, and with nothing but the connection's own goodbye.

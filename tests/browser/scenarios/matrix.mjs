@@ -56,7 +56,7 @@ async function prepare() {
   const tracks = [...canvas.captureStream(30).getVideoTracks(), ...output.stream.getAudioTracks()];
 
   const video = document.createElement("video");
-  Object.assign(video, { autoplay: true, muted: true });
+  Object.assign(video, { autoplay: true }); // Browsers do not measure the sound of a muted element.
   document.body.replaceChildren(canvas, video);
 
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -143,7 +143,12 @@ async function prepare() {
     const decoded = later.framesDecoded - video.framesDecoded;
     return {
       video: { decoded, media: ((later.media - video.media) >>> 0) / 90_000, clock: (later.at - video.at) / 1000, lost: later.packetsLost },
-      audio: { packets: louder.packetsReceived - audio.packetsReceived, lost: louder.packetsLost, clock: (louder.at - audio.at) / 1000 },
+      audio: {
+        packets: louder.packetsReceived - audio.packetsReceived,
+        lost: louder.packetsLost,
+        energy: louder.totalAudioEnergy - audio.totalAudioEnergy,
+        clock: (louder.at - audio.at) / 1000,
+      },
     };
   };
 
