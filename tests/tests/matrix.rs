@@ -85,7 +85,9 @@ fn cells(client: &str, engine: &str, level: Level, prepare: fn(&[&str]) -> Comma
     }
     for result in &results {
         println!("{}", row(client, engine, result));
-        wrong.extend(complaints(client, result, &plan, level).into_iter().map(|what| format!("{engine}: {what}")));
+        wrong.extend(
+            complaints(client, result, &plan, level).into_iter().map(|what| format!("{engine}: {what}")),
+        );
     }
     wrong
 }

@@ -122,10 +122,14 @@ impl Agent {
         }
     }
 
-    /// Forms a pair if there is no nominated one yet, or only worse ones or none that answers (RFC 8445 section 8.1.2 wants
-    /// no more checks for worse ones).
+    /// Forms a pair if it can work, and there is no nominated one yet, or only worse ones or none that answers (RFC 8445
+    /// section 8.1.2 wants no more checks for worse ones).
     fn add_wanted_pair(&mut self, host: LocalId, remote: RemoteId) {
-        let Some(generation) = self.remotes.get(&remote).map(|remote| remote.generation) else { return };
+        let Some(base) = self.locals.get(&host).map(|local| local.base) else { return };
+        let Some(&Remote { generation, address: far, .. }) = self.remotes.get(&remote) else { return };
+        if !can_pair(base, far) {
+            return;
+        }
         let Some(priority) = self.priority_of(host, remote) else { return };
         let enough = self
             .generations
@@ -178,13 +182,10 @@ impl Agent {
         }
     }
 
-    /// Forms a pair unless there is one on its path, it cannot work, or it is the worst of too many.
+    /// Forms a pair unless there is one on its path, or it is the worst of too many.
     pub(crate) fn add_pair(&mut self, host: LocalId, remote: RemoteId) -> Option<PairId> {
         let base = self.locals.get(&host)?.base;
         let Remote { generation, address: far, .. } = *self.remotes.get(&remote)?;
-        if !can_pair(base, far) {
-            return None;
-        }
         let path = Path::udp(base, scoped(base, far));
         if let Some(id) = self.checklist.by_path(generation, &path) {
             return Some(id);

@@ -276,7 +276,9 @@ impl Agent {
         }
     }
 
-    /// Forms the pair of a check that came on an unknown path, with a peer-reflexive candidate where needed.
+    /// Forms the pair of a check that came on an unknown path, with a peer-reflexive candidate where needed. Also where we
+    /// would not have tried: a host reaches its loopback addresses from all the others, and the other side, which has our
+    /// answer, may nominate the pair and send its data there (RFC 8445 section 7.3.1.4 makes no exception).
     fn add_triggered_pair(&mut self, generation: GenerationId, path: Path, priority: u32) -> Option<PairId> {
         let host = self.host_at(generation, path.local)?;
         let known = self.remote_at(generation, path.remote);

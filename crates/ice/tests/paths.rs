@@ -7,6 +7,7 @@ mod common;
 use std::net::{SocketAddr, SocketAddrV6};
 use std::time::Instant;
 
+use common::scene::Scene;
 use common::{Net, ms, secs};
 use taut_ice::{Agent, Config, Credentials, PairState, Role, State, Validation};
 use taut_netsim::{Link, Loss};
@@ -68,6 +69,30 @@ fn mapped_addresses_are_the_addresses_they_map() {
     assert_eq!(agent.selected_path(), Some(transmit.path));
     let pair = agent.selected_pair().unwrap();
     assert_eq!(pair.local.kind, taut_ice::CandidateKind::Host, "the mapped address is the host's own");
+}
+
+/// aiortc tries everything with everything, and takes what answered last.
+#[test]
+fn a_check_on_a_path_that_we_would_not_try_is_answered_with_a_check() {
+    let mut scene = Scene::new(Role::Controlled);
+    let (loopback, remote) = ("[::1]:5000".parse().unwrap(), "[2001:db8::2]:6000".parse().unwrap());
+    scene.agent.add_local_address(scene.now, loopback);
+    scene
+        .agent
+        .add_remote_candidate(scene.now, "1 1 udp 9 2001:db8::2 6000 typ host".parse().unwrap())
+        .unwrap();
+    assert!(scene.take().is_none(), "loopback addresses are tried among themselves");
+
+    let path = Path::udp(loopback, remote);
+    let check = scene.good_check();
+    scene.give(path, &check);
+    let sent: Vec<_> = std::iter::from_fn(|| scene.take()).collect();
+    let classes: Vec<_> = sent.iter().map(|(_, bytes)| Message::parse(bytes).unwrap().class()).collect();
+    assert_eq!(classes, [Class::Success, Class::Request]);
+    assert!(sent.iter().all(|(transmit, _)| transmit.path == path));
+    let reply = scene.good_reply(&sent[1].1);
+    scene.give(path, &reply);
+    assert_eq!(scene.agent.validation(&path), Validation::Validated, "data from there is taken");
 }
 
 #[test]
