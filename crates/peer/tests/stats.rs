@@ -84,7 +84,8 @@ fn every_entry_of_a_call_is_there_and_filled() {
 #[test]
 fn media_and_data_are_counted_on_both_sides() {
     let (sender, receiver) = reports();
-    let outbound = find(&sender, |s| if let Stats::OutboundRtp(r) = s { Some(r.clone()) } else { None });
+    let outbound = sender.outbound_rtp().next().unwrap();
+    assert_eq!((sender.outbound_rtp().count(), sender.inbound_rtp().count()), (1, 0));
     assert_eq!((outbound.kind, outbound.mid.as_deref()), (Kind::Video, Some("0")));
     assert_eq!(outbound.stream.frames_sent, 200);
     assert_eq!(outbound.stream.key_frames_sent, 1);
@@ -98,7 +99,7 @@ fn media_and_data_are_counted_on_both_sides() {
     let rtt = remote.report.round_trip_time.unwrap();
     assert!(rtt + MS >= 40 * MS && rtt < 200 * MS, "{rtt:?}");
 
-    let inbound = find(&receiver, |s| if let Stats::InboundRtp(r) = s { Some(r.clone()) } else { None });
+    let inbound = receiver.inbound_rtp().next().unwrap();
     assert_eq!((inbound.kind, inbound.track_identifier.as_str()), (Kind::Video, "v"));
     assert!(inbound.stream.frames_received >= 195);
     assert!(inbound.stream.packets_repaired > 0 && inbound.stream.nack_count > 0);

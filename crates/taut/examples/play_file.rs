@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shared::{CLIP, Failure, connect, connection};
-use taut::stats::Stats;
 use taut::{Event, Events, FileOptions, Kind, MediaStream, PeerConnection};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -58,13 +57,8 @@ async fn main() -> Result<(), Failure> {
 
 /// Frames sent of each kind.
 async fn sent(player: &PeerConnection) -> BTreeMap<String, u64> {
-    let mut sent = BTreeMap::new();
-    for (_, stats) in player.stats().await.iter() {
-        if let Stats::OutboundRtp(outbound) = stats {
-            sent.insert(name(outbound.kind), outbound.stream.frames_sent);
-        }
-    }
-    sent
+    let stats = player.stats().await;
+    stats.outbound_rtp().map(|outbound| (name(outbound.kind), outbound.stream.frames_sent)).collect()
 }
 
 /// Counts the frames of all tracks until the connection is closed. A player would decode them here.

@@ -48,6 +48,20 @@ impl StatsReport {
             .find_map(|stats| if let Stats::Transport(report) = stats { Some(report) } else { None })
     }
 
+    /// What comes in: an entry for each source.
+    pub fn inbound_rtp(&self) -> impl Iterator<Item = &InboundRtpReport> {
+        self.entries
+            .values()
+            .filter_map(|stats| if let Stats::InboundRtp(report) = stats { Some(report) } else { None })
+    }
+
+    /// What goes out: an entry for each source.
+    pub fn outbound_rtp(&self) -> impl Iterator<Item = &OutboundRtpReport> {
+        self.entries
+            .values()
+            .filter_map(|stats| if let Stats::OutboundRtp(report) = stats { Some(report) } else { None })
+    }
+
     /// The candidate pair in use.
     pub fn selected_pair(&self) -> Option<&CandidatePairReport> {
         match self.get(self.transport()?.selected_candidate_pair_id.as_deref()?)? {

@@ -46,6 +46,7 @@ function arrange(inCall) {
   $("start").hidden = $("clip").hidden = inCall;
   $("start").disabled = $("clip").disabled = false;
   $("hangup").hidden = !inCall;
+  document.body.classList.toggle("in-call", inCall);
 }
 
 function onState(mine) {
@@ -67,7 +68,7 @@ function onConnected(mine) {
 // ---- camera and microphone
 
 const CAMERA_ERRORS = {
-  NotAllowedError: ["Camera and microphone were refused", "Allow this page to use them (usually at the left end of the address bar), then press the button again."],
+  NotAllowedError: ["Camera and microphone were refused", "Allow this page to use them (usually at the left end of the address bar), then press the button again. Or let taut play its clip: that needs neither."],
   NotFoundError: ["No camera or microphone was found", "Connect a camera and a microphone, then press the button again. Or let taut play its clip: that needs neither."],
   NotReadableError: ["The camera or microphone is busy", "Another program seems to use it. Close that program, then press the button again."],
   OverconstrainedError: ["The camera cannot deliver this picture", "Try another camera."],
@@ -423,7 +424,11 @@ const PLOTS = [
   { title: "Packet loss", unit: "%", digits: 1, floor: 5, of: (b, t) => ({ upBrowser: b.loss.sent, upTaut: t?.loss.received, downTaut: t?.loss.sent, downBrowser: b.loss.received }) },
   { title: "Frames", unit: "per second", digits: 0, floor: 35, of: (b, t) => ({ upBrowser: b.fps.sent, upTaut: t?.fps.received, downTaut: t?.fps.sent, downBrowser: b.fps.received }) },
 ];
-const SERIES = [["upTaut", "up", []], ["upBrowser", "up", [2, 4]], ["downTaut", "down", []], ["downBrowser", "down", [2, 4]]];
+/** The way to taut is broad and pale: an echo comes back as it went, and both should be seen. */
+const SERIES = [
+  ["upTaut", "up", { width: 6, alpha: 0.4, dash: [] }], ["downTaut", "down", { width: 1.75, alpha: 1, dash: [] }],
+  ["upBrowser", "up", { width: 2.25, alpha: 1, dash: [1, 7] }], ["downBrowser", "down", { width: 2.25, alpha: 1, dash: [1, 5] }],
+];
 
 function buildPlots() {
   for (const plot of PLOTS) {
@@ -489,9 +494,10 @@ function draw(plot) {
   pen.font = `11px ${style.getPropertyValue("font-family") || "sans-serif"}`;
   pen.fillText(String(top), 0, y(top) - 4);
   const x = (index) => width - 2 - (points.length - 1 - index) * ((width - 2) / SECONDS);
-  for (const [key, direction, dash] of SERIES) {
+  for (const [key, direction, { width: breadth, alpha, dash }] of SERIES) {
     pen.strokeStyle = color(direction);
-    pen.lineWidth = dash.length ? 2.25 : 1.75;
+    pen.lineWidth = breadth;
+    pen.globalAlpha = alpha;
     pen.lineCap = "round";
     pen.lineJoin = "round";
     pen.setLineDash(dash);
@@ -504,7 +510,6 @@ function draw(plot) {
     });
     pen.stroke();
   }
-  pen.setLineDash([]);
 }
 
 // ---- buttons
@@ -529,5 +534,5 @@ $("chat").addEventListener("submit", (event) => {
 });
 addEventListener("pagehide", () => { if (call) { end(); show("Not connected", "idle"); } });
 explain("echo");
-$("facts").replaceChildren(...["Selected pair", "DTLS", "DTLS cipher", "SRTP", "Codecs"].map((name) => fact(name, "–")));
+$("facts").replaceChildren(...["Taut's end", "Browser's end", "Transport", "DTLS", "DTLS cipher", "DTLS engine", "SRTP", "Codecs"].map((name) => fact(name, "–")));
 buildPlots();
