@@ -78,6 +78,12 @@ fn errors() {
     scenario("errors", &json!({}));
 }
 
+/// The clip and the recording, and what the plots and the table show.
+#[test]
+fn buttons() {
+    scenario("buttons", &json!({}));
+}
+
 /// Pictures of the page in every state, for a person to look at.
 #[test]
 fn screens() {
