@@ -62,6 +62,10 @@ fn a_mistake_is_one_clear_line() {
         &["serve", "--listen", "127.0.0.1:0", "--record", "/dev/null/x"],
         "cannot record to /dev/null/x",
     );
+    complains(&["call", "--dtls", "none"], "'none'");
+    let refused = ["serve", "--listen", "127.0.0.1:0", "--dtls", "dimpl", "--key-log", "keys.log"];
+    complains(&refused, "no secrets for a key log");
+    complains(&["serve", "--listen", "127.0.0.1:0", "--key-log", "/dev/null/x"], "/dev/null/x");
     complains(&["serve", "--listen", "192.0.2.77:0"], "192.0.2.77:0"); // TEST-NET-1 (RFC 5737): no machine's address
 }
 
@@ -90,6 +94,23 @@ fn a_local_call_loses_nothing() {
         assert!(result[key].as_str().is_some_and(|text| !text.is_empty()), "{key} in {result}");
     }
     assert_eq!(result.as_object().map(|object| object.len()), Some(14), "{result}");
+}
+
+#[test]
+fn the_engine_and_the_key_log_of_a_local_call_are_those_that_are_asked_for() {
+    let version = |words: &[&str]| {
+        let ended = taut(&[&["call", "--json", "--seconds", "1"], words].concat());
+        assert!(ended.status.success(), "{}", text(&ended));
+        let result: Value = serde_json::from_slice(&ended.stdout).expect("one JSON object");
+        result["dtls_version"].as_str().map(str::to_owned)
+    };
+    assert_eq!(version(&["--dtls", "dimpl"]).as_deref(), Some("DTLS 1.3"));
+    let file = std::env::temp_dir().join(format!("taut-keys-{}.log", std::process::id()));
+    let path = file.to_str().expect("a path in UTF-8");
+    assert_eq!(version(&["--dtls", "openssl", "--key-log", path]).as_deref(), Some("DTLS 1.2"));
+    let lines = std::fs::read_to_string(&file).expect("a key log");
+    std::fs::remove_file(&file).expect("it is there");
+    assert_eq!(lines.lines().filter(|line| line.starts_with("CLIENT_RANDOM ")).count(), 2, "{lines}");
 }
 
 #[test]
