@@ -98,8 +98,11 @@ fn goodput(work: &Work, done: &Done) -> f64 {
 fn enter(report: &mut Report, metric: Metric, work: &Work, figure: fn(&Work, &Done) -> f64) {
     let mut trial = Trial::new(ROUNDS, vec![metric]);
     enter_one::<contenders::taut::Taut>(&mut trial, Taut, work, figure);
-    if !work.link.is_direct() {
+    if work.link.is_direct() {
+        enter_one::<contenders::taut::ZeroChecksum>(&mut trial, Variant, work, figure);
+    } else {
         enter_one::<contenders::taut::NewReno>(&mut trial, Variant, work, figure);
+        enter_one::<contenders::taut::Bbr>(&mut trial, Variant, work, figure);
     }
     enter_one::<contenders::rtc::Rtc>(&mut trial, Peer, work, figure);
     enter_one::<contenders::proto::Proto>(&mut trial, Peer, work, figure);

@@ -9,36 +9,40 @@ use taut_sctp::{Association, Config, CongestionAlgorithm, State, StreamId, Write
 use super::{Contender, End, MTU};
 use crate::groups::sctp::Work;
 
-/// As it is by default.
-pub(crate) struct Taut;
+/// Ways to set it up.
+macro_rules! contenders {
+    ($($(#[$meta:meta])* $contender:ident $name:literal $set:expr),* $(,)?) => {$(
+        $(#[$meta])*
+        pub(crate) struct $contender;
 
-/// With the congestion control of RFC 9260.
-pub(crate) struct NewReno;
+        impl Contender for $contender {
+            const NAME: &'static str = $name;
+            type End = Association;
 
-fn pair(work: &Work, algorithm: CongestionAlgorithm) -> (Association, Association) {
-    let mut config = Config::default().with_mtu(MTU).with_congestion(algorithm);
+            fn pair(work: &Work) -> (Association, Association) {
+                pair(work, $set)
+            }
+        }
+    )*};
+}
+
+contenders! {
+    /// As it is by default.
+    Taut "taut" |config| config,
+    /// With the congestion control of RFC 9260.
+    NewReno "taut, NewReno" |config| config.with_congestion(CongestionAlgorithm::NewReno),
+    /// With the controller that random loss does not slow down.
+    Bbr "taut, BBR" |config| config.with_congestion(CongestionAlgorithm::Bbr),
+    /// Without checksums, as DTLS makes them superfluous.
+    ZeroChecksum "taut, zero checksum" |config| config.with_zero_checksum(true),
+}
+
+fn pair(work: &Work, set: fn(Config) -> Config) -> (Association, Association) {
+    let mut config = set(Config::default().with_mtu(MTU));
     if let Some(window) = work.window {
         config = config.with_receive_window(window);
     }
     (Association::new(config.clone(), Rng::from_u64(1)), Association::new(config, Rng::from_u64(2)))
-}
-
-impl Contender for Taut {
-    const NAME: &'static str = "taut";
-    type End = Association;
-
-    fn pair(work: &Work) -> (Association, Association) {
-        pair(work, CongestionAlgorithm::default())
-    }
-}
-
-impl Contender for NewReno {
-    const NAME: &'static str = "taut, NewReno";
-    type End = Association;
-
-    fn pair(work: &Work) -> (Association, Association) {
-        pair(work, CongestionAlgorithm::NewReno)
-    }
 }
 
 impl End for Association {
