@@ -21,11 +21,13 @@ pub struct InterfaceAddress {
 ///
 /// Left out are unspecified, multicast and broadcast addresses, IPv4-compatible and site-local IPv6 addresses, and
 /// an IPv6 address made from a hardware address where its interface has another one of the same prefix (RFC 8445
-/// section 5.1.1.1). Link-local addresses are used only where there is nothing else but loopback, and loopback as
+/// section 5.1.1.1), and what [`Config::filter`] leaves out. Link-local addresses are used only where there is nothing else but loopback, and loopback as
 /// [`Loopback`] says.
 pub fn select_addresses(interfaces: &[InterfaceAddress], config: &Config) -> Vec<IpAddr> {
-    let usable: Vec<&InterfaceAddress> =
-        interfaces.iter().filter(|i| is_host_address(i.address.to_canonical())).collect();
+    let usable: Vec<&InterfaceAddress> = interfaces
+        .iter()
+        .filter(|i| is_host_address(i.address.to_canonical()) && is_allowed(i, config))
+        .collect();
     let is_loopback = |i: &InterfaceAddress| i.loopback || i.address.to_canonical().is_loopback();
     let is_global =
         |i: &InterfaceAddress| !is_loopback(i) && !is_link_local(i.address) && !reveals_hardware(i, &usable);
@@ -63,6 +65,10 @@ fn pick(usable: &[&InterfaceAddress], wanted: impl Fn(&InterfaceAddress) -> bool
             (a, b) => merged.extend(a.into_iter().chain(b)),
         }
     }
+}
+
+fn is_allowed(interface: &InterfaceAddress, config: &Config) -> bool {
+    config.filter.allows_interface(&interface.name) && config.filter.allows_address(interface.address)
 }
 
 fn is_host_address(address: IpAddr) -> bool {
@@ -135,6 +141,7 @@ pub(crate) fn scoped(base: SocketAddr, remote: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::{AddressFilter, Families};
 
     fn interface(name: &str, index: u32, address: &str) -> InterfaceAddress {
         let address: IpAddr = address.parse().unwrap();
@@ -175,6 +182,27 @@ mod tests {
         assert_eq!(selected(&lonely, Loopback::Never), [""; 0]);
         let linked = [interface("lo", 1, "127.0.0.1"), interface("eth0", 2, "fe80::1")];
         assert_eq!(selected(&linked, Loopback::Auto), ["fe80::1"]);
+    }
+
+    #[test]
+    fn what_is_filtered_out_is_as_if_it_were_not_there() {
+        let all = [
+            interface("lo", 1, "127.0.0.1"),
+            interface("eth0", 2, "192.0.2.1"),
+            interface("eth0", 2, "2001:db8::1"),
+            interface("docker0", 3, "172.17.0.1"),
+        ];
+        let selected = |filter: AddressFilter| {
+            let config = Config::default().with_filter(filter);
+            select_addresses(&all, &config).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let filter = AddressFilter::default;
+        assert_eq!(selected(filter()), ["2001:db8::1", "192.0.2.1", "172.17.0.1"]);
+        assert_eq!(selected(filter().without_interface("docker*")), ["2001:db8::1", "192.0.2.1"]);
+        assert_eq!(selected(filter().with_families(Families::V4)), ["192.0.2.1", "172.17.0.1"]);
+        assert_eq!(selected(filter().with_network("172.16.0.0/12".parse().unwrap())), ["172.17.0.1"]);
+        assert_eq!(selected(filter().with_interface("wlan0")), [""; 0]);
+        assert_eq!(selected(filter().with_interface("lo")), ["127.0.0.1"], "there is nothing else then");
     }
 
     #[test]

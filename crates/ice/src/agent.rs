@@ -248,12 +248,13 @@ impl Agent {
         self.reconcile(now);
     }
 
-    /// Adds a bound UDP socket. Unspecified and multicast addresses, those without a port, loopback addresses
-    /// where the configuration excludes them, and more than [`MAX_LOCAL_ADDRESSES`] are ignored.
+    /// Adds a bound UDP socket. Unspecified and multicast addresses, those without a port, those that the configuration
+    /// excludes, and more than [`MAX_LOCAL_ADDRESSES`] are ignored.
     pub fn add_local_address(&mut self, now: Instant, base: SocketAddr) {
         let now = self.tick(now);
         let unwanted = plain(base).ip().is_loopback() && self.config.loopback == Loopback::Never;
         if !may_send_to(base)
+            || !self.config.filter.allows_address(base.ip())
             || unwanted
             || self.base_of(base).is_some()
             || self.bases.len() >= MAX_LOCAL_ADDRESSES

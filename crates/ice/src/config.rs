@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use taut_stun::Retransmission;
 
+use crate::filter::{AddressFilter, ExternalAddress};
+
 /// How many STUN servers are asked; further ones are not.
 pub const MAX_STUN_SERVERS: usize = 8;
 
@@ -77,6 +79,10 @@ pub struct Config {
     pub stun_servers: Vec<StunServer>,
     /// Whether loopback addresses are used.
     pub loopback: Loopback,
+    /// Which of the addresses of this host are used.
+    pub filter: AddressFilter,
+    /// Addresses that this host has outside. Those of the same family give a candidate for every socket they stand for.
+    pub external_addresses: Vec<ExternalAddress>,
     /// Whether this is a lite agent (RFC 8445 section 2.5), for servers with an address that everyone reaches: host candidates
     /// only, and no checks of its own. It follows the other side, which has to be a full agent.
     pub lite: bool,
@@ -109,6 +115,8 @@ impl Default for Config {
         Self {
             stun_servers: Vec::new(),
             loopback: Loopback::Auto,
+            filter: AddressFilter::default(),
+            external_addresses: Vec::new(),
             lite: false,
             mdns: true,
             // RFC 8445 section 14.2.
@@ -152,6 +160,10 @@ setters! {
     with_stun_servers: stun_servers = Vec<StunServer>;
     /// Sets whether loopback addresses are used.
     with_loopback: loopback = Loopback;
+    /// Sets which of the addresses of this host are used.
+    with_filter: filter = AddressFilter;
+    /// Sets the addresses that this host has outside.
+    with_external_addresses: external_addresses = Vec<ExternalAddress>;
     /// Sets whether this is a lite agent.
     with_lite: lite = bool;
     /// Sets whether names under `.local` are resolved.

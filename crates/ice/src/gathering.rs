@@ -233,6 +233,20 @@ impl Agent {
         let Some(local) = self.locals.get_mut(&id) else { return };
         local.announced = true;
         self.events.push_back(Event::LocalCandidate(local.candidate.clone()));
+        if local.candidate.kind == CandidateKind::Host {
+            self.announce_external(id);
+        }
+    }
+
+    /// The addresses that a host candidate has outside, as the application says.
+    fn announce_external(&mut self, host: LocalId) {
+        let Some(base) = self.locals.get(&host).map(|local| plain(local.base)) else { return };
+        for external in self.config.external_addresses.clone() {
+            if external.stands_for(base.ip()) {
+                let address = plain(SocketAddr::new(external.external, base.port()));
+                self.add_server_reflexive(host, address.ip(), address);
+            }
+        }
     }
 
     /// Lets the time of names run out, and reads what the clients found.

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use taut_ice::{
-    Agent, CandidateAddress, CandidateKind, Config, Event, GatheringState, Host, MAX_STUN_CLIENTS, ResolveId,
-    StunServer,
+    AddressFilter, Agent, CandidateAddress, CandidateKind, Config, Event, ExternalAddress, Families,
+    GatheringState, Host, MAX_STUN_CLIENTS, ResolveId, StunServer,
 };
 use taut_sansio::net::{Path, Received};
 use taut_sansio::rng::Rng;
@@ -66,6 +66,56 @@ fn as_mapped(address: SocketAddr) -> impl FnMut(Path, &[u8]) -> Option<Vec<u8>> 
         let mut reply = Vec::new();
         taut_stun::binding::answer(request, address, &mut reply).map(|_| reply)
     }
+}
+
+fn agent_with(config: Config, bases: &[&str]) -> (Agent, Instant) {
+    let now = Instant::now();
+    let mut agent = Agent::new(config, Rng::from_u64(1));
+    for base in bases {
+        agent.add_local_address(now, base.parse().unwrap());
+    }
+    agent.gather(now);
+    (agent, now)
+}
+
+#[test]
+fn external_addresses_are_signalled_without_a_server_also_by_a_lite_agent() {
+    let external = |external: &str, local: Option<&str>| ExternalAddress {
+        external: external.parse().unwrap(),
+        local: local.map(|local| local.parse().unwrap()),
+    };
+    let all = vec![
+        external("203.0.113.1", Some("192.0.2.1")),
+        external("203.0.113.9", Some("192.0.2.9")),
+        external("2001:db8:1::1", None),
+    ];
+    for lite in [false, true] {
+        let config = Config::default().with_external_addresses(all.clone()).with_lite(lite);
+        let (mut agent, now) =
+            agent_with(config, &["192.0.2.1:5000", "192.0.2.2:5000", "[2001:db8::1]:5000"]);
+        let reflexive: Vec<String> = agent
+            .local_candidates()
+            .filter(|candidate| candidate.kind == CandidateKind::ServerReflexive)
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(reflexive.len(), 2, "{reflexive:?}");
+        assert!(
+            reflexive[0].contains(" 203.0.113.1 5000 typ srflx raddr 192.0.2.1 rport 5000"),
+            "{reflexive:?}"
+        );
+        assert!(reflexive[1].contains(" 2001:db8:1::1 5000 typ srflx raddr 2001:db8::1 rport 5000"));
+        // They come again with every restart.
+        agent.restart(now);
+        assert_eq!(agent.local_candidates().count(), 2 * 5);
+    }
+}
+
+#[test]
+fn addresses_that_are_filtered_out_give_no_candidate() {
+    let filter = AddressFilter::default().with_families(Families::V6);
+    let config = Config::default().with_filter(filter);
+    let (agent, _) = agent_with(config, &["192.0.2.1:5000", "[2001:db8::1]:5000"]);
+    assert_eq!(agent.local_candidates().count(), 1);
 }
 
 #[test]

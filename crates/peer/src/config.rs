@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 
 pub use taut_datachannel::CongestionAlgorithm as DataCongestion;
 pub use taut_dtls::{Certificate, Engine as DtlsEngine, SrtpProfile, Version as DtlsVersion};
-pub use taut_ice::Loopback;
+pub use taut_ice::{AddressFilter, ExternalAddress, Families, Loopback, Network};
 
 /// The default port of a STUN server (RFC 8489 section 18.6).
 const STUN_PORT: u16 = 3478;
@@ -38,6 +38,14 @@ pub struct Config {
     pub ice_servers: Vec<IceServer>,
     /// Whether loopback addresses become candidates. By default only when there is no other interface.
     pub loopback: Loopback,
+    /// Which addresses of this host become candidates. All that can, by default.
+    pub address_filter: AddressFilter,
+    /// Addresses that this host has outside, on a translator that maps one to one: signalled as candidates without a server to ask.
+    /// None by default.
+    pub external_addresses: Vec<ExternalAddress>,
+    /// The first and the last port that sockets of a connection of its own are bound to. Any port by default. An address on which
+    /// none of them is free is not used.
+    pub port_range: Option<(u16, u16)>,
     /// Whether this is a lite agent of ICE (RFC 8445 section 2.5), for servers with an address that everyone reaches: it makes no
     /// checks of its own, and connects to full agents only. False by default.
     pub ice_lite: bool,
@@ -72,6 +80,9 @@ impl Default for Config {
         Self {
             ice_servers: Vec::new(),
             loopback: Loopback::default(),
+            address_filter: AddressFilter::default(),
+            external_addresses: Vec::new(),
+            port_range: None,
             ice_lite: false,
             certificate: None,
             dtls_engine: DtlsEngine::default(),
@@ -99,6 +110,27 @@ impl Config {
     #[must_use]
     pub fn with_loopback(mut self, loopback: Loopback) -> Self {
         self.loopback = loopback;
+        self
+    }
+
+    /// Sets which addresses of this host become candidates.
+    #[must_use]
+    pub fn with_address_filter(mut self, filter: AddressFilter) -> Self {
+        self.address_filter = filter;
+        self
+    }
+
+    /// Adds an address that this host has outside.
+    #[must_use]
+    pub fn with_external_address(mut self, address: ExternalAddress) -> Self {
+        self.external_addresses.push(address);
+        self
+    }
+
+    /// Sets the first and the last port that sockets are bound to.
+    #[must_use]
+    pub fn with_port_range(mut self, first: u16, last: u16) -> Self {
+        self.port_range = Some((first, last));
         self
     }
 
@@ -206,6 +238,9 @@ impl Config {
         }
         if self.data_send_buffer == 0 {
             return bad("the send buffer must hold at least one octet");
+        }
+        if self.port_range.is_some_and(|(first, last)| first == 0 || first > last) {
+            return bad("the port range must begin above 0 and not end before it begins");
         }
         Ok(())
     }
@@ -335,5 +370,8 @@ mod tests {
         assert!(Config::default().with_mtu(65_000).check().is_err());
         assert!(Config::default().with_max_message_size(0).check().is_err());
         assert!(Config::default().with_data_send_buffer(0).check().is_err());
+        assert!(Config::default().with_port_range(2_000, 1_999).check().is_err());
+        assert!(Config::default().with_port_range(0, 1_999).check().is_err());
+        assert!(Config::default().with_port_range(2_000, 2_000).check().is_ok());
     }
 }

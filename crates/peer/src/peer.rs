@@ -241,4 +241,6 @@ fn ice_config(config: &Config) -> taut_ice::Config {
         .with_stun_servers(servers.collect())
         .with_loopback(config.loopback)
         .with_lite(config.ice_lite)
+        .with_filter(config.address_filter.clone())
+        .with_external_addresses(config.external_addresses.clone())
 }

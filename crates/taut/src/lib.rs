@@ -113,11 +113,12 @@ pub use transports::{DtlsTransport, IceCandidatePair, IceTransport, SctpTranspor
 pub use taut_container as container;
 pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
-    Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion, Direction,
-    DtlsEngine, DtlsVersion, Frame, Host, IceCandidate, IceConnectionState, IceGatheringState, IcePairReport,
-    IceParameters, IceReport, IceServer, IceVerdict, Kind, Loopback, Message, MessageKind, OfferOptions,
-    Priority as DataChannelPriority, SctpState as SctpTransportState, SdpType, SessionDescription,
-    SignalingState, SrtpProfile, StatsReport, rtp, sdp, stats,
+    AddressFilter, Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion,
+    Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host, IceCandidate,
+    IceConnectionState, IceGatheringState, IcePairReport, IceParameters, IceReport, IceServer, IceVerdict,
+    Kind, Loopback, Message, MessageKind, Network, OfferOptions, Priority as DataChannelPriority,
+    SctpState as SctpTransportState, SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport,
+    rtp, sdp, stats,
 };
 
 /// The example of the README compiles.

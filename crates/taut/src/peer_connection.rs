@@ -45,6 +45,7 @@ impl PeerConnection {
     /// no certificate can be made, the file of the key log cannot be opened, or the operating system fails.
     pub fn new(config: Config) -> Result<(Self, Events), Error> {
         let runtime = runtime()?;
+        let ports = config.port_range;
         let parts = Parts::new(config)?;
         let interfaces =
             interfaces::list().map_err(|error| Error::io("cannot list the interfaces", error))?;
@@ -56,7 +57,7 @@ impl PeerConnection {
                 interfaces::socket_address(ip, index)
             })
             .collect();
-        let endpoint = Endpoint::private(&runtime, &addresses);
+        let endpoint = Endpoint::private(&runtime, &addresses, ports);
         Ok(Self::start(&runtime, parts, &endpoint))
     }
 

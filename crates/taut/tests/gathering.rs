@@ -1,11 +1,13 @@
-//! Gathering with the help of a STUN server on this host.
+//! Gathering: with the help of a STUN server on this host, and what the configuration lets in.
 
 mod common;
 
 use std::net::SocketAddr;
 
 use common::{config, within};
-use taut::{DataChannelInit, Endpoint, Event, IceServer, PeerConnection};
+use taut::{
+    AddressFilter, DataChannelInit, Endpoint, Event, ExternalAddress, Families, IceServer, PeerConnection,
+};
 use tokio::net::UdpSocket;
 
 /// A STUN server that says where requests seem to come from, and gives their number.
@@ -68,4 +70,56 @@ async fn with_sockets_of_its_own() {
 async fn on_a_shared_endpoint() {
     let endpoint = Endpoint::bind(&[([127, 0, 0, 1], 0).into()]).unwrap();
     gathers_its_public_address(|config| PeerConnection::with_endpoint(config, &endpoint).unwrap()).await;
+}
+
+/// A connection that has gathered, and its candidates.
+async fn gathered(config: taut::Configuration) -> (PeerConnection, Vec<String>) {
+    let (pc, _events) = PeerConnection::new(config).unwrap();
+    pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+    pc.set_local_description(None).await.unwrap();
+    within("gathering", pc.gathering_complete()).await;
+    let all = pc.transport().ice_transport().local_candidates();
+    let texts = all.into_iter().map(|candidate| candidate.candidate).collect();
+    (pc, texts)
+}
+
+async fn candidates(config: taut::Configuration) -> Vec<String> {
+    gathered(config).await.1
+}
+
+fn port(candidate: &str) -> u16 {
+    candidate.split(' ').nth(5).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn sockets_are_bound_within_the_port_range() {
+    let filter = AddressFilter::default().with_network("127.0.0.1".parse().unwrap());
+    // Two ports that are free in a row, most likely; the second connection has to take the second one.
+    let first = (20_000..30_000u16)
+        .step_by(7)
+        .find(|&port| {
+            let free = |port| std::net::UdpSocket::bind(("127.0.0.1", port));
+            free(port).and_then(|_| free(port + 1)).is_ok()
+        })
+        .unwrap();
+    let config = || config().with_address_filter(filter.clone()).with_port_range(first, first + 1);
+    let _held = std::net::UdpSocket::bind(("127.0.0.1", first)).unwrap();
+    let (_pc, found) = gathered(config()).await;
+    assert_eq!(found.iter().map(|text| port(text)).collect::<Vec<_>>(), [first + 1], "{found:?}");
+    assert!(candidates(config()).await.is_empty(), "both ports are taken");
+}
+
+#[tokio::test]
+async fn what_is_filtered_out_is_not_bound_and_what_is_outside_is_signalled() {
+    let v6 = AddressFilter::default().with_families(Families::V6);
+    let found = candidates(config().with_address_filter(v6)).await;
+    assert!(found.iter().all(|text| text.split(' ').nth(4).unwrap().contains(':')), "{found:?}");
+    let not = AddressFilter::default().without_interface("*");
+    assert!(candidates(config().with_address_filter(not)).await.is_empty());
+    let external = ExternalAddress { external: [203, 0, 113, 5].into(), local: Some([127, 0, 0, 1].into()) };
+    let found = candidates(config().with_external_address(external)).await;
+    let host = found.iter().find(|text| text.contains(" 127.0.0.1 ") && text.contains("typ host")).unwrap();
+    let outside = found.iter().find(|text| text.contains(" 203.0.113.5 ")).unwrap();
+    assert!(outside.contains("typ srflx raddr 127.0.0.1"), "{found:?}");
+    assert_eq!(port(host), port(outside));
 }

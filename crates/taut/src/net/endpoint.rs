@@ -109,10 +109,10 @@ impl Endpoint {
         Ok(Self::start(&runtime, Kind::Shared, sockets))
     }
 
-    /// A private endpoint: a socket for each address that can be bound.
-    pub(crate) fn private(runtime: &Handle, addresses: &[SocketAddr]) -> Self {
+    /// A private endpoint: a socket for each address that can be bound, on a port of the range if there is one.
+    pub(crate) fn private(runtime: &Handle, addresses: &[SocketAddr], ports: Option<(u16, u16)>) -> Self {
         let _context = runtime.enter();
-        let bind = |&address: &SocketAddr| match Socket::bind(address) {
+        let bind = |&address: &SocketAddr| match bind_within(address, ports) {
             Ok(socket) => Some(socket),
             Err(error) => {
                 tracing::debug!(%error, %address, "address not used");
@@ -421,6 +421,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Binds the first port of the range that is free, or any port without a range.
+fn bind_within(address: SocketAddr, ports: Option<(u16, u16)>) -> std::io::Result<Socket> {
+    let Some((first, last)) = ports else { return Socket::bind(address) };
+    let mut result = Err(std::io::ErrorKind::AddrInUse.into());
+    for port in first..=last {
+        let mut address = address;
+        address.set_port(port);
+        result = Socket::bind(address);
+        match &result {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            _ => break,
+        }
+    }
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -500,7 +516,7 @@ mod tests {
     #[tokio::test]
     async fn a_private_endpoint_loses_nothing_to_a_slow_driver() {
         let runtime = Handle::current();
-        let endpoint = Endpoint::private(&runtime, &[([127, 0, 0, 1], 0).into()]);
+        let endpoint = Endpoint::private(&runtime, &[([127, 0, 0, 1], 0).into()], None);
         let local = endpoint.local_addresses()[0];
         let driver = Arc::new(Notify::new());
         let registration = endpoint.register(driver.clone());
