@@ -50,14 +50,22 @@ pub(crate) enum Phase {
 pub(crate) struct Remote {
     pub(crate) tag: u32,
     pub(crate) tsn: Tsn,
-    /// How many streams we may send on.
+    /// How many streams it asked to send on, and takes.
+    pub(crate) outgoing: u16,
     pub(crate) incoming: u16,
     pub(crate) capabilities: Capabilities,
 }
 
+/// How many streams there are each way; none before the handshake.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Streams {
+    pub(crate) outgoing: u16,
+    pub(crate) incoming: u16,
+}
+
 impl Default for Remote {
     fn default() -> Self {
-        Self { tag: 0, tsn: Tsn::new(0), incoming: 0, capabilities: Capabilities::default() }
+        Self { tag: 0, tsn: Tsn::new(0), outgoing: 0, incoming: 0, capabilities: Capabilities::default() }
     }
 }
 
@@ -122,6 +130,7 @@ pub struct Association {
     pub(crate) remote: Remote,
     /// What both sides can do; nothing before the other side said what it can.
     pub(crate) agreed: Capabilities,
+    pub(crate) streams: Streams,
     pub(crate) pending: Pending,
     pub(crate) replies: VecDeque<Reply>,
     pub(crate) sending: Sending,
@@ -152,6 +161,7 @@ impl Association {
             local_tsn,
             remote: Remote::default(),
             agreed: Capabilities::default(),
+            streams: Streams::default(),
             pending: Pending::default(),
             replies: VecDeque::new(),
             sending: Sending::default(),
@@ -301,9 +311,14 @@ impl Association {
         }
     }
 
-    /// How many streams the other side takes; zero before that is known.
+    /// How many streams there are to send on; zero before that is known.
     pub fn outgoing_streams(&self) -> u16 {
-        self.remote.incoming.min(self.config.streams)
+        self.streams.outgoing
+    }
+
+    /// How many streams the other side may send on; zero before that is known.
+    pub fn incoming_streams(&self) -> u16 {
+        self.streams.incoming
     }
 
     /// Counters, and the state of the moment.

@@ -20,6 +20,8 @@ pub struct Config {
     pub send_buffer: usize,
     /// How many streams are asked for in each direction.
     pub streams: u16,
+    /// How many streams the other side may have added, in each direction, with those that there were at first.
+    pub max_streams: u16,
     /// The retransmission timeout before anything was measured (RTO.Initial).
     pub rto_initial: Duration,
     /// Its lower bound (RTO.Min).
@@ -87,6 +89,7 @@ impl Default for Config {
             receive_window: 16 << 20,
             send_buffer: 16 << 20,
             streams: u16::MAX,
+            max_streams: u16::MAX,
             rto_initial: Duration::from_secs(1),
             // Below the 1 s of RFC 9260, as browsers do; above the 200 ms of a delayed acknowledgement.
             rto_min: Duration::from_millis(400),
@@ -131,6 +134,8 @@ setters! {
     with_send_buffer: send_buffer = usize,
     /// Sets [`Config::streams`]; zero is taken as one.
     with_streams: streams = u16,
+    /// Sets [`Config::max_streams`].
+    with_max_streams: max_streams = u16,
     /// Sets [`Config::rto_initial`].
     with_rto_initial: rto_initial = Duration,
     /// Sets [`Config::rto_min`].

@@ -35,6 +35,6 @@ pub use config::{Config, CongestionAlgorithm, Scheduler};
 pub use rx::Chunk;
 pub use stats::Stats;
 pub use types::{
-    Accounting, CloseReason, Event, Ordering, Reliability, ResetError, State, StreamId, WriteError,
-    WriteOptions,
+    Accounting, AddStreamsError, CloseReason, Event, Ordering, Reliability, ResetError, State, StreamId,
+    WriteError, WriteOptions,
 };

@@ -44,6 +44,8 @@ pub struct Stats {
     pub malformed_chunks: u64,
     /// Chunks of a type that is not known.
     pub unknown_chunks: u64,
+    /// DATA chunks of a stream that there is not.
+    pub unknown_streams: u64,
     /// Chunks that make no sense in the state they came in.
     pub unexpected_chunks: u64,
     /// Cookies that are not ours, were changed, or are too old.

@@ -100,6 +100,21 @@ pub enum ResetError {
     Closed,
 }
 
+/// Why streams cannot be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddStreamsError {
+    /// The other side does not do RFC 6525.
+    #[error("the other side cannot add streams")]
+    NotSupported,
+    /// The association is not established.
+    #[error("the association is not established")]
+    Closed,
+    /// There would be more than 65,535, or more incoming ones than [`Config::max_streams`](crate::Config::max_streams).
+    #[error("there would be too many streams")]
+    TooMany,
+}
+
 /// How an association is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -153,6 +168,12 @@ pub enum Event {
     OutgoingReset(StreamId),
     /// Our reset of a stream was refused.
     OutgoingResetFailed(StreamId),
+    /// There are more streams in either direction; see
+    /// [`outgoing_streams`](crate::Association::outgoing_streams) and
+    /// [`incoming_streams`](crate::Association::incoming_streams).
+    StreamsAdded,
+    /// The other side refused to add streams.
+    AddStreamsFailed,
     /// It is over; nothing follows.
     Closed(CloseReason),
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::cookie::Cookie;
-use crate::association::{Association, Phase, Remote, Reply};
+use crate::association::{Association, Phase, Remote, Reply, Streams};
 use crate::packet::Tsn;
 use crate::packet::cause::{self, code};
 use crate::packet::init::{Init, InitFields};
@@ -93,6 +93,7 @@ impl Association {
         self.adopt(Remote {
             tag: init.fields.tag,
             tsn: init.fields.tsn,
+            outgoing: init.fields.outgoing,
             incoming: init.fields.incoming,
             capabilities: init.parameters.capabilities,
         });
@@ -110,6 +111,10 @@ impl Association {
         self.agreed = Capabilities::of(&self.config).and(remote.capabilities);
         self.rx.start(remote.tsn, self.agreed.format());
         self.reconfig.start(self.local_tsn, remote.tsn);
+        self.streams = Streams {
+            outgoing: remote.incoming.min(self.config.streams),
+            incoming: remote.outgoing.min(self.config.streams),
+        };
         self.remote = remote;
     }
 
@@ -122,6 +127,8 @@ impl Association {
         let same_local = cookie.local_tag == self.local_tag;
         let same_remote = cookie.remote.tag == self.remote.tag;
         let known = same_local && same_remote && self.has_peer();
+        let ties_hold = (cookie.tie_local, cookie.tie_remote) == (self.local_tag, self.remote.tag);
+        let is_restart = ties_hold && !same_local && !same_remote;
         let age = self.since_epoch(now).saturating_sub(cookie.created);
         if age > self.config.cookie_life && !known {
             self.stats.bad_cookies += 1;
@@ -140,11 +147,14 @@ impl Association {
             }
             // Case B: the peer answered our INIT before it made its own.
             Phase::CookieEchoed { .. } if same_local => self.accept_cookie(&cookie),
-            // Case A: the peer lost its state and starts anew.
-            Phase::Established | Phase::ShutdownPending
-                if !same_remote
-                    && cookie.tie_local == self.local_tag
-                    && cookie.tie_remote == self.remote.tag =>
+            // Case A: the peer lost its state and starts anew; not where its shutdown was just agreed to.
+            Phase::ShutdownAckSent if is_restart => {
+                self.pending.shutdown = true;
+                self.push_error(code::COOKIE_WHILE_SHUTTING_DOWN, &[]);
+                return false;
+            }
+            Phase::Established | Phase::ShutdownPending | Phase::ShutdownSent | Phase::ShutdownReceived
+                if is_restart =>
             {
                 self.restart(&cookie);
             }
@@ -170,7 +180,11 @@ impl Association {
         self.timers = crate::timer::Timers::default();
         self.pending = crate::association::Pending::default();
         self.incoming_resets.clear();
-        self.phase = Phase::Established;
+        // What the application wanted before, it still wants.
+        self.phase = match self.phase {
+            Phase::ShutdownPending | Phase::ShutdownSent => Phase::ShutdownPending,
+            _ => Phase::Established,
+        };
         self.adopt_cookie(cookie);
         self.push_event(Event::Restarted);
     }
@@ -180,6 +194,7 @@ impl Association {
         self.adopt(Remote {
             tag: cookie.remote.tag,
             tsn: cookie.remote.tsn,
+            outgoing: cookie.remote.outgoing,
             incoming: cookie.remote.incoming,
             capabilities: cookie.capabilities,
         });

@@ -214,6 +214,13 @@ impl Association {
     }
 
     fn on_payload(&mut self, header: &DataHeader, payload: Bytes) {
+        if header.stream >= self.streams.incoming {
+            // RFC 9260 section 6.5: acknowledged, reported and dropped.
+            self.stats.unknown_streams += 1;
+            let [a, b] = header.stream.to_be_bytes();
+            self.push_error(code::INVALID_STREAM, &[a, b, 0, 0]);
+            return self.rx.acknowledge_only(header.tsn);
+        }
         match self.rx.on_data(header, payload, &mut self.stats) {
             Accepted::New => self.stats.data_received += 1,
             Accepted::Duplicate | Accepted::Dropped => {}

@@ -111,7 +111,7 @@ impl Association {
         match self.phase {
             Phase::Idle | Phase::CookieWait => {}
             Phase::CookieEchoed { .. } | Phase::Established => {
-                if stream.0 >= self.remote.incoming {
+                if stream.0 >= self.streams.outgoing {
                     return Err(WriteError::NoSuchStream);
                 }
             }

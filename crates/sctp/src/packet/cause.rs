@@ -4,6 +4,7 @@ use super::{Walker, chunk_head, put_tlv};
 
 /// Cause codes.
 pub(crate) mod code {
+    pub(crate) const INVALID_STREAM: u16 = 1;
     pub(crate) const STALE_COOKIE: u16 = 3;
     pub(crate) const OUT_OF_RESOURCE: u16 = 4;
     pub(crate) const UNRESOLVABLE_ADDRESS: u16 = 5;
@@ -11,6 +12,7 @@ pub(crate) mod code {
     pub(crate) const INVALID_MANDATORY: u16 = 7;
     pub(crate) const UNRECOGNIZED_PARAMETERS: u16 = 8;
     pub(crate) const NO_USER_DATA: u16 = 9;
+    pub(crate) const COOKIE_WHILE_SHUTTING_DOWN: u16 = 10;
     pub(crate) const USER_INITIATED: u16 = 12;
     pub(crate) const PROTOCOL_VIOLATION: u16 = 13;
 }

@@ -17,6 +17,9 @@ mod reconfig_kind {
 /// Octets of an outgoing reset request without its streams, headers of chunk and parameter included.
 pub(crate) const OUTGOING_RESET_LEN: usize = 20;
 
+/// Octets of a request for more streams, headers of chunk and parameter included.
+pub(crate) const ADD_LEN: usize = 16;
+
 /// Octets of a response, headers of chunk and parameter included.
 pub(crate) const RESPONSE_LEN: usize = 16;
 
@@ -90,8 +93,18 @@ pub(crate) enum Reconfig<'a> {
         sequence: u32,
         streams: StreamList<'a>,
     },
-    /// A request that is understood and denied: association reset, more streams.
-    Other {
+    /// The sender wants to send on more streams.
+    AddOutgoing {
+        sequence: u32,
+        count: u16,
+    },
+    /// The sender wants us to send on more streams.
+    AddIncoming {
+        sequence: u32,
+        count: u16,
+    },
+    /// The reset of the whole association, which RFC 6525 section 4.3 leaves to the application, and nobody wants.
+    TsnReset {
         sequence: u32,
     },
     Response {
@@ -121,8 +134,12 @@ impl<'a> Reconfig<'a> {
             reconfig_kind::INCOMING_RESET => {
                 Self::IncomingReset { sequence: reader.u32()?, streams: StreamList::parse(reader.rest())? }
             }
-            reconfig_kind::TSN_RESET | reconfig_kind::ADD_OUTGOING | reconfig_kind::ADD_INCOMING => {
-                Self::Other { sequence: reader.u32()? }
+            reconfig_kind::TSN_RESET => Self::TsnReset { sequence: reader.u32()? },
+            reconfig_kind::ADD_OUTGOING => {
+                Self::AddOutgoing { sequence: reader.u32()?, count: reader.u16()? }
+            }
+            reconfig_kind::ADD_INCOMING => {
+                Self::AddIncoming { sequence: reader.u32()?, count: reader.u16()? }
             }
             reconfig_kind::RESPONSE => {
                 Self::Response { sequence: reader.u32()?, result: ReconfigResult::from_wire(reader.u32()?) }
@@ -148,6 +165,40 @@ pub(crate) fn write_outgoing_reset(
             for stream in streams {
                 out.extend_from_slice(&stream.to_be_bytes());
             }
+        });
+    });
+}
+
+/// Appends a RE-CONFIG chunk with an incoming reset request.
+pub(crate) fn write_incoming_reset(out: &mut Vec<u8>, sequence: u32, streams: &[u16]) {
+    put_tlv(out, chunk_head(kind::RE_CONFIG, 0), |out| {
+        put_tlv(out, reconfig_kind::INCOMING_RESET, |out| {
+            out.extend_from_slice(&sequence.to_be_bytes());
+            for stream in streams {
+                out.extend_from_slice(&stream.to_be_bytes());
+            }
+        });
+    });
+}
+
+/// Which streams are added, as seen by who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Added {
+    Outgoing,
+    Incoming,
+}
+
+/// Appends a RE-CONFIG chunk with a request for more streams.
+pub(crate) fn write_add(out: &mut Vec<u8>, sequence: u32, added: Added, count: u16) {
+    let kind = match added {
+        Added::Outgoing => reconfig_kind::ADD_OUTGOING,
+        Added::Incoming => reconfig_kind::ADD_INCOMING,
+    };
+    put_tlv(out, chunk_head(kind::RE_CONFIG, 0), |out| {
+        put_tlv(out, kind, |out| {
+            out.extend_from_slice(&sequence.to_be_bytes());
+            out.extend_from_slice(&count.to_be_bytes());
+            out.extend_from_slice(&[0, 0]);
         });
     });
 }
@@ -178,6 +229,23 @@ mod tests {
         };
         assert_eq!(last_tsn, Tsn::new(3));
         assert_eq!(streams.iter().collect::<Vec<_>>(), [4, 5, 6]);
+        let mut out = Vec::new();
+        write_incoming_reset(&mut out, 8, &[9]);
+        let [Ok(Reconfig::IncomingReset { sequence: 8, streams })] =
+            Reconfig::parse_all(&out[4..]).collect::<Vec<_>>()[..]
+        else {
+            panic!("one request");
+        };
+        assert_eq!(streams.iter().collect::<Vec<_>>(), [9]);
+        for (added, parsed) in [
+            (Added::Outgoing, Reconfig::AddOutgoing { sequence: 5, count: 6 }),
+            (Added::Incoming, Reconfig::AddIncoming { sequence: 5, count: 6 }),
+        ] {
+            let mut out = Vec::new();
+            write_add(&mut out, 5, added, 6);
+            assert_eq!(out.len(), ADD_LEN);
+            assert_eq!(Reconfig::parse_all(&out[4..]).collect::<Vec<_>>(), [Ok(parsed)]);
+        }
         for value in 0..8 {
             let result = ReconfigResult::from_wire(value);
             let mut out = Vec::new();

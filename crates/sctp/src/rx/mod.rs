@@ -183,6 +183,17 @@ impl Receiver {
         Accepted::New
     }
 
+    /// Takes the TSN of a chunk whose data nobody wants.
+    pub(crate) fn acknowledge_only(&mut self, tsn: Tsn) {
+        self.data_in_packet = true;
+        self.ack = Ack::Now;
+        if let Arrival::Next(tsn) | Arrival::InGap(tsn) | Arrival::Beyond(tsn) = self.gaps.classify(tsn)
+            && self.gaps.insert(tsn)
+        {
+            self.reassembly.pass(self.gaps.cumulative(), &mut self.delivery);
+        }
+    }
+
     fn take(&mut self, tsn: u64, header: &DataHeader, payload: Bytes) {
         if self.format == Format::Interleaved {
             let crowd =

@@ -115,6 +115,14 @@ impl Reassembly {
         }
     }
 
+    /// Some TSN up to `cumulative` carries nothing.
+    pub(crate) fn pass(&mut self, cumulative: u64, delivery: &mut Delivery) {
+        if cumulative >= self.frontier {
+            self.abandon_open(delivery);
+            self.advance(cumulative, delivery);
+        }
+    }
+
     /// Takes in sequence everything up to `cumulative`.
     fn advance(&mut self, cumulative: u64, delivery: &mut Delivery) {
         while let Some((&tsn, _)) = self.parked.range(self.frontier..=cumulative.max(self.frontier)).next() {

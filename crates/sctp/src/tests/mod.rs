@@ -8,6 +8,7 @@ mod interleave;
 mod loss;
 mod partial;
 mod reset;
+mod restart;
 mod shutdown;
 mod transfer;
 
@@ -79,7 +80,7 @@ impl Side {
         }
     }
 
-    fn read(&mut self, now: Instant) {
+    pub(super) fn read(&mut self, now: Instant) {
         while let Some(chunk) = self.sctp.poll_read(now) {
             let key = (chunk.stream, chunk.unordered);
             if chunk.begin {

@@ -594,6 +594,10 @@ impl SendQueue {
         }
     }
 
+    pub(crate) fn is_known(&self, stream: u16) -> bool {
+        self.streams.contains_key(&stream)
+    }
+
     /// Streams that were written to and not reset since.
     pub(crate) fn known_streams(&self) -> impl Iterator<Item = u16> + '_ {
         self.streams.keys().copied()
