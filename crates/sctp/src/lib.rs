@@ -5,7 +5,7 @@
 //! goes without checksums where DTLS has better ones (RFC 9653), and finds losses by time and by probes (RFC 8985).
 //!
 //! What it holds of received data, all that it takes to keep it in order included, is at most the receive window and
-//! 512 KiB, whatever the other side sends.
+//! 256 KiB, whatever the other side sends.
 //!
 //! # The contract
 //!

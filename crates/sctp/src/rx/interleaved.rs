@@ -276,6 +276,11 @@ impl Interleaved {
         }
     }
 
+    /// What is charged for skipped messages.
+    pub(super) fn skip_charge(&self) -> usize {
+        self.skipped.len() * SKIP_OVERHEAD
+    }
+
     /// The messages of a lane from one number to another, both included, in the order of serial numbers.
     fn between(&self, lane: Lane, first: u32, last: u32) -> Vec<Key> {
         let key = |mid| Key { lane, mid };

@@ -37,7 +37,7 @@ pub(crate) const CHUNK_OVERHEAD: usize = 256;
 pub(crate) const STREAM_OVERHEAD: usize = 320;
 
 /// How far over the window a chunk may go that fills a gap: it frees what waits behind it.
-const GAP_SLACK: usize = 128 << 10;
+const GAP_SLACK: usize = 96 << 10;
 
 /// Duplicate TSNs that are remembered for the next SACK.
 const DUPLICATES_MAX: usize = 32;
@@ -218,7 +218,8 @@ impl Receiver {
         self.overruns > OVERRUN_MAX
     }
 
-    /// The window is full of messages none of which is whole, and the next chunk was refused: nothing can end this.
+    /// The window is full of messages none of which is whole, and the next chunk was refused: nothing can end this. Or it
+    /// is full, and there is more to remember of streams.
     pub(crate) fn is_jammed(&self) -> bool {
         self.jammed
     }
@@ -238,10 +239,16 @@ impl Receiver {
         self.window.on_packet_end(now, rtt)
     }
 
+    /// Octets for what is remembered of streams on which nothing waits.
+    fn remembered(&self) -> usize {
+        self.delivery.numbers.charge() + self.interleaved.skip_charge()
+    }
+
     /// Skips to the new cumulative TSN; `false` if it is an old one.
     pub(crate) fn on_forward_tsn(&mut self, view: &ForwardTsnView<'_>) -> bool {
         self.ack = Ack::Now;
         let Some(cumulative) = self.gaps.forward(view.cumulative) else { return false };
+        let before = self.remembered();
         match self.format {
             Format::Data => {
                 let skipped = view.lanes().map(|(lane, number)| (lane.stream, Ssn::new(number as u16)));
@@ -254,6 +261,9 @@ impl Receiver {
                 }
             }
         }
+        // What is remembered of streams cannot be refused like a chunk.
+        let full = self.delivery.charged() > self.window.size() + GAP_SLACK;
+        self.jammed |= full && self.remembered() > before;
         true
     }
 
