@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use taut_datachannel::{ChannelId, ChannelInit, Config, Event, Message, RemoteParameters, Role, Session};
+use taut_datachannel::{
+    ChannelId, ChannelInit, Config, Event, Message, MessageKind, RemoteParameters, Role, Session,
+};
 use taut_fuzz::{Machine, OPERATIONS, change, drain, finish_sctp, lose, sctp_packet, settle, time};
 use taut_sansio::rng::Rng;
 
@@ -24,12 +26,13 @@ struct Side {
 }
 
 impl Side {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, interleaving: bool) -> Self {
         let config = Config::default()
             .with_max_message_size(LARGEST)
             .with_receive_buffer(40_000)
             .with_send_buffer(40_000)
-            .with_max_incoming_channels(8);
+            .with_max_incoming_channels(8)
+            .with_interleaving(interleaving);
         let session = Session::new(config, Rng::from_u64(seed));
         Self { session, wire: VecDeque::new(), tag: 0, channels: BTreeMap::new(), over: false, reads: true }
     }
@@ -51,6 +54,11 @@ impl Side {
             drain(|| {
                 let Some(message) = self.session.poll_message(*id) else { return false };
                 assert!(message.data.len() <= LARGEST, "a message larger than was allowed");
+                true
+            });
+            drain(|| {
+                let Some(part) = self.session.poll_part(*id) else { return false };
+                assert!(!part.abandoned || part.end && part.data.is_empty());
                 true
             });
         }
@@ -140,9 +148,10 @@ fn init(argument: u16, octets: &[u8]) -> ChannelInit {
 
 /// What the flags ask for: `0x01` connected, `0x02` channels opened by both before, `0x04` messages sent,
 /// `0x08` messages on the way, `0x10` packets lost, `0x20` a channel closing, `0x40` one without an answer,
-/// `0x80` nothing is read.
+/// `0x80` nothing is read. Data goes in DATA chunks if their number is odd, else in I-DATA.
 fn prepare(flags: u8, now: Instant) -> [Side; 2] {
-    let mut sides = [Side::new(1), Side::new(2)];
+    let interleaving = flags.count_ones() % 2 == 0;
+    let mut sides = [Side::new(1, interleaving), Side::new(2, interleaving)];
     if flags & 0x02 != 0 {
         for (n, side) in sides.iter_mut().enumerate() {
             side.open(now, init(n as u16, b"one"));
@@ -225,6 +234,21 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
             (25, _) => side.session.shutdown(now),
             (26, _) => side.session.abort(now),
             (27, _) => side.session.handle_transport_closed(now),
+            (28..=30, Some(id)) => {
+                let kind = if argument & 0x8000 == 0 { MessageKind::Text } else { MessageKind::Binary };
+                let _ = side.session.begin_message(now, id, kind);
+            }
+            (31..=34, Some(id)) => {
+                let length = usize::from(octets.first().copied().unwrap_or(0)) * 16;
+                let _ = side.session.append_message(now, id, Bytes::from(vec![0; length]));
+            }
+            (35, Some(id)) => {
+                let _ = side.session.end_message(now, id);
+            }
+            (36, Some(id)) => {
+                let _ = side.session.cancel_message(now, id);
+            }
+            (37, Some(id)) => side.session.read_in_parts(now, id, argument & 0x8000 == 0),
             _ => continue,
         }
         settle(&mut sides[near], now);
