@@ -233,7 +233,8 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
             }
             32..=35 => {
                 let length = usize::from(octets.first().copied().unwrap_or(1)) * 32;
-                let _ = side.sctp.append_message(now, StreamId(argument % 20), vec![operation; length].into());
+                let _ =
+                    side.sctp.append_message(now, StreamId(argument % 20), vec![operation; length].into());
             }
             36 => {
                 let _ = side.sctp.end_message(now, StreamId(argument % 20));
