@@ -46,6 +46,9 @@ pub struct Config {
     /// The first and the last port that sockets of a connection of its own are bound to. Any port by default. An address on which
     /// none of them is free is not used.
     pub port_range: Option<(u16, u16)>,
+    /// Whether candidates are gathered before the first local description is set, and told of when it is (W3C
+    /// `iceCandidatePoolSize`): any number above 0 fills the pool of the one transport that a connection has. 0 by default.
+    pub ice_candidate_pool_size: u8,
     /// Whether this is a lite agent of ICE (RFC 8445 section 2.5), for servers with an address that everyone reaches: it makes no
     /// checks of its own, and connects to full agents only. False by default.
     pub ice_lite: bool,
@@ -83,6 +86,7 @@ impl Default for Config {
             address_filter: AddressFilter::default(),
             external_addresses: Vec::new(),
             port_range: None,
+            ice_candidate_pool_size: 0,
             ice_lite: false,
             certificate: None,
             dtls_engine: DtlsEngine::default(),
@@ -131,6 +135,13 @@ impl Config {
     #[must_use]
     pub fn with_port_range(mut self, first: u16, last: u16) -> Self {
         self.port_range = Some((first, last));
+        self
+    }
+
+    /// Sets whether candidates are gathered before the first local description is set.
+    #[must_use]
+    pub fn with_ice_candidate_pool_size(mut self, size: u8) -> Self {
+        self.ice_candidate_pool_size = size;
         self
     }
 

@@ -60,7 +60,7 @@ impl Peer {
 
     /// The state of gathering (W3C `iceGatheringState`).
     pub fn ice_gathering_state(&self) -> IceGatheringState {
-        self.transport.ice.gathering_state()
+        if self.is_pooling() { IceGatheringState::New } else { self.transport.ice.gathering_state() }
     }
 
     fn leave(&mut self, now: Instant, reason: CloseReason) {
@@ -112,14 +112,10 @@ impl Peer {
         while let Some(event) = self.transport.ice.poll_event() {
             match event {
                 taut_ice::Event::LocalCandidate(candidate) => {
-                    let candidate = self.describe_candidate(&candidate);
-                    self.events.push(Event::IceCandidate(Some(candidate)));
+                    self.on_local_candidate(candidate);
                 }
                 taut_ice::Event::GatheringStateChanged(state) => {
-                    self.events.push(Event::IceGatheringStateChange(state));
-                    if state == IceGatheringState::Complete {
-                        self.events.push(Event::IceCandidate(None));
-                    }
+                    self.on_gathering_state(state);
                 }
                 taut_ice::Event::StateChanged(_) => {}
                 taut_ice::Event::SelectedPairChanged { .. } => {

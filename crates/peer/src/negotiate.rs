@@ -153,8 +153,12 @@ impl Peer {
             credentials: ice.local_credentials().clone(),
             next_credentials: ice.next_credentials().clone(),
             fingerprints: vec![self.certificate.fingerprint(taut_dtls::HashAlgorithm::Sha256)],
-            candidates: ice.local_candidates().map(ToString::to_string).collect(),
-            end_of_candidates: ice.gathering_state() == IceGatheringState::Complete,
+            candidates: ice
+                .local_candidates()
+                .filter(|_| !self.is_pooling())
+                .map(ToString::to_string)
+                .collect(),
+            end_of_candidates: self.ice_gathering_state() == IceGatheringState::Complete,
             dtls_role: self.transport.dtls_role(),
         }
     }
@@ -172,7 +176,7 @@ impl Peer {
 
     pub(crate) fn apply_one(&mut self, now: Instant, effect: Effect) {
         match effect {
-            Effect::Gather => self.transport.ice.gather(now),
+            Effect::Gather => self.gather(now),
             Effect::RestartIce => self.transport.ice.restart(now),
             Effect::RollBackIceRestart => self.transport.ice.roll_back_restart(now),
             Effect::Transport(parameters) => {

@@ -15,6 +15,7 @@ use crate::config::{Certificate, Config, Host};
 use crate::connection::Lifecycle;
 use crate::error::{Error, ErrorKind};
 use crate::event::{ConnectionState, Event, Events, IceConnectionState, ResolveId};
+use crate::ice::Pool;
 use crate::signaling::{Signaling, SignalingConfig};
 use crate::transceiver::TransceiverId;
 use crate::transport::Transport;
@@ -35,6 +36,7 @@ pub struct Peer {
     pub(crate) connection_state: ConnectionState,
     pub(crate) ice_state: IceConnectionState,
     pub(crate) negotiation_needed: bool,
+    pub(crate) pool: Pool,
     /// Frames or packets, where the application chose; kept here because a receiver may come later.
     pub(crate) receive_modes: BTreeMap<TransceiverId, Mode>,
     now: Instant,
@@ -64,7 +66,12 @@ impl Peer {
         let mut rng = Rng::from_seed(seed);
         let ice_config = ice_config(&config);
         let dtls = taut_dtls::Session::new(&dtls_config(&config), &certificate, now).map_err(refused)?;
-        let ice = taut_ice::Agent::new(ice_config.clone(), rng.child());
+        let mut ice = taut_ice::Agent::new(ice_config.clone(), rng.child());
+        let mut pool = Pool::Unused;
+        if config.ice_candidate_pool_size > 0 {
+            ice.gather(now);
+            pool = Pool::Filling(Vec::new());
+        }
         let media_config = taut_media::Config::default()
             .with_cname(rng.ice_chars(16))
             .with_max_packet_size(config.mtu.saturating_sub(MAX_SRTP_OVERHEAD));
@@ -93,6 +100,7 @@ impl Peer {
             connection_state: ConnectionState::New,
             ice_state: IceConnectionState::New,
             negotiation_needed: false,
+            pool,
             receive_modes: BTreeMap::new(),
             now,
         })

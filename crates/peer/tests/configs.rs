@@ -409,3 +409,30 @@ fn an_ice_server_is_asked() {
     assert!(asked(&call, "10.0.0.8:3479"));
     exchange(&mut call, &contents);
 }
+
+#[test]
+fn a_pool_of_candidates_is_told_of_when_the_first_description_is_set() {
+    use taut_peer::IceGatheringState;
+    for pool in [0, 1] {
+        let config = || config().with_ice_candidate_pool_size(pool);
+        let mut call = Call::with_configs(1, lan(), config(), config());
+        let (now, a) = (call.now(), call.a);
+        let id = call.peer(a).create_data_channel(now, ChannelInit::new("x")).unwrap();
+        call.run_for(SECOND);
+        assert_eq!(call.peer(a).ice_gathering_state(), IceGatheringState::New);
+        let told = |call: &mut Call| {
+            call.side(a).events.iter().filter(|event| matches!(event, Event::IceCandidate(_))).count()
+        };
+        assert_eq!(told(&mut call), 0, "nobody is to know yet");
+        // With a pool there is nothing left to do but to tell.
+        let gathered = call.peer(a).ice_report().local.len();
+        assert_eq!(gathered, usize::from(pool > 0));
+        let offer = call.peer(a).create_offer(now, Default::default()).unwrap();
+        assert!(!offer.sdp.contains("a=candidate"));
+        call.negotiate(a);
+        assert_eq!(told(&mut call), 2, "one, and the end");
+        assert!(call.peer(a).local_description().unwrap().sdp.contains("a=end-of-candidates"));
+        assert!(call.connect(5 * SECOND));
+        assert!(call.run_until(SECOND, |world, a, _| world.node(a).saw(&Event::ChannelOpen(id))));
+    }
+}
