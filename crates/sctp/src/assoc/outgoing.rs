@@ -23,8 +23,7 @@ impl Association {
     ///
     /// A chunk that has been sent is never cut again (RFC 9260 section 6.9), and no chunk is cut larger than
     /// [`Config::mtu`](crate::Config::mtu), which fits every path of IPv6, allows: a `room` of at least that is
-    /// always enough. If `room` was larger than the path takes now, data stops; [`room_needed`](Self::room_needed)
-    /// says what the next packet takes, and that one must go in fragments of IP, as the section says.
+    /// always enough. If `room` was larger before, what was sent then waits for as much room again.
     pub fn poll_transmit(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) -> Option<usize> {
         let now = self.tick(now);
         let start = out.len();
@@ -59,12 +58,6 @@ impl Association {
         }
         self.arm_pacing();
         None
-    }
-
-    /// The least room with which [`poll_transmit`](Self::poll_transmit) could send again everything that is out; zero
-    /// if nothing is. It looks at all of it: to be asked when the path has shrunk, and not for each packet.
-    pub fn room_needed(&self) -> usize {
-        self.tx.largest_out().map_or(0, |chunk| crate::packet::HEADER_LEN + chunk)
     }
 
     fn header(&self, tag: u32) -> Header {

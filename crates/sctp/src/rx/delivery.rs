@@ -60,6 +60,12 @@ impl Delivery {
         Some(message)
     }
 
+    /// True if the message under this number waits and starts at this TSN.
+    pub(super) fn waits(&self, stream: u16, ssn: u16, first: u64) -> bool {
+        let waiting = self.streams.get(&stream).and_then(|in_stream| in_stream.waiting.get(&ssn));
+        waiting.is_some_and(|&(start, _)| start == first)
+    }
+
     /// Takes one of those out, whichever it is.
     pub(super) fn take_any_waiting(&mut self, stream: u16) -> Option<(u64, u64)> {
         let ssn = *self.streams.get(&stream)?.waiting.first_key_value()?.0;

@@ -80,6 +80,8 @@ pub(crate) struct Reassembly {
     open: Option<MessageKey>,
     /// Whole unordered messages of the stream of an open unordered one: they must not be handed up inside it.
     held: Vec<(u64, u64)>,
+    /// FORWARD TSN has been here: below, nothing is parked but messages that wait.
+    cleaned: u64,
 }
 
 fn next_ssn(delivery: &Delivery, stream: u16) -> Ssn {
@@ -314,17 +316,17 @@ impl Reassembly {
         if self.parked.range(..=forwarded).next().is_none() {
             return;
         }
-        let kept: BTreeSet<u64> = delivery
-            .streams()
-            .values()
-            .flat_map(|stream| stream.waiting.values())
-            .filter(|&&(first, _)| first <= forwarded)
-            .map(|&(first, _)| first)
-            .collect();
-        let mut from = 0;
+        // Up to the last point only messages are left that wait, so that each is looked at once. One of them may reach
+        // beyond it.
+        let mut from = self.cleaned;
+        if let Some(&begin) = self.begins.range(..from).next_back() {
+            from = self.ends.range(begin..).next().map_or(from, |&end| from.max(end + 1));
+        }
+        self.cleaned = forwarded + 1;
         while let Some((&tsn, fragment)) = self.parked.range(from..=forwarded).next() {
             from = tsn + 1;
-            if fragment.flags.is_begin() && kept.contains(&tsn) {
+            let waits = fragment.flags.is_begin() && delivery.waits(fragment.stream, fragment.ssn.get(), tsn);
+            if waits {
                 from = self.ends.range(tsn..).next().map_or(from, |&end| end + 1);
             } else {
                 self.discard(tsn, tsn, delivery);

@@ -298,3 +298,60 @@ fn random_operations_never_panic_and_always_have_a_timer() {
         }
     }
 }
+
+/// Each of these a hundred thousand times; if one took time for each one before it, the test would not end.
+#[test]
+fn floods_change_nothing() {
+    for interleaving in [false, true] {
+        let mut pair = settled(1, config().with_interleaving(interleaving).with_receive_window(1 << 20));
+        let format = if interleaving { Format::Interleaved } else { Format::Data };
+        pair.write(End::B, 1, vec![7; 100_000], reliable());
+        pair.poll(End::B);
+        pair.wire.clear();
+        let (base, acked) = (pair.b.sctp.rx.cumulative(), pair.a.sctp.rx.cumulative());
+        let before = pair.b.sctp.stats();
+        let tag = pair.b.sctp.local_tag;
+        // 200 tiny fragments of different messages beyond a gap, then the same again and again.
+        for round in 0..500u32 {
+            for packet in 0..4 {
+                give(&mut pair, End::B, |out| {
+                    for i in 0..50 {
+                        let n = packet * 50 + i;
+                        data(base + (2 + n), n as u16, 1, 2).write(format, b"x", out);
+                    }
+                });
+            }
+            // Acknowledgements with as many gap blocks as fit, of what was sent and of what was not.
+            let gaps: Vec<(u16, u16)> = (0..280).map(|i| (i * 2 + 2, i * 2 + 2)).collect();
+            give(&mut pair, End::B, |out| sack::write(out, acked, 0, gaps.into_iter(), [].into_iter()));
+            // Reset requests with a wrong sequence number, for many streams.
+            let streams: Vec<u16> = (0..500).collect();
+            let wrong = round.wrapping_add(0x4000_0000).wrapping_add(pair.a.sctp.local_tsn.get());
+            give(&mut pair, End::B, |out| {
+                crate::packet::reconfig::write_outgoing_reset(out, wrong, 0, base, &streams);
+            });
+            // ABORTs with a wrong tag.
+            for i in 1..50u32 {
+                let mut out = Vec::new();
+                Header { source: 5000, destination: 5000, tag: tag.wrapping_add(i) }.write(&mut out);
+                put_tlv(&mut out, chunk_head(kind::ABORT, 0), |_| {});
+                finish(&mut out, 0);
+                pair.b.sctp.handle_packet(pair.now, out.into());
+            }
+            pair.poll(End::B);
+            pair.wire.clear();
+        }
+        let after = pair.b.sctp.stats();
+        assert_eq!(pair.b.sctp.state(), State::Established);
+        assert_eq!((after.data_received - before.data_received, after.duplicate_tsns), (200, 200 * 499));
+        assert_eq!((after.bad_tags, after.in_flight), (before.bad_tags + 500 * 49, before.in_flight));
+        assert!(after.unread < 200 * 700 && pair.b.messages.is_empty());
+        assert!(
+            pair.b.events.iter().all(|event| !matches!(event, Event::IncomingReset(_) | Event::Closed(_)))
+        );
+        // What was going on goes on.
+        give(&mut pair, End::B, |out| data(base + 1, 900, 0, 3).write(format, b"here", out));
+        pair.poll(End::B);
+        assert_eq!(pair.b.messages.len(), 1);
+    }
+}

@@ -471,11 +471,6 @@ impl Transmitter {
         }
     }
 
-    /// Octets of the largest chunk that may have to be sent again.
-    pub(crate) fn largest_out(&self) -> Option<usize> {
-        self.out.largest().map(|length| padded(self.header_len() + length))
-    }
-
     /// There is data that would go if the windows let it.
     pub(crate) fn has_data(&self) -> bool {
         !self.queue.is_idle() || self.out.first_lost().is_some()

@@ -275,12 +275,6 @@ impl Outstanding {
         }
     }
 
-    /// The most octets of user data of a chunk that is neither acknowledged nor given up.
-    pub(crate) fn largest(&self) -> Option<usize> {
-        let out = self.ring.iter().filter(|sent| matches!(sent.fate, Fate::InFlight | Fate::Lost));
-        out.map(|sent| sent.payload.len()).max()
-    }
-
     /// The first lost chunk, and its octets of user data.
     pub(crate) fn first_lost(&self) -> Option<(u64, usize)> {
         let &tsn = self.lost.first()?;
