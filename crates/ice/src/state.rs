@@ -62,13 +62,16 @@ impl Agent {
                 (true, true) => State::Checking,
             };
         }
+        if current.connected {
+            // Other ways have been tried since the one in use fell silent: checks that are still out, which may take as long
+            // again, keep nobody waiting (RFC 7675 section 5.1). Where its address was removed there is time for that.
+            let adrift = current.adrift.is_some_and(|until| until > now);
+            return if adrift { State::Disconnected } else { State::Failed };
+        }
         let hope = self.naming.is_busy() || self.checklist.of(current.id).any(|(_, pair)| pair.is_hopeful());
         let impatient = current.patience.is_some_and(|until| until <= now);
-        let adrift = current.adrift.is_some_and(|until| until > now);
-        match (hope || adrift, current.connected) {
-            (false, true) => State::Failed,
-            (true, true) => State::Disconnected,
-            (false, false) if impatient => State::Failed,
+        match hope {
+            false if impatient => State::Failed,
             _ if self.can_check() && self.checklist.of(current.id).next().is_some() => State::Checking,
             // The pair of an older generation is lost, and the other side has not said anything of the restart.
             _ if self.state != State::New => State::Checking,

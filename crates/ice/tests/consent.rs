@@ -96,6 +96,22 @@ fn consent_lapses_thirty_seconds_after_the_last_answer() {
     }
 }
 
+/// A second way that lapsed is tried again when the first one falls silent, for longer than that; it does not put the
+/// end off.
+#[test]
+fn a_side_that_vanishes_is_given_up_within_35_seconds() {
+    for seed in 0..8 {
+        let (a, b) = (["192.0.2.1", "2001:db8::1"], ["192.0.2.2", "2001:db8::2"]);
+        let mut net = Net::new(seed, Link::default().latency(ms(20)), &a, &b);
+        net.start();
+        net.connect(secs(5));
+        net.world.run_for(ms(seed * 997 + 40_000));
+        cut(&mut net);
+        let failed = |net: &Net| [net.a(), net.b()].iter().all(|peer| peer.agent.state() == State::Failed);
+        assert!(net.run_until(secs(35), failed), "seed {seed}: {:?}", net.a().agent.state());
+    }
+}
+
 #[test]
 fn an_outage_shorter_than_consent_is_survived() {
     for outage in [1, 5, 10, 15, 20, 22] {

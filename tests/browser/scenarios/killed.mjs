@@ -20,7 +20,7 @@ export async function run({ url, directory, browser, server, victim, launch }) {
       process.kill(server, "SIGKILL");
       await state(page, "Failed", LIMIT_MS);
       note(`ok: told ${Date.now() - killed} ms after the kill`);
-      check((await complaint(page)).startsWith("The connection failed"), "the page knows what happened", await complaint(page));
+      check((await complaint(page)).startsWith("The server is gone"), "the page knows what happened", await complaint(page));
       await picture(page, directory, `${browser}-server-killed`);
     }
   } finally {
