@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::error::{Error, ErrorKind};
 
 pub use taut_datachannel::CongestionAlgorithm as DataCongestion;
+pub use taut_datachannel::Scheduler as DataScheduler;
 pub use taut_dtls::{Certificate, Engine as DtlsEngine, SrtpProfile, Version as DtlsVersion};
 pub use taut_ice::{AddressFilter, ExternalAddress, Families, Loopback, Network};
 
@@ -74,6 +75,8 @@ pub struct Config {
     pub data_receive_buffer: usize,
     /// The algorithm that decides how fast data channels send.
     pub data_congestion: DataCongestion,
+    /// Which data channel sends next, by the priorities of the channels. By default each gets its share.
+    pub data_scheduler: DataScheduler,
     /// The largest UDP payload that is sent, in octets, 576 to 8,948. 1,200 by default.
     pub mtu: usize,
 }
@@ -97,6 +100,7 @@ impl Default for Config {
             data_send_buffer: 16 * 1024 * 1024,
             data_receive_buffer: 16 * 1024 * 1024,
             data_congestion: DataCongestion::default(),
+            data_scheduler: DataScheduler::default(),
             mtu: DEFAULT_MTU,
         }
     }
@@ -228,6 +232,13 @@ impl Config {
     #[must_use]
     pub fn with_data_congestion(mut self, algorithm: DataCongestion) -> Self {
         self.data_congestion = algorithm;
+        self
+    }
+
+    /// Sets which data channel sends next.
+    #[must_use]
+    pub fn with_data_scheduler(mut self, scheduler: DataScheduler) -> Self {
+        self.data_scheduler = scheduler;
         self
     }
 

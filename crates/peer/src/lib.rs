@@ -32,8 +32,8 @@ mod transport;
 
 pub use channels::{Sctp, SctpState};
 pub use config::{
-    AddressFilter, Certificate, Config, DataCongestion, DtlsEngine, DtlsVersion, ExternalAddress, Families,
-    Host, IceServer, Loopback, Network, SrtpProfile,
+    AddressFilter, Certificate, Config, DataCongestion, DataScheduler, DtlsEngine, DtlsVersion,
+    ExternalAddress, Families, Host, IceServer, Loopback, Network, SrtpProfile,
 };
 pub use description::{SdpType, SessionDescription};
 pub use error::{Error, ErrorKind};

@@ -85,6 +85,7 @@ impl Peer {
             .with_send_buffer(config.data_send_buffer)
             .with_receive_buffer(config.data_receive_buffer)
             .with_congestion(config.data_congestion)
+            .with_scheduler(config.data_scheduler)
             .with_mtu(config.mtu);
         let data = taut_datachannel::Session::new(data_config, rng.child());
         let transport = Transport::new(ice, dtls, media, data, config.mtu);

@@ -9,9 +9,9 @@ use common::{Call, What, audio_frame, binary, body, config, video_frame};
 use taut_netsim::{Link, Loss};
 use taut_peer::stats::TransportReport;
 use taut_peer::{
-    Certificate, ChannelId, ChannelInit, Config, ConnectionState, DataCongestion, Direction, DtlsEngine,
-    DtlsVersion, ErrorKind, Event, Host, IceServer, InterfaceAddress, Kind, Loopback, Peer, SendError,
-    SrtpProfile, TrackInfo, TransceiverId, TransceiverInit,
+    Certificate, ChannelId, ChannelInit, Config, ConnectionState, DataCongestion, DataScheduler, Direction,
+    DtlsEngine, DtlsVersion, ErrorKind, Event, Host, IceServer, InterfaceAddress, Kind, Loopback, Peer,
+    Priority, SendError, SrtpProfile, TrackInfo, TransceiverId, TransceiverInit,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -340,6 +340,34 @@ fn data_is_sent_as_the_congestion_control_that_was_chosen_would() {
     let [reno, cubic, bbr] =
         [DataCongestion::NewReno, DataCongestion::Cubic, DataCongestion::Bbr].map(arrived);
     assert!(bbr > 3 * cubic.max(reno) && cubic != reno, "{reno} {cubic} {bbr}");
+}
+
+#[test]
+fn data_channels_share_the_way_as_the_scheduler_that_was_chosen_says() {
+    let waiting = |scheduler| {
+        let link = Link::default().latency(MS * 20).rate(8_000_000).queue(40_000);
+        let chosen = config().with_data_scheduler(scheduler);
+        let mut call = Call::with_configs(1, link, chosen, config());
+        connect(&mut call, "d");
+        let (now, a) = (call.now(), call.a);
+        let channels = [Priority::High, Priority::Low].map(|priority| {
+            let init = ChannelInit::new("x").with_priority(priority);
+            call.peer(a).create_data_channel(now, init).unwrap()
+        });
+        for number in 0..50 {
+            for channel in channels {
+                call.peer(a).send(now, channel, binary(body(number, 20_000))).unwrap();
+            }
+        }
+        call.run_for(SECOND);
+        channels.map(|channel| call.peer(a).channel(channel).unwrap().buffered_amount())
+    };
+    let [high, low] = waiting(DataScheduler::RoundRobin);
+    assert!(high.abs_diff(low) < 50_000, "{high} {low}");
+    let [high, low] = waiting(DataScheduler::Priority);
+    assert!(high < 400_000 && low > 950_000, "{high} {low}");
+    let [high, low] = waiting(DataScheduler::WeightedFair);
+    assert!(high + 300_000 < low && low < 950_000, "{high} {low}");
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub use taut_container as container;
 pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
     AddressFilter, Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion,
-    Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host, IceCandidate,
+    DataScheduler, Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host, IceCandidate,
     IceConnectionState, IceGatheringState, IcePairReport, IceParameters, IceReport, IceServer, IceVerdict,
     Kind, Loopback, Message, MessageKind, Network, OfferOptions, Priority as DataChannelPriority,
     SctpState as SctpTransportState, SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport,
