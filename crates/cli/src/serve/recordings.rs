@@ -15,7 +15,7 @@ use super::sessions::SessionId;
 /// the user named.
 const MAX_KEPT: usize = 100;
 
-/// The most octets of one recording; then it ends.
+/// The most octets of frames in one recording; then it ends.
 const MAX_OCTETS: u64 = 1 << 30;
 
 /// The most frames that wait for the disk; further ones are lost to the recording.
@@ -240,7 +240,7 @@ fn run(
         tokio::spawn(read(tap.clone(), to_disk.clone(), stopped.clone()));
     }
     tokio::task::spawn_blocking(move || {
-        let progress = match write(frames, files, video.as_deref()) {
+        let progress = match write(frames, files, video.as_deref(), MAX_OCTETS) {
             Ok(recording) => Progress::Complete(recording),
             Err(error) => Progress::Failed(error.to_string()),
         };
@@ -270,13 +270,14 @@ fn write(
     mut frames: mpsc::Receiver<Frame>,
     (video, audio): (Option<File>, Option<File>),
     keyframes: Option<&FrameTap>,
+    limit: u64,
 ) -> io::Result<Recording> {
     let mut recorder: Recorder<BufWriter<File>> =
         Recorder::new(video.map(BufWriter::new), audio.map(BufWriter::new));
     let mut octets = 0;
     while let Some(frame) = frames.blocking_recv() {
         octets += frame.data.len() as u64;
-        if octets > MAX_OCTETS {
+        if octets > limit {
             break;
         }
         if let (Wanted::KeyFrame, Some(tap)) = (recorder.record(&frame)?, keyframes) {
@@ -284,4 +285,64 @@ fn write(
         }
     }
     recorder.finish()
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use taut::Codec;
+
+    use super::*;
+
+    /// A recording that is over, with a file in the folder.
+    fn tape(recordings: &Recordings, number: usize) -> Tape {
+        let name = format!("{number}.ivf");
+        let path = recordings.folder.path().join(&name);
+        File::create_new(&path).expect("a new file");
+        let (stop, _) = watch::channel(false);
+        let (_, progress) = watch::channel(Progress::Complete(Recording::default()));
+        let session = SessionId::draw().expect("randomness");
+        Tape { session, video: Some(Named { name, path }), audio: None, stop: Arc::new(stop), progress }
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("taut-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a folder");
+        path
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_and_its_files_stay_only_where_the_user_wanted_them() {
+        for (kind, left) in [(Folder::Temporary as fn(_) -> _, MAX_KEPT), (Folder::Named, MAX_KEPT + 20)] {
+            let path = folder("kept");
+            let recordings = Recordings { folder: Arc::new(kind(path.clone())), tapes: Arc::default() };
+            (0..MAX_KEPT + 20).for_each(|number| recordings.keep(tape(&recordings, number)));
+            assert_eq!(recordings.tapes().len(), MAX_KEPT);
+            assert!(recordings.file("19.ivf").is_none() && recordings.file("20.ivf").is_some());
+            assert_eq!(fs::read_dir(&path).expect("the folder").count(), left);
+            drop(recordings);
+            assert_eq!(path.exists(), left > MAX_KEPT, "a temporary folder goes with the server");
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_recording_ends_at_its_limit() {
+        let path = folder("limit");
+        let (to_disk, frames) = mpsc::channel(MAX_WAITING);
+        for number in 0..100 {
+            let mut frame = Frame::new(Codec::Vp8, vec![0x10; 1_000], Duration::from_millis(number * 33));
+            frame.keyframe = true;
+            frame.received = Some(Instant::now());
+            to_disk.try_send(frame).expect("room");
+        }
+        let video = File::create(path.join("video.ivf")).expect("a file");
+        let write = tokio::task::spawn_blocking(move || write(frames, (Some(video), None), None, 50_000));
+        assert_eq!(write.await.expect("no panic").expect("no error").pictures, 50);
+        assert!(fs::metadata(path.join("video.ivf")).expect("the file").len() < 52_000);
+        assert!(to_disk.is_closed(), "nobody waits for the rest");
+        fs::remove_dir_all(path).expect("the folder goes");
+    }
 }

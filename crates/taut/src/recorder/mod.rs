@@ -18,7 +18,7 @@ use video::VideoFile;
 /// come every few seconds (RFC 3550 section 6.2).
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// The most octets of frames that wait meanwhile; with more, nothing is waited for.
+/// The most octets of memory for the frames that wait meanwhile; with more, nothing is waited for.
 const MAX_WAITING: usize = 16 * 1024 * 1024;
 
 /// Writes a call to files: VP8 to IVF, Opus to Ogg.
@@ -63,9 +63,40 @@ struct Track<F> {
 #[derive(Debug)]
 enum State {
     /// Frames wait for the beginning.
-    Waiting { frames: VecDeque<Frame>, octets: usize },
+    Waiting(Waiting),
     /// The time zero of the files, on the clock of the timelines.
     Recording { clock: Clock, zero: i128 },
+}
+
+/// What waits, and what is known of it.
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: VecDeque<Frame>,
+    octets: usize,
+    keyframe: bool,
+    video_captured: bool,
+    audio_captured: bool,
+}
+
+impl Waiting {
+    fn push(&mut self, frame: Frame) {
+        self.octets += size_of::<Frame>() + frame.data.len();
+        self.keyframe |= is_key_picture(&frame);
+        match frame.codec.kind() {
+            Kind::Video => self.video_captured |= frame.captured.is_some(),
+            Kind::Audio => self.audio_captured |= frame.captured.is_some(),
+        }
+        self.frames.push_back(frame);
+    }
+
+    /// From the first to the last frame.
+    fn time(&self) -> Duration {
+        let at = |frame: Option<&Frame>| frame.and_then(|frame| frame.received);
+        match (at(self.frames.front()), at(self.frames.back())) {
+            (Some(first), Some(last)) => last.saturating_duration_since(first),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// What the recording needs.
@@ -97,7 +128,7 @@ impl<W: Write + Seek> Recorder<W> {
         Self {
             video: video.into().map(|out| Track { file: VideoFile::new(out), timeline: None }),
             audio: audio.into().map(|out| Track { file: AudioFile::new(out), timeline: None }),
-            state: State::Waiting { frames: VecDeque::new(), octets: 0 },
+            state: State::Waiting(Waiting::default()),
         }
     }
 
@@ -114,9 +145,8 @@ impl<W: Write + Seek> Recorder<W> {
         };
         if expected && frame.received.is_some() {
             match &mut self.state {
-                State::Waiting { frames, octets } => {
-                    *octets += frame.data.len();
-                    frames.push_back(frame.clone());
+                State::Waiting(waiting) => {
+                    waiting.push(frame.clone());
                     self.begin_if_ready()?;
                 }
                 State::Recording { .. } => self.write(frame)?,
@@ -148,27 +178,26 @@ impl<W: Write + Seek> Recorder<W> {
     fn needs_keyframe(&self) -> bool {
         match (&self.video, &self.state) {
             (None, _) => false,
-            (Some(_), State::Waiting { frames, .. }) => !frames.iter().any(is_key_picture),
+            (Some(_), State::Waiting(waiting)) => !waiting.keyframe,
             (Some(track), State::Recording { .. }) => track.file.needs_keyframe(),
         }
     }
 
     fn begin_if_ready(&mut self) -> io::Result<()> {
-        let State::Waiting { frames, octets } = &self.state else { return Ok(()) };
-        let known = |kind| frames.iter().any(|f: &Frame| f.codec.kind() == kind && f.captured.is_some());
-        let waited = match (frames.front().and_then(|f| f.received), frames.back().and_then(|f| f.received)) {
-            (Some(first), Some(last)) => last.saturating_duration_since(first),
-            _ => Duration::ZERO,
-        };
-        let video = self.video.is_none() || (known(Kind::Video) && frames.iter().any(is_key_picture));
-        let audio = self.audio.is_none() || known(Kind::Audio);
-        if (video && audio) || waited >= PATIENCE || *octets >= MAX_WAITING { self.begin() } else { Ok(()) }
+        let State::Waiting(waiting) = &self.state else { return Ok(()) };
+        let video = self.video.is_none() || (waiting.video_captured && waiting.keyframe);
+        let audio = self.audio.is_none() || waiting.audio_captured;
+        if (video && audio) || waiting.time() >= PATIENCE || waiting.octets >= MAX_WAITING {
+            self.begin()
+        } else {
+            Ok(())
+        }
     }
 
     /// Begins with the first key frame that waits, or with the first sound.
     fn begin(&mut self) -> io::Result<()> {
-        let State::Waiting { frames, .. } = &mut self.state else { return Ok(()) };
-        let mut frames = std::mem::take(frames);
+        let State::Waiting(waiting) = &mut self.state else { return Ok(()) };
+        let mut frames = std::mem::take(waiting).frames;
         settle(&mut frames);
         let Some(first) = frames.iter().find(|f| is_key_picture(f)).or(frames.front()) else { return Ok(()) };
         let clock = match first.received {
