@@ -21,6 +21,7 @@ use crate::agent::Agent;
 use crate::candidate::{CandidateKind, priority};
 use crate::config::Role;
 use crate::consent::Consent;
+use crate::event::State;
 use crate::generation::{Generation, GenerationId};
 use crate::pair::{Answered, Cause, Check, Pair, PairId, Status, Valid, Wish};
 
@@ -160,15 +161,15 @@ impl Agent {
         if self.on_claimed_role(request.role) == Conflict::TheirsToYield {
             return self.answer(answer(AnswerKind::RoleConflict));
         }
-        if self.is_revoked(generation, &path) {
+        if self.state == State::Failed || self.is_revoked(generation, &path) {
             return self.answer(answer(AnswerKind::Forbidden));
         }
         self.answer(answer(AnswerKind::Success));
         self.on_check(now, path, generation, &request);
     }
 
-    /// True for a pair that is never used again with these credentials. The other side has to know, or it would go on to
-    /// send there what is not taken (RFC 7675 section 5.2).
+    /// True for a pair that is never used again with these credentials. The other side has to know, here and when the agent has
+    /// failed, or it would go on to send what is not taken (RFC 7675 section 5.2).
     fn is_revoked(&self, generation: GenerationId, path: &Path) -> bool {
         let pair = self.checklist.by_path(generation, path).and_then(|id| self.checklist.get(id));
         pair.is_some_and(|pair| matches!(pair.status, Status::Revoked))

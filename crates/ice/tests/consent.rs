@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Net, ms, secs};
-use taut_ice::{Event, State, Validation};
+use taut_ice::{Config, Event, State, Validation};
 use taut_netsim::{Link, Loss, Nat, NatKind};
 
 const A4: &[&str] = &["192.0.2.1"];
@@ -193,4 +193,24 @@ fn a_new_mapping_of_the_other_side_is_followed() {
             assert!(!net.a().states().contains(&State::Failed));
         }
     }
+}
+
+#[test]
+fn a_side_that_has_failed_tells_the_other_one() {
+    // Short-lived consent on one side only, so that it fails alone.
+    let config = Config::default().with_consent_expiry(secs(8));
+    let mut net = Net::with_configs(
+        1,
+        Link::default().latency(ms(20)),
+        (&["192.0.2.1"], config),
+        (B4, Config::default()),
+    );
+    net.start();
+    net.connect(secs(10));
+    net.run(secs(1));
+    cut(&mut net);
+    assert!(net.run_until(secs(20), |net| net.a().agent.state() == State::Failed));
+    assert_ne!(net.b().agent.state(), State::Failed);
+    heal(&mut net);
+    assert!(net.run_until(secs(7), |net| net.b().agent.state() == State::Failed), "at its next request");
 }

@@ -153,3 +153,37 @@ fn every_seed_connects_under_every_kind_of_trouble() {
         assert!(!net.a().states().contains(&State::Failed), "seed {seed}");
     }
 }
+
+#[test]
+fn the_controlled_side_follows_the_pair_on_which_the_other_side_asks() {
+    let mut scene = common::scene::Scene::connected(Role::Controlled);
+    let first = scene.path();
+    let second = Path::udp(scene.local, "192.0.2.3:6000".parse().unwrap());
+    let (key, username) = (scene.our_key(), scene.username());
+    let ask = |scene: &mut common::scene::Scene, path| {
+        let check = scene.check(&username, |b| {
+            b.push(&taut_stun::attribute::UseCandidate)
+                .integrity(&key, Algorithm::Sha1)
+                .fingerprint()
+                .finish()
+        });
+        scene.give(path, &check);
+        scene.answer_all();
+    };
+    ask(&mut scene, second);
+    ask(&mut scene, first);
+    assert_eq!(
+        scene.agent.selected_path(),
+        Some(first),
+        "both are nominated, and it has the higher priority"
+    );
+    for seconds in (5..=30).step_by(5) {
+        scene.now += std::time::Duration::from_secs(5);
+        ask(&mut scene, second);
+        let expected = if seconds <= 15 { first } else { second };
+        assert_eq!(scene.agent.selected_path(), Some(expected), "after {seconds} s");
+    }
+    // And back, as soon as the other side asks there again.
+    ask(&mut scene, first);
+    assert_eq!(scene.agent.selected_path(), Some(first));
+}

@@ -136,3 +136,20 @@ fn a_lite_agent_waits() {
     net.with(a, |agent, now| agent.add_remote_candidate(now, candidate)).unwrap();
     assert_eq!(verdict(&net), Verdict::WaitingForNomination);
 }
+
+#[test]
+fn errors_of_servers_stay_bounded() {
+    let named = |n: usize| StunServer { host: Host::Name(format!("stun{n}.example")), port: 3478 };
+    let config = Config::default().with_stun_servers((0..8).map(named).collect());
+    let mut net = Net::with_configs(1, link(), (A4, config), (B4, Config::default()));
+    let a = net.a;
+    net.with(a, |agent, now| agent.gather(now));
+    for _ in 0..5 {
+        // No name is resolved in time.
+        net.world.run_for(secs(11));
+        net.with(a, |agent, now| agent.restart(now));
+    }
+    let errors = net.a().agent.report().server_errors;
+    assert_eq!(errors.len(), 16);
+    assert!(errors.iter().all(|error| error.code == 701 && error.url.starts_with("stun:stun")));
+}
