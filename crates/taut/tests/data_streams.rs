@@ -190,6 +190,7 @@ async fn priorities_and_the_transport_are_as_negotiated() {
     negotiate(&a.pc, &b.pc).await;
     let theirs = b.event("a channel", channel).await;
     assert_eq!((ours.priority(), theirs.priority()), (DataChannelPriority::High, DataChannelPriority::High));
+    within("opens", ours.opened()).await.unwrap();
     let sctp = a.pc.sctp().unwrap();
     assert_eq!((sctp.state(), sctp.max_message_size()), (SctpTransportState::Connected, 100_000));
     assert_eq!((sctp.max_channels(), sctp.transport().state()), (Some(65_535), "connected"));
