@@ -65,7 +65,18 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     (
         "taut",
         &["taut-sansio", "taut-peer", "taut-stun", "taut-container"],
-        &["bytes", "getrandom", "if-addrs", "quinn-udp", "socket2", "thiserror", "tokio", "tracing"],
+        &[
+            "bytes",
+            "futures-core",
+            "futures-sink",
+            "getrandom",
+            "if-addrs",
+            "quinn-udp",
+            "socket2",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
     ),
     // The binary: an HTTP server and a command line on the facade alone.
     (
