@@ -71,10 +71,10 @@ pub enum CongestionAlgorithm {
     /// RFC 9260 section 7: slow start, congestion avoidance, halving on loss.
     NewReno,
     /// CUBIC (RFC 9438) with HyStart++ (RFC 9406).
-    #[default]
     Cubic,
-    /// Of the BBR family (draft-ietf-ccwg-bbr): sends at the rate that the path delivers. Random loss does not slow it down, and it
-    /// keeps queues short.
+    /// Of the BBR family (draft-ietf-ccwg-bbr): sends at the rate that the path delivers. Random loss does not slow it
+    /// down, it keeps queues short, and it shares them with CUBIC.
+    #[default]
     Bbr,
 }
 

@@ -1,14 +1,14 @@
 //! Measures two peers in one process over loopback: how long it takes to connect, and how fast a data channel is.
 //!
 //! ```console
-//! $ cargo run --release -p taut --example throughput -- [MESSAGE_OCTETS] [SECONDS]
+//! $ cargo run --release -p taut --example throughput -- [MESSAGE_OCTETS] [SECONDS] [newreno|cubic|bbr]
 //! ```
 
 use std::time::Duration;
 
 use taut::{
-    Configuration, DataChannelInit, Error, Event, Events, Loopback, Message, MessageKind, OfferOptions,
-    PeerConnection,
+    Configuration, DataChannelInit, DataCongestion, Error, Event, Events, Loopback, Message, MessageKind,
+    OfferOptions, PeerConnection,
 };
 use tokio::time::Instant;
 
@@ -18,8 +18,15 @@ async fn main() -> Result<(), Error> {
     let size = numbers.next().unwrap_or(65_536);
     let limit = Duration::from_secs(numbers.next().unwrap_or(3) as u64);
 
+    let congestion = match std::env::args().nth(3).as_deref() {
+        Some("newreno") => DataCongestion::NewReno,
+        Some("cubic") => DataCongestion::Cubic,
+        Some("bbr") => DataCongestion::Bbr,
+        _ => DataCongestion::default(),
+    };
+
     let begin = Instant::now();
-    let config = Configuration::default().with_loopback(Loopback::Always);
+    let config = Configuration::default().with_loopback(Loopback::Always).with_data_congestion(congestion);
     let (sender, sender_events) = PeerConnection::new(config.clone())?;
     let (receiver, receiver_events) = PeerConnection::new(config)?;
     let channel = sender.create_data_channel("data", DataChannelInit::default())?;

@@ -8,7 +8,11 @@ fn on(latency: u32, loss: f64) -> Net {
 
 /// How long it takes to deliver `octets` in messages of 16 KiB, with the statistics of the sender.
 fn transfer(seed: u64, net: Net, octets: usize) -> (Duration, Stats) {
-    let mut pair = Pair::connected(seed, net, config());
+    transfer_with(config(), seed, net, octets)
+}
+
+fn transfer_with(config: Config, seed: u64, net: Net, octets: usize) -> (Duration, Stats) {
+    let mut pair = Pair::connected(seed, net, config);
     let count = octets.div_ceil(16 << 10);
     for _ in 0..count {
         pair.write(End::A, 1, vec![1; 16 << 10], reliable());
@@ -36,7 +40,11 @@ fn much_loss_slows_down_and_does_not_stop() {
 
 /// A connection that has measured its path and is idle.
 fn idle(latency: u32) -> Pair {
-    let mut pair = Pair::connected(1, on(latency, 0.0), config());
+    idle_with(config(), latency)
+}
+
+fn idle_with(config: Config, latency: u32) -> Pair {
+    let mut pair = Pair::connected(1, on(latency, 0.0), config);
     for _ in 0..5 {
         pair.write(End::A, 1, vec![1; 3_000], reliable());
         pair.run_for(1_000 * MS);
@@ -57,7 +65,8 @@ fn data_on_the_wire(pair: &Pair) -> Vec<(Instant, u64)> {
 #[test]
 fn a_lost_end_of_a_flight_is_repaired_by_a_probe() {
     for lost in 1..=3 {
-        let mut pair = idle(25);
+        let cubic = config().with_congestion(CongestionAlgorithm::Cubic);
+        let mut pair = idle_with(cubic, 25);
         let window = pair.a.sctp.stats().congestion_window;
         pair.write(End::A, 2, vec![2; 1_100 * 6], reliable());
         pair.poll(End::A);
@@ -160,7 +169,8 @@ fn what_comes_late_by_less_than_a_quarter_is_not_taken_for_lost() {
 #[test]
 fn two_associations_with_the_same_loss_get_about_the_same() {
     // What probing gains at little loss must be little: it is for the ends of flights.
-    let rate = |seed| transfer(seed, on(25, 0.02), 2_000_000).0.as_secs_f64();
+    let cubic = config().with_congestion(CongestionAlgorithm::Cubic);
+    let rate = |seed| transfer_with(cubic.clone(), seed, on(25, 0.02), 2_000_000).0.as_secs_f64();
     let times: Vec<f64> = (0..5).map(rate).collect();
     // The law of Mathis and others: a window of about 1.22 / sqrt(loss) packets, here 8.6 packets each 50 ms, with
     // CUBIC no more than twice that.

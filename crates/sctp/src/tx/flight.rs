@@ -10,6 +10,15 @@ use std::time::{Duration, Instant};
 /// The number of the first packet: above those that stand for "none yet" in the loss detection.
 const FIRST: u64 = 4;
 
+/// Appends to a queue that may become large: it grows by a quarter, and not to the double, so that what is in flight takes
+/// little more than its data.
+pub(super) fn push_tight<T>(queue: &mut VecDeque<T>, value: T) {
+    if queue.len() == queue.capacity() {
+        queue.reserve_exact(queue.len() / 4 + 16);
+    }
+    queue.push_back(value);
+}
+
 /// What was known when a packet was sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packet {
@@ -99,16 +108,19 @@ impl Flight {
             self.first_sent = Some(now);
         }
         if !std::mem::replace(&mut self.open, true) {
-            self.packets.push_back(Packet {
-                sent_at: now,
-                chunks: 0,
-                in_flight,
-                delivered: self.delivered,
-                delivered_at: self.delivered_at.unwrap_or(now),
-                first_sent: self.first_sent.unwrap_or(now),
-                lost: self.lost,
-                app_limited: self.app_limited_until > self.delivered,
-            });
+            push_tight(
+                &mut self.packets,
+                Packet {
+                    sent_at: now,
+                    chunks: 0,
+                    in_flight,
+                    delivered: self.delivered,
+                    delivered_at: self.delivered_at.unwrap_or(now),
+                    first_sent: self.first_sent.unwrap_or(now),
+                    lost: self.lost,
+                    app_limited: self.app_limited_until > self.delivered,
+                },
+            );
         }
         if let Some(packet) = self.packets.back_mut() {
             packet.chunks += 1;

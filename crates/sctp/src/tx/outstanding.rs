@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::doubt::{Count, Tolerance};
-use super::flight::{Flight, LostPacket, Packet, RateSample};
+use super::flight::{Flight, LostPacket, Packet, RateSample, push_tight};
 use super::queue::Piece;
 use super::*;
 
@@ -244,7 +244,7 @@ impl Outstanding {
                 previous.ahead = sent.back;
             }
         }
-        self.ring.push_back(sent);
+        push_tight(&mut self.ring, sent);
     }
 
     /// Gives a TSN to the end of a message that was given up half sent (RFC 3758 section 3.5, rule A5).

@@ -45,6 +45,9 @@ enum Written {
     InPart,
 }
 
+/// Messages for which a stream keeps memory while it has none.
+const IDLE_MESSAGES: usize = 16;
+
 /// A message that waits.
 #[derive(Debug)]
 struct Message {
@@ -476,6 +479,9 @@ impl SendQueue {
     fn end_front(&mut self, id: u16) {
         let Some(out) = self.streams.get_mut(&id) else { return };
         let Some(message) = out.messages.pop_front() else { return };
+        if out.messages.is_empty() && out.messages.capacity() > IDLE_MESSAGES {
+            out.messages = VecDeque::new();
+        }
         if out.fragments > 0 {
             let number = out.next_number(message.ordering);
             *number = number.wrapping_add(1);

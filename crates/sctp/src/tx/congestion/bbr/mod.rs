@@ -34,6 +34,9 @@ const UP_WINDOW_GAIN: f64 = 1.5;
 /// Section 2.5: a hundredth below the rate of the path, so that a queue gets shorter.
 const RATE_MARGIN: f64 = 0.99;
 
+/// What is in flight covers at least this time: both ends keep packets in batches for about as long.
+const RTT_FLOOR: Duration = Duration::from_millis(2);
+
 /// Section 2.8: how long little is in flight to see the round-trip time without a queue.
 const PROBE_RTT_TIME: Duration = Duration::from_millis(200);
 
@@ -123,7 +126,7 @@ impl Bbr {
     /// What may be in flight at this multiple of what fills the path.
     fn inflight(&self, bandwidth: f64, gain: f64) -> usize {
         match self.model.min_rtt() {
-            Some(rtt) if bandwidth > 0.0 => (bandwidth * rtt.as_secs_f64() * gain) as usize,
+            Some(rtt) if bandwidth > 0.0 => (bandwidth * rtt.max(RTT_FLOOR).as_secs_f64() * gain) as usize,
             _ => INITIAL_PACKETS * self.packet,
         }
     }
@@ -181,7 +184,8 @@ impl Bbr {
     fn update_probe_rtt(&mut self, info: &AckInfo, round_start: bool) {
         match self.phase {
             Phase::ProbeRtt(state) => self.continue_probe_rtt(info, round_start, state),
-            _ if self.model.is_probe_rtt_due() && !self.idle => {
+            // Where little is out anyway, its round-trip time is one without a queue of ours.
+            _ if self.model.is_probe_rtt_due() && !self.idle && !self.is_little_out(info) => {
                 self.window_before = self.window;
                 self.phase = Phase::ProbeRtt(ProbeRtt::Emptying);
                 self.cycle.on_stop();
@@ -189,6 +193,11 @@ impl Bbr {
             }
             _ => {}
         }
+    }
+
+    fn is_little_out(&self, info: &AckInfo) -> bool {
+        let little = self.inflight(self.model.bandwidth(), PROBE_RTT_WINDOW_GAIN).max(self.window_min());
+        info.sample.is_some_and(|sample| sample.in_flight <= little)
     }
 
     fn continue_probe_rtt(&mut self, info: &AckInfo, round_start: bool, state: ProbeRtt) {
