@@ -42,7 +42,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("taut-datachannel", &["taut-sansio", "taut-sctp"], &["bytes", "thiserror", "tracing"]),
     ("taut-media", &["taut-sansio", "taut-rtp"], &["bytes", "thiserror", "tracing"]),
     ("taut-turn", &["taut-sansio", "taut-stun"], &["base64", "bytes", "thiserror", "tracing"]),
-    ("taut-ice", &["taut-sansio", "taut-stun", "taut-mdns"], &["bytes", "thiserror", "tracing"]),
+    ("taut-ice", &["taut-sansio", "taut-stun", "taut-turn", "taut-mdns"], &["bytes", "thiserror", "tracing"]),
     // The composition.
     (
         "taut-peer",

@@ -22,6 +22,7 @@ use crate::naming::Naming;
 use crate::nomination::Nomination;
 use crate::pacing::Pacer;
 use crate::pair::{Pair, PairId};
+use crate::relay::{Offered, Relays};
 use crate::report::ServerError;
 use crate::stats::{CandidatePair, PairStats, Stats};
 
@@ -149,6 +150,7 @@ pub struct Agent {
     pub(crate) answers: VecDeque<Answer>,
     pub(crate) selected: Option<PairId>,
     pub(crate) gathering: Gathering,
+    pub(crate) relays: Relays,
     pub(crate) naming: Naming,
     /// When the generations before the current one are given up, which has a nominated pair.
     pub(crate) superseded: Option<Instant>,
@@ -183,6 +185,7 @@ impl Agent {
             answers: VecDeque::new(),
             selected: None,
             gathering: Gathering::new(&config),
+            relays: Relays::default(),
             naming: Naming::new(rng.child()),
             superseded: None,
             state: State::New,
@@ -267,7 +270,7 @@ impl Agent {
         self.bases.push(Base { address: base, host, preference });
         // After a failure it waits for a restart.
         if self.state != State::Failed {
-            self.gather_on(host, base);
+            self.gather_on(now, host, base);
             self.pair_base(host);
         }
         self.reconcile(now);
@@ -277,11 +280,18 @@ impl Agent {
     /// left, and those that are added within [`Config::consent_expiry`]; after that the agent fails.
     pub fn remove_local_address(&mut self, now: Instant, base: SocketAddr) {
         let now = self.tick(now);
+        let Some(address) = self.base_of(base).map(|base| base.address) else { return };
+        self.drop_relays_on(now, address);
+        self.drop_base(address);
+        self.reconcile(now);
+    }
+
+    /// Removes a base with its candidates and pairs.
+    pub(crate) fn drop_base(&mut self, base: SocketAddr) {
         let Some((address, host)) = self.base_of(base).map(|base| (base.address, base.host)) else { return };
-        self.bases.retain(|base| base.host != host);
         self.stop_gathering_on(host);
         if self.selected_path().is_some_and(|path| path.local == address) {
-            let until = now.checked_add(self.config.consent_expiry);
+            let until = self.newest.and_then(|now| now.checked_add(self.config.consent_expiry));
             self.generations.current_mut().adrift = until;
         }
         let pairs: Vec<PairId> =
@@ -289,14 +299,15 @@ impl Agent {
         for id in pairs {
             self.remove_pair(id);
         }
-        self.locals.retain(|_, local| local.base != address);
         let routes: Vec<Path> = self.routes.iter().filter(|path| path.local == address).copied().collect();
         self.generations.forget_early(|early| early.path.local == address);
         self.answers.retain(|answer| answer.path().local != address);
         for path in routes {
             self.remove_route(&path);
         }
-        self.reconcile(now);
+        // Last: until then it is known what kind of base this is.
+        self.locals.retain(|_, local| local.base != address);
+        self.bases.retain(|base| base.host != host);
     }
 
     /// Adds a candidate of the other side. What is over a bound is dropped and counted.
@@ -328,12 +339,15 @@ impl Agent {
         self.reconcile(now);
     }
 
-    /// Closes the agent: nothing is sent or answered any more.
+    /// Closes the agent: nothing is sent or answered any more, but that allocations are given back.
     pub fn close(&mut self, now: Instant) {
-        let _ = self.tick(now);
+        let now = self.tick(now);
         for path in std::mem::take(&mut self.routes) {
-            self.events.push_back(Event::RouteRemoved(path));
+            if !self.is_relayed(path.local) {
+                self.events.push_back(Event::RouteRemoved(path));
+            }
         }
+        self.close_relays(now);
         self.checklist = Checklist::default();
         self.selected = None;
         self.generations.forget_early(|_| true);
@@ -343,11 +357,22 @@ impl Agent {
         self.set_state(State::Closed);
     }
 
-    /// Takes a datagram: STUN, or multicast DNS where the local port is 5353.
-    pub fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
+    /// Takes a datagram: STUN, multicast DNS where the local port is 5353, or what came from a TURN server. What a relay
+    /// carried and is not STUN comes back, with the path that it took from the relayed address on.
+    pub fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) -> Option<(Received, BytesMut)> {
         let now = self.tick(meta.at);
+        let (meta, datagram) = match self.offer_to_relays(meta, datagram) {
+            Offered::NotForRelays(datagram) => (meta, datagram),
+            Offered::Unwrapped(..) if self.state == State::Closed => return None,
+            Offered::Unwrapped(meta, data) if taut_stun::is_stun(&data) => (meta, data),
+            Offered::Unwrapped(meta, data) => return Some((meta, data)),
+            Offered::Taken => {
+                self.reconcile(now);
+                return None;
+            }
+        };
         if self.state == State::Closed {
-            return;
+            return None;
         }
         if meta.path.local.port() == taut_mdns::LOCAL_V4.port() {
             self.on_multicast(now, meta.path.remote, &datagram);
@@ -357,10 +382,15 @@ impl Agent {
             match self.canonical(meta.path) {
                 None => self.stats.dropped_unknown_local = self.stats.dropped_unknown_local.saturating_add(1),
                 Some(path) if self.offer_to_servers(Received { path, ..meta }, &datagram) => {}
+                // Where relays alone are used, nobody else is answered.
+                Some(path) if !self.may_use(path.local) => {
+                    self.stats.dropped_policy = self.stats.dropped_policy.saturating_add(1);
+                }
                 Some(path) => self.on_stun(now, path, &datagram),
             }
         }
         self.reconcile(now);
+        None
     }
 
     /// Says whether the socket can take more on this path. A blocked path is skipped.
@@ -378,7 +408,8 @@ impl Agent {
         self.reconcile(now);
     }
 
-    /// Appends the next datagram. Answers come first, then checks and consent, then questions to servers.
+    /// Appends the next datagram. Requests to TURN servers come first, then answers, then checks and consent, then
+    /// questions to STUN servers.
     pub fn poll_transmit(
         &mut self,
         now: Instant,
@@ -386,6 +417,9 @@ impl Agent {
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
         let now = self.tick(now);
+        if let Some(transmit) = self.poll_relays(now, out) {
+            return Some(transmit);
+        }
         if self.state == State::Closed {
             return None;
         }
@@ -396,10 +430,15 @@ impl Agent {
                 .or_else(|| self.poll_gathering(now, out))
                 .or_else(|| self.poll_naming(now, out));
             // A check that ran out of repetitions may lead to another one.
-            if transmit.is_some() || !std::mem::take(&mut self.unsettled) {
-                return transmit;
+            match transmit {
+                Some(transmit) => {
+                    if let Some(wrapped) = self.wrap(transmit, out) {
+                        return Some(wrapped);
+                    }
+                }
+                None if !std::mem::take(&mut self.unsettled) => return None,
+                None => self.reconcile(now),
             }
-            self.reconcile(now);
         }
     }
 
@@ -410,10 +449,12 @@ impl Agent {
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let relays = self.relays.poll_timeout();
         if self.state == State::Closed {
-            return None;
+            return relays;
         }
         let mut next = earliest(self.gathering.poll_timeout(), self.naming.poll_timeout());
+        next = earliest(next, relays);
         if self.state == State::Failed {
             return next;
         }

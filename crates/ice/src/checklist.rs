@@ -186,6 +186,9 @@ impl Agent {
     pub(crate) fn add_pair(&mut self, host: LocalId, remote: RemoteId) -> Option<PairId> {
         let base = self.locals.get(&host)?.base;
         let Remote { generation, address: far, .. } = *self.remotes.get(&remote)?;
+        if !self.may_use(base) {
+            return None;
+        }
         let path = Path::udp(base, scoped(base, far));
         if let Some(id) = self.checklist.by_path(generation, &path) {
             return Some(id);
@@ -197,6 +200,7 @@ impl Agent {
             return None;
         }
         let status = if self.has_foundation_mate(host, remote) { Status::Frozen } else { Status::Waiting };
+        self.permit(&path);
         Some(self.checklist.insert(Pair::new(generation, (host, remote), path, priority, status)))
     }
 

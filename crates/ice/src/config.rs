@@ -11,6 +11,19 @@ use crate::filter::{AddressFilter, ExternalAddress};
 /// How many STUN servers are asked; further ones are not.
 pub const MAX_STUN_SERVERS: usize = 8;
 
+/// How many TURN servers are asked; further ones are not.
+pub const MAX_TURN_SERVERS: usize = 8;
+
+/// Which candidates are used (W3C `RTCIceTransportPolicy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Policy {
+    /// All.
+    #[default]
+    All,
+    /// Relayed ones alone. The other side learns no address of this host, and none is checked from.
+    Relay,
+}
+
 /// Who is to nominate (RFC 8445 section 6.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -71,12 +84,64 @@ impl fmt::Display for StunServer {
     }
 }
 
+/// How a TURN server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TurnTransport {
+    /// Over UDP.
+    Udp,
+    /// Over TCP.
+    Tcp,
+    /// Over TLS on TCP.
+    Tls,
+}
+
+/// A TURN server (RFC 7065), and who asks it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TurnServer {
+    /// Its host.
+    pub host: Host,
+    /// Its port: where the URL has none, 3478, and 5349 for TLS.
+    pub port: u16,
+    /// How it is reached.
+    pub transport: TurnTransport,
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for TurnServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TurnServer({self}, {:?})", self.username)
+    }
+}
+
+impl fmt::Display for TurnServer {
+    /// The URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, transport) = match self.transport {
+            TurnTransport::Udp => ("turn", "udp"),
+            TurnTransport::Tcp => ("turn", "tcp"),
+            TurnTransport::Tls => ("turns", "tcp"),
+        };
+        match &self.host {
+            Host::Name(name) => write!(f, "{scheme}:{name}:{}?transport={transport}", self.port),
+            Host::Ip(IpAddr::V6(ip)) => write!(f, "{scheme}:[{ip}]:{}?transport={transport}", self.port),
+            Host::Ip(IpAddr::V4(ip)) => write!(f, "{scheme}:{ip}:{}?transport={transport}", self.port),
+        }
+    }
+}
+
 /// The configuration of an [`Agent`](crate::Agent).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
     /// The STUN servers, of which the first [`MAX_STUN_SERVERS`] are asked.
     pub stun_servers: Vec<StunServer>,
+    /// The TURN servers, of which the first [`MAX_TURN_SERVERS`] are asked.
+    pub turn_servers: Vec<TurnServer>,
+    /// Which candidates are used.
+    pub policy: Policy,
     /// Whether loopback addresses are used.
     pub loopback: Loopback,
     /// Which of the addresses of this host are used.
@@ -114,6 +179,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             stun_servers: Vec::new(),
+            turn_servers: Vec::new(),
+            policy: Policy::All,
             loopback: Loopback::Auto,
             filter: AddressFilter::default(),
             external_addresses: Vec::new(),
@@ -158,6 +225,10 @@ macro_rules! setters {
 setters! {
     /// Sets the STUN servers.
     with_stun_servers: stun_servers = Vec<StunServer>;
+    /// Sets the TURN servers.
+    with_turn_servers: turn_servers = Vec<TurnServer>;
+    /// Sets which candidates are used.
+    with_policy: policy = Policy;
     /// Sets whether loopback addresses are used.
     with_loopback: loopback = Loopback;
     /// Sets which of the addresses of this host are used.

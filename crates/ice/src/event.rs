@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use taut_sansio::net::Path;
+use taut_sansio::net::{Path, Transport};
 
 use crate::candidate::Candidate;
+use crate::relay::StreamId;
 
 /// The state of the agent, in the words of the W3C API (webrtc-pc section 5.6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +76,18 @@ pub enum Event {
         /// The question.
         id: ResolveId,
         /// The name.
+        host: String,
+    },
+    /// Open a stream to a TURN server, TCP or TLS, and answer with
+    /// [`Agent::handle_connected`](crate::Agent::handle_connected). A stream that this client had before is to be closed.
+    Connect {
+        /// The question.
+        id: StreamId,
+        /// TCP or TLS.
+        transport: Transport,
+        /// Where to.
+        remote: SocketAddr,
+        /// The name or address that the certificate of a TLS server must be for.
         host: String,
     },
     /// Open the multicast DNS socket: datagrams to and from [`taut_mdns::LOCAL_V4`] follow. Told once.

@@ -11,7 +11,7 @@ use taut_stun::binding::{Client, Event as Answer};
 use crate::addresses::{can_pair, may_send_to, plain, scoped};
 use crate::agent::{Agent, Local, LocalId};
 use crate::candidate::{Candidate, CandidateKind, priority};
-use crate::config::{Config, Host, MAX_STUN_SERVERS};
+use crate::config::{Config, Host, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy};
 use crate::event::{Event, GatheringState, ResolveId};
 use crate::pacing::Pacer;
 use crate::report::{MAX_SERVER_ERRORS, ServerError};
@@ -42,9 +42,16 @@ struct Question {
     address: SocketAddr,
 }
 
+/// A configured server, by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Stun(usize),
+    Turn(usize),
+}
+
 #[derive(Debug)]
 struct Lookup {
-    server: usize,
+    server: Server,
     until: Instant,
 }
 
@@ -125,6 +132,7 @@ impl Agent {
         }
         self.gathering.stop();
         self.gathering.servers.clear();
+        self.relays.forget_servers();
         self.gathering.told = GatheringState::Gathering;
         self.events.push_back(Event::GatheringStateChanged(GatheringState::Gathering));
         self.gather_all(now);
@@ -139,11 +147,15 @@ impl Agent {
                 self.announce(host);
             }
         }
-        let servers: Vec<_> =
-            self.config.stun_servers.iter().take(MAX_STUN_SERVERS).cloned().enumerate().collect();
-        for (server, stun_server) in servers {
-            match stun_server.host {
-                Host::Ip(ip) => self.add_server(server, SocketAddr::new(ip, stun_server.port)),
+        // With relays alone, nobody is to be told of another address.
+        let stun = if self.config.policy == Policy::All { MAX_STUN_SERVERS } else { 0 };
+        let stun = self.config.stun_servers.iter().take(stun).enumerate();
+        let turn = self.config.turn_servers.iter().take(MAX_TURN_SERVERS).enumerate();
+        let stun = stun.map(|(at, server)| (Server::Stun(at), server.host.clone(), server.port));
+        let turn = turn.map(|(at, server)| (Server::Turn(at), server.host.clone(), server.port));
+        for (server, host, port) in stun.chain(turn).collect::<Vec<_>>() {
+            match host {
+                Host::Ip(ip) => self.add_server(now, server, SocketAddr::new(ip, port)),
                 Host::Name(host) => {
                     let id = ResolveId(self.gathering.next_lookup);
                     self.gathering.next_lookup = self.gathering.next_lookup.wrapping_add(1);
@@ -166,19 +178,25 @@ impl Agent {
         if chosen.iter().all(Option::is_none) {
             self.candidate_error(lookup.server, None, UNREACHABLE, "the name of the server has no address");
         }
-        let port = self.config.stun_servers.get(lookup.server).map_or(0, |server| server.port);
+        let port = match lookup.server {
+            Server::Stun(at) => self.config.stun_servers.get(at).map(|server| server.port),
+            Server::Turn(at) => self.config.turn_servers.get(at).map(|server| server.port),
+        };
         for ip in chosen.into_iter().flatten() {
-            self.add_server(lookup.server, SocketAddr::new(ip, port));
+            self.add_server(now, lookup.server, SocketAddr::new(ip, port.unwrap_or(0)));
         }
         self.reconcile(now);
     }
 
     /// The state of gathering.
     pub fn gathering_state(&self) -> GatheringState {
-        self.gathering.state()
+        match self.gathering.state() {
+            GatheringState::Complete if self.relays.is_gathering() => GatheringState::Gathering,
+            state => state,
+        }
     }
 
-    fn add_server(&mut self, server: usize, address: SocketAddr) {
+    fn add_server(&mut self, now: Instant, server: Server, address: SocketAddr) {
         let address = plain(address);
         if !may_send_to(address) {
             return self.candidate_error(
@@ -188,6 +206,10 @@ impl Agent {
                 "the address of the server cannot be used",
             );
         }
+        let server = match server {
+            Server::Turn(server) => return self.add_turn_server(now, server, address),
+            Server::Stun(server) => server,
+        };
         self.gathering.servers.push((server, address));
         let hosts: Vec<(LocalId, SocketAddr)> =
             self.bases.iter().map(|base| (base.host, base.address)).collect();
@@ -197,7 +219,7 @@ impl Agent {
     }
 
     /// A base was added: its candidate, and what the servers say of it.
-    pub(crate) fn gather_on(&mut self, host: LocalId, base: SocketAddr) {
+    pub(crate) fn gather_on(&mut self, now: Instant, host: LocalId, base: SocketAddr) {
         if !self.gathering.begun {
             return;
         }
@@ -205,6 +227,7 @@ impl Agent {
         for (server, address) in self.gathering.servers.clone() {
             self.ask_server(host, base, server, address);
         }
+        self.ask_turn_servers(now, base);
     }
 
     fn ask_server(&mut self, host: LocalId, base: SocketAddr, server: usize, address: SocketAddr) {
@@ -213,7 +236,7 @@ impl Agent {
             return;
         }
         let asked = self.gathering.queue.len().saturating_add(self.gathering.clients.len());
-        if can_pair(base, address) && asked < MAX_STUN_CLIENTS {
+        if can_pair(base, address) && asked < MAX_STUN_CLIENTS && !self.is_relayed(base) {
             self.gathering.queue.push_back(Question { host, base, server, address });
         }
     }
@@ -229,8 +252,12 @@ impl Agent {
         self.gathering.clients.retain(|asking| !asking.answered);
     }
 
-    fn announce(&mut self, id: LocalId) {
+    pub(crate) fn announce(&mut self, id: LocalId) {
+        let policy = self.config.policy;
         let Some(local) = self.locals.get_mut(&id) else { return };
+        if policy == Policy::Relay && local.candidate.kind != CandidateKind::Relayed {
+            return;
+        }
         local.announced = true;
         self.events.push_back(Event::LocalCandidate(local.candidate.clone()));
         if local.candidate.kind == CandidateKind::Host {
@@ -268,6 +295,7 @@ impl Agent {
                 );
             }
         }
+        self.advance_relays(now);
         let mut answers = Vec::new();
         for asking in &mut self.gathering.clients {
             asking.client.handle_timeout(now);
@@ -280,9 +308,12 @@ impl Agent {
             match answer {
                 Answer::Mapped(mapped) => self.add_server_reflexive(host, path.remote.ip(), plain(mapped)),
                 Answer::Refused { code, reason } => {
-                    self.candidate_error(server, Some(path.local), code, &reason);
+                    self.candidate_error(Server::Stun(server), Some(path.local), code, &reason);
                 }
-                _ => self.candidate_error(server, Some(path.local), UNREACHABLE, "the server did not answer"),
+                _ => {
+                    let text = "the server did not answer";
+                    self.candidate_error(Server::Stun(server), Some(path.local), UNREACHABLE, text);
+                }
             }
         }
         if self.generations.current().concluded {
@@ -293,7 +324,7 @@ impl Agent {
 
     /// A server-reflexive candidate, unless it is redundant (RFC 8445 section 5.1.3). One that was learned from a check
     /// already is server-reflexive from now on.
-    fn add_server_reflexive(&mut self, host: LocalId, server: IpAddr, mapped: SocketAddr) {
+    pub(crate) fn add_server_reflexive(&mut self, host: LocalId, server: IpAddr, mapped: SocketAddr) {
         let Some(&Local { generation, base, .. }) = self.locals.get(&host) else { return };
         let Some(preference) = self.base_of(base).map(|base| base.preference) else { return };
         if !may_send_to(mapped) {
@@ -319,8 +350,18 @@ impl Agent {
         }
     }
 
-    fn candidate_error(&mut self, server: usize, address: Option<SocketAddr>, code: u16, text: &str) {
-        let url = self.config.stun_servers.get(server).map(ToString::to_string).unwrap_or_default();
+    pub(crate) fn candidate_error(
+        &mut self,
+        server: Server,
+        address: Option<SocketAddr>,
+        code: u16,
+        text: &str,
+    ) {
+        let url = match server {
+            Server::Stun(at) => self.config.stun_servers.get(at).map(ToString::to_string),
+            Server::Turn(at) => self.config.turn_servers.get(at).map(ToString::to_string),
+        };
+        let url = url.unwrap_or_default();
         if self.server_errors.len() >= MAX_SERVER_ERRORS {
             self.server_errors.pop_front();
         }
@@ -329,7 +370,7 @@ impl Agent {
     }
 
     fn tell_gathering_state(&mut self) {
-        let state = self.gathering.state();
+        let state = self.gathering_state();
         if self.gathering.told != state {
             self.gathering.told = state;
             self.events.push_back(Event::GatheringStateChanged(state));

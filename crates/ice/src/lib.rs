@@ -1,7 +1,7 @@
 //! Interactive Connectivity Establishment (RFC 8445), without I/O.
 //!
-//! [`Agent`] is an agent for one component, full or lite: it gathers host and server-reflexive candidates, trickles both ways
-//! (RFC 8838), checks pairs, nominates or follows, keeps consent fresh (RFC 7675), and restarts while data goes on. It
+//! [`Agent`] is an agent for one component, full or lite: it gathers host, server-reflexive and relayed candidates, trickles both
+//! ways (RFC 8838), checks pairs, nominates or follows, keeps consent fresh (RFC 7675), and restarts while data goes on. It
 //! accepts lite and aggressively nominating peers, and answers checks before it knows the other side's credentials.
 //!
 //! It keeps the contract of `taut_sansio`: calls may come in any order; `now` never decreases, an older value counts
@@ -20,6 +20,8 @@
 //! | names being resolved | [`MAX_NAMES`] | further ones are dropped |
 //! | STUN servers | [`MAX_STUN_SERVERS`] | further ones are ignored |
 //! | questions to STUN servers | [`MAX_STUN_CLIENTS`] | further ones are not asked |
+//! | TURN servers | [`MAX_TURN_SERVERS`] | further ones are ignored |
+//! | allocations asked for | [`MAX_RELAYS`] | further ones are not asked for |
 //! | answers not yet polled | [`MAX_ANSWERS`] | further requests get none |
 //! | paths of early checks of a generation | [`MAX_EARLY_CHECKS`] | further ones are answered and forgotten |
 //! | length of a candidate's text | [`MAX_CANDIDATE_LEN`] | it does not parse |
@@ -41,6 +43,7 @@ mod naming;
 mod nomination;
 mod pacing;
 mod pair;
+mod relay;
 mod report;
 mod restart;
 mod state;
@@ -54,11 +57,15 @@ pub use candidate::{
     TcpType,
 };
 pub use checks::{MAX_ANSWERS, MAX_EARLY_CHECKS};
-pub use config::{Config, Host, Loopback, MAX_STUN_SERVERS, Role, StunServer};
+pub use config::{
+    Config, Host, Loopback, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy, Role, StunServer, TurnServer,
+    TurnTransport,
+};
 pub use credentials::Credentials;
 pub use event::{Event, GatheringState, ResolveId, State, Validation};
 pub use filter::{AddressFilter, ExternalAddress, Families, Network, ParseNetworkError};
 pub use gathering::MAX_STUN_CLIENTS;
 pub use naming::MAX_NAMES;
+pub use relay::{MAX_RELAYS, RelayEnvelope, StreamId};
 pub use report::{PairReport, Report, ServerError, Verdict};
 pub use stats::{CandidatePair, PairState, PairStats, Stats};

@@ -17,7 +17,8 @@ impl Agent {
     /// state.
     pub(crate) fn reconcile(&mut self, now: Instant) {
         if self.state == State::Closed {
-            return;
+            // There is nothing to draw from it, but the end of the allocations.
+            return self.advance_relays(now);
         }
         self.expire_consent(now);
         self.advance_naming(now);
@@ -42,6 +43,7 @@ impl Agent {
         if let Some(generation) = self.generations.get_mut(generation) {
             generation.connected = true;
         }
+        self.bind_channel(now, &path);
         self.events.push_back(Event::SelectedPairChanged { path });
     }
 

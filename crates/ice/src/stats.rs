@@ -40,6 +40,8 @@ pub struct Stats {
     pub dropped_asymmetric: u64,
     /// Dropped: came to an address that is not ours.
     pub dropped_unknown_local: u64,
+    /// Dropped: came to an address that the policy leaves unused.
+    pub dropped_policy: u64,
     /// Dropped: came from an address that no single host has.
     pub dropped_bad_source: u64,
     /// Dropped: an answer with attributes that must be understood and are not.

@@ -45,14 +45,14 @@ impl Agent {
         self.bases.iter().find(|base| plain(base.address) == local)
     }
 
-    /// The host candidates of a generation.
+    /// The candidates of a generation that are their own base: host candidates and relayed ones.
     pub(crate) fn hosts_of(&self, generation: GenerationId) -> Vec<LocalId> {
-        let is_host =
-            |local: &Local| local.generation == generation && local.candidate.kind == CandidateKind::Host;
+        let of_base = |kind| matches!(kind, CandidateKind::Host | CandidateKind::Relayed);
+        let is_host = |local: &Local| local.generation == generation && of_base(local.candidate.kind);
         self.locals.iter().filter(|(_, local)| is_host(local)).map(|(id, _)| *id).collect()
     }
 
-    /// The host candidate of a generation on a base.
+    /// The candidate of a generation that is this base.
     pub(crate) fn host_at(&self, generation: GenerationId, base: SocketAddr) -> Option<LocalId> {
         let hosts = self.hosts_of(generation);
         hosts.into_iter().find(|id| self.locals.get(id).is_some_and(|local| local.base == base))
@@ -78,8 +78,11 @@ impl Agent {
         choices.find(|p| self.bases.iter().all(|base| base.preference != *p)).unwrap_or(0)
     }
 
-    /// The host candidate of a base, for the current generation.
+    /// The candidate that a base is, for the current generation.
     pub(crate) fn add_host(&mut self, base: SocketAddr, preference: u16) -> Option<LocalId> {
+        if self.is_relayed(base) {
+            return self.add_relayed_candidate(base, preference);
+        }
         let generation = self.generations.current().id;
         let priority = priority(CandidateKind::Host, preference);
         self.add_local(generation, CandidateKind::Host, (plain(base), base), None, priority)
@@ -256,13 +259,14 @@ impl Agent {
     }
 
     pub(crate) fn add_route(&mut self, path: Path) {
-        if self.routes.insert(path) {
+        // How a relay is reached is a route of its own.
+        if self.routes.insert(path) && !self.is_relayed(path.local) {
             self.events.push_back(Event::RouteAdded(path));
         }
     }
 
     pub(crate) fn remove_route(&mut self, path: &Path) {
-        if self.routes.remove(path) {
+        if self.routes.remove(path) && !self.is_relayed(path.local) {
             self.events.push_back(Event::RouteRemoved(*path));
         }
     }

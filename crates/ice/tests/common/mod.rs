@@ -1,8 +1,9 @@
-//! Two agents, STUN servers and multicast DNS responders in a simulated network.
+//! Two agents, STUN and TURN servers and multicast DNS responders in a simulated network.
 #![allow(dead_code, unreachable_pub, reason = "not every test uses everything")]
 #![allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
 
 pub mod scene;
+pub mod turn;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -32,12 +33,25 @@ pub struct Peer {
     pub outbox: VecDeque<Candidate>,
     pub wakes: u64,
     pub sent: u64,
+    /// What is to be sent to the other side.
+    pub data_out: VecDeque<Vec<u8>>,
+    /// What came out of relays, and on which path.
+    pub data_in: Vec<(Path, BytesMut)>,
     now: Instant,
 }
 
 impl Peer {
     pub fn new(agent: Agent, now: Instant) -> Self {
-        Self { agent, events: Vec::new(), outbox: VecDeque::new(), wakes: 0, sent: 0, now }
+        Self {
+            agent,
+            events: Vec::new(),
+            outbox: VecDeque::new(),
+            wakes: 0,
+            sent: 0,
+            data_out: VecDeque::new(),
+            data_in: Vec::new(),
+            now,
+        }
     }
 
     fn drain(&mut self) {
@@ -71,10 +85,27 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Data on the selected path, as the composition sends it.
+    fn poll_data(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        let path = self.agent.selected_path()?;
+        let data = self.data_out.pop_front()?;
+        let start = out.len();
+        let outer = self.agent.outer_path(&path)?;
+        let most = self.agent.relay_overhead(&path) + data.len();
+        let envelope = self.agent.open(&path, out)?;
+        out.extend_from_slice(&data);
+        assert!(self.agent.seal(envelope, out));
+        assert!(out.len() - start <= most);
+        Some(Transmit::single(outer, out.len() - start))
+    }
+}
+
 impl Node for Peer {
     fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
         self.now = self.now.max(meta.at);
-        self.agent.handle_datagram(meta, datagram);
+        let relayed = self.agent.handle_datagram(meta, datagram);
+        self.data_in.extend(relayed.map(|(meta, data)| (meta.path, data)));
         self.drain();
     }
 
@@ -87,7 +118,7 @@ impl Node for Peer {
 
     fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
         self.now = self.now.max(now);
-        let transmit = self.agent.poll_transmit(now, max_segments, out);
+        let transmit = self.agent.poll_transmit(now, max_segments, out).or_else(|| self.poll_data(out));
         self.sent += u64::from(transmit.is_some());
         self.drain();
         transmit
@@ -148,6 +179,7 @@ impl Responder {
 pub enum Host {
     Peer(Peer),
     Stun(StunServer),
+    Turn(turn::TurnServer),
     Responder(Responder),
 }
 
@@ -162,6 +194,7 @@ impl Node for Host {
                     server.replies.push_back((meta.path, reply));
                 }
             }
+            Self::Turn(server) => server.handle_datagram(meta, datagram),
             Self::Responder(responder) => {
                 let labels = responder.labels();
                 let question = datagram.get(2).is_some_and(|flags| flags & 0x80 == 0);
@@ -175,8 +208,10 @@ impl Node for Host {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if let Self::Peer(peer) = self {
-            peer.handle_timeout(now);
+        match self {
+            Self::Peer(peer) => peer.handle_timeout(now),
+            Self::Turn(server) => server.handle_timeout(now),
+            Self::Stun(_) | Self::Responder(_) => {}
         }
     }
 
@@ -188,6 +223,7 @@ impl Node for Host {
                 out.extend_from_slice(&reply);
                 Some(Transmit::single(path, reply.len()))
             }
+            Self::Turn(server) => server.poll_transmit(now, max_segments, out),
             Self::Responder(responder) => {
                 let reply = responder.replies.pop_front()?;
                 out.extend_from_slice(&reply);
@@ -200,6 +236,7 @@ impl Node for Host {
     fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Peer(peer) => peer.poll_timeout(),
+            Self::Turn(server) => server.poll_timeout(),
             _ => None,
         }
     }

@@ -1,0 +1,447 @@
+//! Relayed candidates (RFC 8445 section 5.1.1.2): allocations on TURN servers, whose relayed addresses are bases as bound
+//! sockets are. A check on such a base, and data, is wrapped for its server at the last moment, and unwrapped at the first.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use taut_sansio::net::{Path, Received, Transmit, Transport};
+use taut_stun::{Message, Method};
+use taut_turn::{
+    Client, ClientConfig, CloseReason, Credentials, Envelope, Event as TurnEvent, Relayed, is_channel_data,
+};
+
+use crate::addresses::{can_pair, may_send_to, plain, scoped};
+use crate::agent::{Agent, Base, LocalId, MAX_LOCAL_ADDRESSES};
+use crate::candidate::{CandidateKind, priority};
+use crate::config::{Host, Policy, TurnTransport};
+use crate::event::{Event, State};
+use crate::gathering::Server;
+use crate::pair::{PairId, Status};
+
+/// How many allocations are asked for, local addresses times servers; further ones are not.
+pub const MAX_RELAYS: usize = 16;
+
+/// A stream to a TURN server that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(u32);
+
+/// One allocation, or the wish for one.
+#[derive(Debug)]
+struct Relay {
+    client: Client,
+    /// Which of the configured servers.
+    server: usize,
+    /// The socket that it is asked from; with a stream, the address.
+    local: SocketAddr,
+    /// The stream that was asked for last.
+    stream: Option<StreamId>,
+    /// It has an allocation, or will not get one: gathering need not wait for it.
+    settled: bool,
+    /// The path to the server that the composition knows of.
+    route: Option<Path>,
+}
+
+/// All allocations.
+#[derive(Debug, Default)]
+pub(crate) struct Relays {
+    list: Vec<Relay>,
+    /// The addresses of the servers that are known so far.
+    servers: Vec<(usize, SocketAddr)>,
+    next_stream: u32,
+}
+
+impl Relays {
+    /// True while an allocation may still come.
+    pub(crate) fn is_gathering(&self) -> bool {
+        self.list.iter().any(|relay| !relay.settled)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.list.iter().filter_map(|relay| relay.client.poll_timeout()).min()
+    }
+
+    /// Forgets which servers are known, to learn of them anew.
+    pub(crate) fn forget_servers(&mut self) {
+        self.servers.clear();
+    }
+
+    fn by_relayed(&self, relayed: SocketAddr) -> Option<&Relay> {
+        self.list.iter().find(|relay| relay.client.relayed().contains(&relayed))
+    }
+
+    fn by_relayed_mut(&mut self, relayed: SocketAddr) -> Option<&mut Relay> {
+        self.list.iter_mut().find(|relay| relay.client.relayed().contains(&relayed))
+    }
+}
+
+impl Agent {
+    /// The answer to [`Event::Connect`]: the stream is open on this path, or is not to be had. What comes in on it is given
+    /// to [`handle_datagram`](Self::handle_datagram) message by message, as `taut_turn::Deframer` cuts it.
+    #[allow(clippy::result_unit_err, reason = "why there is no stream makes no difference here")]
+    pub fn handle_connected(&mut self, now: Instant, id: StreamId, path: Result<Path, ()>) {
+        let now = self.tick(now);
+        if let Some(relay) = self.relays.list.iter_mut().find(|relay| relay.stream == Some(id)) {
+            match path {
+                Ok(path) => relay.client.handle_connected(now, path),
+                Err(()) => relay.client.handle_disconnected(now),
+            }
+        }
+        self.reconcile(now);
+    }
+
+    /// The stream on this path is closed.
+    pub fn handle_disconnected(&mut self, now: Instant, path: Path) {
+        let now = self.tick(now);
+        if let Some(relay) = self.relays.list.iter_mut().find(|relay| relay.client.path() == Some(path)) {
+            relay.client.handle_disconnected(now);
+        }
+        self.reconcile(now);
+    }
+
+    /// The path that datagrams of this path really take: to the TURN server where it begins at a relayed address.
+    pub fn outer_path(&self, path: &Path) -> Option<Path> {
+        match self.relays.by_relayed(path.local) {
+            Some(relay) => relay.client.path(),
+            None => Some(*path),
+        }
+    }
+
+    /// How many octets a relay adds to a datagram on this path; 0 for a path without one.
+    pub fn relay_overhead(&self, path: &Path) -> usize {
+        self.relays.by_relayed(path.local).map_or(0, |relay| relay.client.overhead(path.remote))
+    }
+
+    /// Begins a datagram on a path: what a relay needs before the payload is appended to `out`. `None` if the relay
+    /// cannot be used. Ended by [`seal`](Self::seal).
+    pub fn open(&mut self, path: &Path, out: &mut Vec<u8>) -> Option<RelayEnvelope> {
+        match self.relays.by_relayed_mut(path.local) {
+            Some(relay) => {
+                let envelope = relay.client.open(path.remote, out)?;
+                Some(RelayEnvelope(Some((path.local, envelope))))
+            }
+            None => Some(RelayEnvelope(None)),
+        }
+    }
+
+    /// Ends a datagram that was begun with [`open`](Self::open). False, with the datagram taken out again, if the relay
+    /// cannot carry it.
+    pub fn seal(&mut self, envelope: RelayEnvelope, out: &mut Vec<u8>) -> bool {
+        let Some((relayed, envelope)) = envelope.0 else { return true };
+        match self.relays.by_relayed_mut(relayed) {
+            Some(relay) => relay.client.seal(envelope, out).is_some(),
+            None => false,
+        }
+    }
+
+    /// Wraps what was just written for a path, if it begins at a relayed address. `None`, with the datagram taken out
+    /// again, if it cannot leave now.
+    pub(crate) fn wrap(&mut self, transmit: Transmit, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.relays.by_relayed(transmit.path.local).is_none() {
+            return Some(transmit);
+        }
+        let start = out.len().saturating_sub(transmit.len);
+        let payload = out.split_off(start);
+        let outer = self.outer_path(&transmit.path).filter(|outer| !self.blocked.contains(outer))?;
+        let envelope = self.open(&transmit.path, out)?;
+        out.extend_from_slice(&payload);
+        let sealed = self.seal(envelope, out);
+        sealed.then(|| Transmit::single(outer, out.len().saturating_sub(start)))
+    }
+
+    /// Writes a request to a TURN server.
+    pub(crate) fn poll_relays(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let blocked = &self.blocked;
+        let open = self.relays.list.iter_mut();
+        let mut open = open.filter(|relay| relay.client.path().is_some_and(|path| !blocked.contains(&path)));
+        open.find_map(|relay| relay.client.poll_transmit(now, 1, out))
+    }
+
+    /// Gives a datagram to the TURN client that waits for it. What a peer sent through the relay comes back.
+    pub(crate) fn offer_to_relays(&mut self, meta: Received, datagram: BytesMut) -> Offered {
+        let path = match meta.path.transport {
+            Transport::Udp => self.canonical(meta.path).unwrap_or(meta.path),
+            _ => meta.path,
+        };
+        let Some(relay) = self.relays.list.iter_mut().find(|relay| relay.client.path() == Some(path)) else {
+            return Offered::NotForRelays(datagram);
+        };
+        // A TURN server often is a STUN server, too, at the same address.
+        let turn = path.transport != Transport::Udp
+            || is_channel_data(&datagram)
+            || Message::parse(&datagram).is_ok_and(|message| message.method() != Method::BINDING);
+        if !turn {
+            return Offered::NotForRelays(datagram);
+        }
+        match relay.client.handle_datagram(Received { path, ..meta }, datagram) {
+            None => Offered::Taken,
+            Some(Relayed { relayed, peer, data }) => {
+                let path = Path::udp(relayed, plain(peer));
+                Offered::Unwrapped(Received { path, ecn: None, ..meta }, data)
+            }
+        }
+    }
+
+    /// The address of a configured TURN server is known.
+    pub(crate) fn add_turn_server(&mut self, now: Instant, server: usize, address: SocketAddr) {
+        self.relays.servers.push((server, address));
+        let bases: Vec<SocketAddr> = self.bases.iter().map(|base| base.address).collect();
+        for base in bases {
+            self.ask_turn_server(now, base, server, address);
+        }
+    }
+
+    /// A base was added.
+    pub(crate) fn ask_turn_servers(&mut self, now: Instant, base: SocketAddr) {
+        for (server, address) in self.relays.servers.clone() {
+            self.ask_turn_server(now, base, server, address);
+        }
+    }
+
+    /// Asks for an allocation from each socket, over a stream from one.
+    fn ask_turn_server(&mut self, now: Instant, base: SocketAddr, server: usize, address: SocketAddr) {
+        let Some(configured) = self.config.turn_servers.get(server) else { return };
+        let transport = match configured.transport {
+            TurnTransport::Udp => Transport::Udp,
+            TurnTransport::Tcp => Transport::Tcp,
+            TurnTransport::Tls => Transport::Tls,
+        };
+        let known = self.relays.list.iter().any(|relay| {
+            let same_family = relay.local.is_ipv4() == base.is_ipv4();
+            relay.server == server && same_family && (transport != Transport::Udp || relay.local == base)
+        });
+        let full = self.relays.list.len() >= MAX_RELAYS;
+        if known || full || self.config.lite || self.is_relayed(base) || !can_pair(base, address) || self.state.is_final() {
+            return;
+        }
+        let credentials = Credentials::new(&configured.username, &configured.password);
+        let config = ClientConfig::default().with_credentials(credentials);
+        let (to, rng) = (scoped(base, address), self.rng.child());
+        let client = Client::new(now, config, transport, base, to, rng);
+        let relay = Relay { client, server, local: base, stream: None, settled: false, route: None };
+        self.relays.list.push(relay);
+    }
+
+    /// A socket is gone, and what was asked for from it.
+    pub(crate) fn drop_relays_on(&mut self, now: Instant, base: SocketAddr) {
+        let from_there =
+            |relay: &Relay| relay.local == base && relay.client.path().is_none_or(|path| path.local == base);
+        while let Some(at) = self.relays.list.iter().position(from_there) {
+            let relay = self.relays.list.remove(at);
+            self.drop_relay(now, &relay);
+        }
+    }
+
+    fn drop_relay(&mut self, now: Instant, relay: &Relay) {
+        if let Some(route) = relay.route {
+            self.events.push_back(Event::RouteRemoved(route));
+        }
+        for relayed in relay.client.relayed().to_vec() {
+            self.remove_local_address(now, relayed);
+        }
+    }
+
+    /// Gives all allocations back.
+    pub(crate) fn close_relays(&mut self, now: Instant) {
+        for relay in &mut self.relays.list {
+            relay.client.close(now);
+        }
+    }
+
+    /// Draws the consequences of what the TURN clients tell.
+    pub(crate) fn advance_relays(&mut self, now: Instant) {
+        let mut at = 0;
+        while let Some(relay) = self.relays.list.get_mut(at) {
+            relay.client.handle_timeout(now);
+            let Some(event) = relay.client.poll_event() else {
+                at = at.saturating_add(1);
+                continue;
+            };
+            self.on_turn_event(at, event);
+        }
+    }
+
+    fn on_turn_event(&mut self, at: usize, event: TurnEvent) {
+        match event {
+            TurnEvent::Allocated { relayed, mapped } => self.on_allocated(at, &relayed, plain(mapped)),
+            TurnEvent::Lost(reason) => {
+                tracing::debug!(?reason, "relay lost");
+                self.forget_relayed();
+            }
+            TurnEvent::Connect(remote) => self.on_connect(at, remote),
+            TurnEvent::PeerRefused { peer, .. } => self.on_peer_refused(peer, at),
+            TurnEvent::Closed(reason) => {
+                let relay = self.relays.list.remove(at);
+                if reason != CloseReason::Local {
+                    let text = match &reason {
+                        CloseReason::Refused { reason, .. } if !reason.is_empty() => reason.clone(),
+                        CloseReason::Refused { .. } => "the server refused".to_owned(),
+                        CloseReason::TimedOut => "the server did not answer".to_owned(),
+                        CloseReason::TooManyRedirects => "the server redirects without end".to_owned(),
+                        CloseReason::UnknownPasswordAlgorithm => "no common password algorithm".to_owned(),
+                        _ => "the server is not reached".to_owned(),
+                    };
+                    self.candidate_error(Server::Turn(relay.server), Some(relay.local), reason.code(), &text);
+                }
+                if let Some(route) = relay.route {
+                    self.events.push_back(Event::RouteRemoved(route));
+                }
+                self.forget_relayed();
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connect(&mut self, at: usize, remote: SocketAddr) {
+        let id = StreamId(self.relays.next_stream);
+        self.relays.next_stream = id.0.wrapping_add(1);
+        let Some(relay) = self.relays.list.get_mut(at) else { return };
+        relay.stream = Some(id);
+        let Some(server) = self.config.turn_servers.get(relay.server) else { return };
+        let transport = match server.transport {
+            TurnTransport::Tls => Transport::Tls,
+            _ => Transport::Tcp,
+        };
+        let host = match &server.host {
+            Host::Name(name) => name.clone(),
+            Host::Ip(ip) => ip.to_string(),
+        };
+        self.events.push_back(Event::Connect { id, transport, remote, host });
+    }
+
+    fn on_allocated(&mut self, at: usize, relayed: &[SocketAddr], mapped: SocketAddr) {
+        let Some(relay) = self.relays.list.get_mut(at) else { return };
+        relay.settled = true;
+        let (path, local, server) = (relay.client.path(), relay.local, relay.client.server());
+        if let Some(path) = path.filter(|path| path.transport == Transport::Udp)
+            && relay.route.replace(path) != Some(path)
+        {
+            self.events.push_back(Event::RouteAdded(path));
+        }
+        for address in relayed {
+            self.add_relayed_base(*address);
+        }
+        let over_udp = path.is_some_and(|path| path.transport == Transport::Udp);
+        if over_udp
+            && self.config.policy == Policy::All
+            && let Some(host) = self.base_of(local).map(|base| base.host)
+        {
+            self.add_server_reflexive(host, server.ip(), mapped);
+        }
+        self.unsettled = true;
+    }
+
+    fn add_relayed_base(&mut self, relayed: SocketAddr) {
+        if !may_send_to(relayed) || self.base_of(relayed).is_some() || self.bases.len() >= MAX_LOCAL_ADDRESSES
+        {
+            return;
+        }
+        let preference = self.free_preference(relayed);
+        let Some(host) = self.add_host(relayed, preference) else { return };
+        self.bases.push(Base { address: relayed, host, preference });
+        self.announce(host);
+        self.pair_base(host);
+    }
+
+    /// The candidate of a relayed base for the current generation: its own base, related to the address that the server
+    /// has seen (RFC 8445 section 5.1.1.2, RFC 8839 section 5.1). With a policy that hides addresses, that one is hidden.
+    pub(crate) fn add_relayed_candidate(&mut self, relayed: SocketAddr, preference: u16) -> Option<LocalId> {
+        let relay = self.relays.by_relayed(relayed)?;
+        let (server, mapped, transport) = (
+            relay.client.server().ip(),
+            relay.client.mapped(),
+            relay.client.path().map(|path| path.transport),
+        );
+        let generation = self.generations.current().id;
+        // A relay that is reached over a stream comes after those over UDP.
+        let preference = match transport {
+            Some(Transport::Udp) => preference,
+            Some(Transport::Tcp) => preference / 2,
+            _ => preference / 4,
+        };
+        let priority = priority(CandidateKind::Relayed, preference);
+        let kind = CandidateKind::Relayed;
+        let id = self.add_local(generation, kind, (plain(relayed), relayed), Some(server), priority)?;
+        let hidden = SocketAddr::new(if relayed.is_ipv4() { [0; 4].into() } else { [0; 16].into() }, 0);
+        let related = match self.config.policy {
+            Policy::All => mapped.map(plain).unwrap_or(hidden),
+            Policy::Relay => hidden,
+        };
+        if let Some(local) = self.locals.get_mut(&id) {
+            local.candidate.related = Some(related);
+        }
+        Some(id)
+    }
+
+    /// True for the address of a relay of ours.
+    pub(crate) fn is_relayed(&self, base: SocketAddr) -> bool {
+        let kind = |base: &Base| self.locals.get(&base.host).map(|local| local.candidate.kind);
+        self.relays.by_relayed(base).is_some()
+            || self.base_of(base).and_then(kind) == Some(CandidateKind::Relayed)
+    }
+
+    /// True if checks may begin at this base.
+    pub(crate) fn may_use(&self, base: SocketAddr) -> bool {
+        self.config.policy == Policy::All || self.is_relayed(base)
+    }
+
+    /// Removes the bases that were relayed and are not any more.
+    fn forget_relayed(&mut self) {
+        let gone = |base: &Base, agent: &Self| {
+            agent.is_relayed(base.address) && agent.relays.by_relayed(base.address).is_none()
+        };
+        let gone: Vec<SocketAddr> =
+            self.bases.iter().filter(|base| gone(base, self)).map(|base| base.address).collect();
+        for base in gone {
+            self.drop_base(base);
+        }
+    }
+
+    /// A pair on a relayed base was formed: the server is to let its datagrams through.
+    pub(crate) fn permit(&mut self, path: &Path) {
+        let Some(now) = self.newest else { return };
+        if let Some(relay) = self.relays.by_relayed_mut(path.local) {
+            relay.client.permit(now, path.remote.ip());
+        }
+    }
+
+    /// A path carries data: a channel makes it cheaper.
+    pub(crate) fn bind_channel(&mut self, now: Instant, path: &Path) {
+        if let Some(relay) = self.relays.by_relayed_mut(path.local) {
+            relay.client.bind(now, path.remote);
+        }
+    }
+
+    /// The server does not relay to a peer: its pairs are over.
+    fn on_peer_refused(&mut self, peer: IpAddr, at: usize) {
+        let Some(relay) = self.relays.list.get(at) else { return };
+        let relayed = relay.client.relayed().to_vec();
+        let of_peer = |path: &Path| relayed.contains(&path.local) && path.remote.ip() == peer;
+        let pairs: Vec<PairId> = self
+            .checklist
+            .iter()
+            .filter(|(_, pair)| of_peer(&pair.path) && pair.valid().is_none())
+            .map(|(id, _)| id)
+            .collect();
+        for pair in pairs {
+            self.end_pair(pair, Status::Failed);
+        }
+        self.unsettled |= self.state == State::Checking;
+    }
+}
+
+/// What became of a datagram that was shown to the TURN clients.
+#[derive(Debug)]
+pub(crate) enum Offered {
+    /// It is for somebody else.
+    NotForRelays(BytesMut),
+    /// A client took it.
+    Taken,
+    /// A peer sent this through a relay.
+    Unwrapped(Received, BytesMut),
+}
+
+/// A datagram that was begun with [`Agent::open`].
+#[derive(Debug)]
+#[must_use = "what was opened must be sealed"]
+pub struct RelayEnvelope(Option<(SocketAddr, Envelope)>);
