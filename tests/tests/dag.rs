@@ -64,7 +64,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     // The facade: the only crate that does I/O.
     (
         "taut",
-        &["taut-sansio", "taut-peer", "taut-stun", "taut-container"],
+        &["taut-sansio", "taut-peer", "taut-stun", "taut-turn", "taut-container"],
         &[
             "bytes",
             "futures-core",
@@ -72,9 +72,11 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "getrandom",
             "if-addrs",
             "quinn-udp",
+            "rustls-native-certs",
             "socket2",
             "thiserror",
             "tokio",
+            "tokio-rustls",
             "tracing",
         ],
     ),

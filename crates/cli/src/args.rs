@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
-use taut::{Configuration, DtlsEngine, IceServer};
+use taut::{Configuration, DtlsEngine, IceServer, IceServerKind};
 
 /// The address that the demo listens on when none is given.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -48,6 +48,12 @@ pub(crate) enum Command {
     /// answer, DELETE ends the session. Every media track and every data-channel message is sent back. POST /clip is
     /// the same with a peer that plays a clip.
     Serve(ServeArguments),
+
+    /// Run a TURN server, for tests and small deployments
+    ///
+    /// Needs --user or --secret-file. Relays to public addresses only, unless --allow-peer says otherwise, and never to this
+    /// host.
+    TurnServer(crate::turn::TurnArguments),
 }
 
 /// How connections are secured, in every command.
@@ -130,10 +136,14 @@ impl IceServerUrl {
 }
 
 impl FromStr for IceServerUrl {
-    type Err = taut::Error;
+    type Err = String;
 
-    fn from_str(url: &str) -> Result<Self, taut::Error> {
-        Ok(Self { url: url.to_owned(), server: IceServer::parse(url)? })
+    fn from_str(url: &str) -> Result<Self, String> {
+        let server = IceServer::parse(url).map_err(|error| error.to_string())?;
+        if server.kind != IceServerKind::Stun {
+            return Err("a TURN server needs credentials, and everybody would see them: only stun: URLs here".into());
+        }
+        Ok(Self { url: url.to_owned(), server })
     }
 }
 

@@ -1,10 +1,11 @@
-//! The `taut` binary: a local call that measures itself, and a live demo for the browser.
+//! The `taut` binary: a local call that measures itself, a live demo for the browser, and a TURN server.
 
 mod args;
 mod call;
 mod clip;
 mod report;
 mod serve;
+mod turn;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -25,6 +26,8 @@ enum Error {
     Lost(String),
     #[error(transparent)]
     Serve(#[from] serve::Error),
+    #[error(transparent)]
+    Turn(#[from] turn::Error),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
         Some(Command::Call(call)) => local_call(call).await,
+        Some(Command::TurnServer(turn)) => Ok(turn::run(turn).await?),
         Some(Command::Serve(serve)) => Ok(serve::run(serve::bind(&serve.listen).await?, &serve).await?),
         None => {
             // The port first: who cannot have it need not wait for the call to be told.

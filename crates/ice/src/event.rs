@@ -79,10 +79,12 @@ pub enum Event {
         host: String,
     },
     /// Open a stream to a TURN server, TCP or TLS, and answer with
-    /// [`Agent::handle_connected`](crate::Agent::handle_connected). A stream that this client had before is to be closed.
+    /// [`Agent::handle_connected`](crate::Agent::handle_connected).
     Connect {
         /// The question.
         id: StreamId,
+        /// The stream that this one is instead of, and that is to be closed.
+        replaces: Option<StreamId>,
         /// TCP or TLS.
         transport: Transport,
         /// Where to.

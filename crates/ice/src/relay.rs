@@ -296,7 +296,7 @@ impl Agent {
         let id = StreamId(self.relays.next_stream);
         self.relays.next_stream = id.0.wrapping_add(1);
         let Some(relay) = self.relays.list.get_mut(at) else { return };
-        relay.stream = Some(id);
+        let replaces = relay.stream.replace(id);
         let Some(server) = self.config.turn_servers.get(relay.server) else { return };
         let transport = match server.transport {
             TurnTransport::Tls => Transport::Tls,
@@ -306,7 +306,7 @@ impl Agent {
             Host::Name(name) => name.clone(),
             Host::Ip(ip) => ip.to_string(),
         };
-        self.events.push_back(Event::Connect { id, transport, remote, host });
+        self.events.push_back(Event::Connect { id, replaces, transport, remote, host });
     }
 
     fn on_allocated(&mut self, at: usize, relayed: &[SocketAddr], mapped: SocketAddr) {

@@ -327,8 +327,9 @@ fn streams_are_asked_for_by_event_and_opened_once_per_server() {
                     assert_eq!(host, "turn.example");
                     agent.handle_resolved(now, id, Ok(vec![SERVER.parse().unwrap()]));
                 }
-                Event::Connect { id, transport, remote, host } => {
+                Event::Connect { id, replaces, transport, remote, host } => {
                     assert_eq!((transport, host.as_str()), (Transport::Tls, "turn.example"));
+                    assert_eq!(replaces, None);
                     asked.push((id, remote));
                 }
                 _ => {}

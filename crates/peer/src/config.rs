@@ -8,10 +8,15 @@ use crate::error::{Error, ErrorKind};
 pub use taut_datachannel::CongestionAlgorithm as DataCongestion;
 pub use taut_datachannel::Scheduler as DataScheduler;
 pub use taut_dtls::{Certificate, Engine as DtlsEngine, SrtpProfile, Version as DtlsVersion};
-pub use taut_ice::{AddressFilter, ExternalAddress, Families, Loopback, Network};
+pub use taut_ice::{
+    AddressFilter, ExternalAddress, Families, Loopback, Network, Policy as IceTransportPolicy, TurnTransport,
+};
 
-/// The default port of a STUN server (RFC 8489 section 18.6).
+/// The default port of a STUN server (RFC 8489 section 18.6), and of a TURN server (RFC 8656 section 20).
 const STUN_PORT: u16 = 3478;
+
+/// The default port of a TURN server over TLS (RFC 7065 section 3.2).
+const TURNS_PORT: u16 = 5349;
 
 /// The largest UDP payload that is sent, in octets. 1,200 passes every path that carries IPv6 with tunnels
 /// around it, and is what browsers use.
@@ -35,8 +40,14 @@ const MAX_MTU: usize = 8_948;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// The servers that tell our public address (W3C `iceServers`). None by default.
+    /// The servers that tell our public address, or relay for us (W3C `iceServers`). None by default.
     pub ice_servers: Vec<IceServer>,
+    /// Which candidates are used: all by default, or relayed ones alone, which hides our addresses from the other side
+    /// (W3C `iceTransportPolicy`).
+    pub ice_transport_policy: IceTransportPolicy,
+    /// Certificates, as PEM text, that TURN servers over TLS must be vouched for by, instead of those that the system trusts.
+    /// See [`with_turn_roots`](Self::with_turn_roots).
+    pub turn_roots: Option<String>,
     /// Whether loopback addresses become candidates. By default only when there is no other interface.
     pub loopback: Loopback,
     /// Which addresses of this host become candidates. All that can, by default.
@@ -85,6 +96,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             ice_servers: Vec::new(),
+            ice_transport_policy: IceTransportPolicy::All,
+            turn_roots: None,
             loopback: Loopback::default(),
             address_filter: AddressFilter::default(),
             external_addresses: Vec::new(),
@@ -111,6 +124,21 @@ impl Config {
     #[must_use]
     pub fn with_ice_server(mut self, server: IceServer) -> Self {
         self.ice_servers.push(server);
+        self
+    }
+
+    /// Sets which candidates are used.
+    #[must_use]
+    pub fn with_ice_transport_policy(mut self, policy: IceTransportPolicy) -> Self {
+        self.ice_transport_policy = policy;
+        self
+    }
+
+    /// Sets the certificates, one or more as PEM text, of which one must vouch for a TURN server that is reached over TLS. A
+    /// [`Peer`](crate::Peer) opens no streams itself: they are for its driver.
+    #[must_use]
+    pub fn with_turn_roots(mut self, pem: impl Into<String>) -> Self {
+        self.turn_roots = Some(pem.into());
         self
     }
 
@@ -264,18 +292,54 @@ impl Config {
         if self.port_range.is_some_and(|(first, last)| first == 0 || first > last) {
             return bad("the port range must begin above 0 and not end before it begins");
         }
+        let named = |server: &IceServer| server.username.is_some() && server.credential.is_some();
+        if self.ice_servers.iter().any(|server| server.kind != IceServerKind::Stun && !named(server)) {
+            return Err(Error::new(
+                ErrorKind::InvalidAccess,
+                "a TURN server needs a username and a credential",
+            ));
+        }
         Ok(())
     }
 }
 
-/// A server that helps ICE (W3C `RTCIceServer`). Only STUN servers for now: a TURN URL is refused when parsed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What an [`IceServer`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IceServerKind {
+    /// Tells our public address.
+    Stun,
+    /// Relays for us, and is reached in this way.
+    Turn(TurnTransport),
+}
+
+/// A server that helps ICE (W3C `RTCIceServer`, with one URL).
+///
+/// ```
+/// use taut_peer::IceServer;
+/// let server = IceServer::parse("turns:turn.example.org").unwrap().with_credentials("ann", "secret");
+/// assert_eq!(server.port, 5349);
+/// ```
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IceServer {
     /// The name or address of the server.
     pub host: Host,
     /// Its port.
     pub port: u16,
+    /// What it does.
+    pub kind: IceServerKind,
+    /// Who we are, for a TURN server.
+    pub username: Option<String>,
+    /// The password (W3C `credential`).
+    pub credential: Option<String>,
+}
+
+impl std::fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { host, port, kind, username, .. } = self;
+        write!(f, "IceServer({kind:?}, {host:?}, {port}, {username:?})")
+    }
 }
 
 /// A name or an address.
@@ -288,30 +352,39 @@ pub enum Host {
 }
 
 impl IceServer {
-    /// Parses a `stun:` URL (RFC 7064).
+    /// Parses a `stun:` URL (RFC 7064), or one of `turn:` and `turns:` (RFC 7065), which may end in `?transport=udp` or
+    /// `?transport=tcp`. A TURN server needs [`with_credentials`](Self::with_credentials), too.
     ///
     /// # Errors
     ///
-    /// `Syntax` for what is no URL of a STUN or TURN server, `NotSupported` for `stuns:`, `turn:` and `turns:`.
+    /// `Syntax` for what is no URL of a STUN or TURN server, `NotSupported` for `stuns:` and for `turns:` over UDP.
     pub fn parse(url: &str) -> Result<Self, Error> {
-        let syntax = || Error::new(ErrorKind::Syntax, format!("{url:?} is not the URL of a STUN server"));
+        let syntax =
+            || Error::new(ErrorKind::Syntax, format!("{url:?} is not the URL of a STUN or TURN server"));
+        let unsupported = |what: &str| {
+            Err(Error::new(ErrorKind::NotSupported, format!("{what} servers are not supported")))
+        };
         let (scheme, rest) = url.split_once(':').ok_or_else(syntax)?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "stun" => {}
-            "stuns" | "turn" | "turns" => {
-                return Err(Error::new(
-                    ErrorKind::NotSupported,
-                    format!("{scheme}: servers are not supported yet"),
-                ));
-            }
+        let (rest, transport) = match rest.split_once("?transport=") {
+            Some((rest, transport)) => (rest, Some(transport.to_ascii_lowercase())),
+            None => (rest, None),
+        };
+        let kind = match (scheme.to_ascii_lowercase().as_str(), transport.as_deref()) {
+            ("stun", None) => IceServerKind::Stun,
+            ("stuns", None) => return unsupported("stuns:"),
+            ("turn", None | Some("udp")) => IceServerKind::Turn(TurnTransport::Udp),
+            ("turn", Some("tcp")) => IceServerKind::Turn(TurnTransport::Tcp),
+            ("turns", None | Some("tcp")) => IceServerKind::Turn(TurnTransport::Tls),
+            ("turns", Some("udp")) => return unsupported("turns: over UDP"),
             _ => return Err(syntax()),
-        }
+        };
         if rest.is_empty() || rest.contains(['/', '?', '@', ' ']) {
             return Err(syntax());
         }
         let (host, port) = split_port(rest).ok_or_else(syntax)?;
         let port = match port {
             Some(text) => text.parse::<u16>().ok().filter(|&port| port != 0).ok_or_else(syntax)?,
+            None if kind == IceServerKind::Turn(TurnTransport::Tls) => TURNS_PORT,
             None => STUN_PORT,
         };
         let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -322,7 +395,15 @@ impl IceServer {
             (None, Err(_)) if host.is_empty() || !host.bytes().all(name) => return Err(syntax()),
             (None, Err(_)) => Host::Name(host.to_owned()),
         };
-        Ok(Self { host, port })
+        Ok(Self { host, port, kind, username: None, credential: None })
+    }
+
+    /// Says who we are, for a TURN server.
+    #[must_use]
+    pub fn with_credentials(mut self, username: impl Into<String>, credential: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self.credential = Some(credential.into());
+        self
     }
 }
 
@@ -360,6 +441,23 @@ mod tests {
     }
 
     #[test]
+    fn turn_urls_say_how_the_server_is_reached() {
+        let parse = |url| IceServer::parse(url).map(|s| (s.kind, s.port)).unwrap();
+        let turn = IceServerKind::Turn;
+        assert_eq!(parse("turn:a"), (turn(TurnTransport::Udp), 3478));
+        assert_eq!(parse("turn:a:9?transport=UDP"), (turn(TurnTransport::Udp), 9));
+        assert_eq!(parse("turn:[::1]:9?transport=tcp"), (turn(TurnTransport::Tcp), 9));
+        assert_eq!(parse("TURNS:a"), (turn(TurnTransport::Tls), 5349));
+        assert_eq!(parse("turns:a:443?transport=tcp"), (turn(TurnTransport::Tls), 443));
+        let server = IceServer::parse("turn:a").unwrap();
+        let check = |server| Config::default().with_ice_server(server).check();
+        assert_eq!(check(server.clone()).unwrap_err().kind, ErrorKind::InvalidAccess);
+        let named = server.with_credentials("ann", "secret");
+        assert!(!format!("{named:?}").contains("secret"));
+        assert!(check(named).is_ok());
+    }
+
+    #[test]
     fn other_urls_are_precise_errors() {
         for url in [
             "",
@@ -372,6 +470,10 @@ mod tests {
             "stun:[x]",
             "http:a",
             "stun:a?b",
+            "stun:a?transport=udp",
+            "turn:a?transport=sctp",
+            "turn:?transport=udp",
+            "turn:a?tcp",
             "stun:[::1]x",
             "stun:[192.0.2.1]",
             "stun:192.0.2.1]",
@@ -380,7 +482,7 @@ mod tests {
         ] {
             assert_eq!(IceServer::parse(url).unwrap_err().kind, ErrorKind::Syntax, "{url}");
         }
-        for url in ["turn:a", "turns:a", "stuns:a"] {
+        for url in ["stuns:a", "turns:a?transport=udp"] {
             assert_eq!(IceServer::parse(url).unwrap_err().kind, ErrorKind::NotSupported, "{url}");
         }
     }

@@ -96,7 +96,8 @@ impl Peer {
             self.collect(now);
             self.events.push(Event::Closed(reason));
         }
-        None
+        // What relays there are is given back.
+        self.transport.poll_farewell(now, out)
     }
 
     /// Carries events from layer to layer and upward, until there are none.
@@ -129,6 +130,9 @@ impl Peer {
                     self.events.push(Event::UfragRetired(ufrag));
                 }
                 taut_ice::Event::Resolve { id, host } => self.events.push(Event::Resolve { id, host }),
+                taut_ice::Event::Connect { id, replaces, transport, remote, host } => {
+                    self.events.push(Event::Connect { id, replaces, transport, remote, host });
+                }
                 taut_ice::Event::MulticastWanted => self.events.push(Event::MulticastWanted),
                 taut_ice::Event::CandidateError { url, code, text, .. } => {
                     self.events.push(Event::IceCandidateError { url, code, text });

@@ -15,6 +15,8 @@ const MAX_SSRCS: usize = 256;
 pub(crate) enum Protocol {
     /// 0 to 3.
     Stun,
+    /// What a TURN server relays (RFC 8656 section 12.4).
+    ChannelData,
     /// 20 to 63.
     Dtls,
     /// 128 to 191, with an RTP payload type.
@@ -30,6 +32,7 @@ impl Protocol {
     pub(crate) fn of(datagram: &[u8]) -> Self {
         match datagram.first() {
             Some(0..=3) => Self::Stun,
+            Some(64..=79) => Self::ChannelData,
             Some(20..=63) => Self::Dtls,
             Some(128..=191) if taut_rtp::is_rtcp(datagram) => Self::Rtcp,
             Some(128..=191) => Self::Rtp,
@@ -159,6 +162,7 @@ mod tests {
         for first in 0..=255u8 {
             let expected = match first {
                 0..=3 => Protocol::Stun,
+                64..=79 => Protocol::ChannelData,
                 20..=63 => Protocol::Dtls,
                 128..=191 => Protocol::Rtp,
                 _ => Protocol::Unknown,

@@ -1,14 +1,15 @@
 //! What a peer reports: small events that say *that* something happened. Data is pulled.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use taut_datachannel::ChannelId;
-use taut_sansio::net::Path;
+use taut_sansio::net::{Path, Transport};
 
 use crate::signaling::SignalingState;
 use crate::transceiver::TransceiverId;
 
-pub use taut_ice::{GatheringState as IceGatheringState, ResolveId, State as IceConnectionState};
+pub use taut_ice::{GatheringState as IceGatheringState, ResolveId, State as IceConnectionState, StreamId};
 
 /// The state of the whole connection (W3C `RTCPeerConnectionState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -132,6 +133,20 @@ pub enum Event {
         /// What the answer names.
         id: ResolveId,
         /// The name.
+        host: String,
+    },
+    /// A stream to a TURN server is to be opened, TCP or TLS; answer with
+    /// [`Peer::handle_connected`](crate::Peer::handle_connected).
+    Connect {
+        /// What the answer names.
+        id: StreamId,
+        /// The stream that this one is instead of, and that is to be closed.
+        replaces: Option<StreamId>,
+        /// TCP or TLS.
+        transport: Transport,
+        /// Where to.
+        remote: SocketAddr,
+        /// The name or address that the certificate of a TLS server must be for.
         host: String,
     },
     /// A line for the file of [`Config::key_log`](crate::Config::key_log), without the end of the line.

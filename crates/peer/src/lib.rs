@@ -32,13 +32,14 @@ mod transport;
 
 pub use channels::{Sctp, SctpState};
 pub use config::{
-    AddressFilter, Certificate, Config, DataCongestion, DataScheduler, DtlsEngine, DtlsVersion,
-    ExternalAddress, Families, Host, IceServer, Loopback, Network, SrtpProfile,
+    AddressFilter, Certificate, Config, DataCongestion, DataScheduler, DtlsEngine, DtlsVersion, ExternalAddress, Families,
+    Host, IceServer, IceServerKind, IceTransportPolicy, Loopback, Network, SrtpProfile, TurnTransport,
 };
 pub use description::{SdpType, SessionDescription};
 pub use error::{Error, ErrorKind};
 pub use event::{
     CloseReason, ConnectionState, Event, IceCandidate, IceConnectionState, IceGatheringState, ResolveId,
+    StreamId,
 };
 pub use peer::Peer;
 pub use signaling::{NegotiatedCodec, OfferOptions, SignalingState};

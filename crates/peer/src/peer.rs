@@ -11,10 +11,10 @@ use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
 use taut_sansio::time::WallClock;
 
-use crate::config::{Certificate, Config, Host};
+use crate::config::{Certificate, Config, Host, IceServerKind};
 use crate::connection::Lifecycle;
 use crate::error::{Error, ErrorKind};
-use crate::event::{ConnectionState, Event, Events, IceConnectionState, ResolveId};
+use crate::event::{ConnectionState, Event, Events, IceConnectionState, ResolveId, StreamId};
 use crate::ice::Pool;
 use crate::signaling::{Signaling, SignalingConfig};
 use crate::transceiver::TransceiverId;
@@ -170,6 +170,28 @@ impl Peer {
         self.collect(now);
     }
 
+    /// The answer to [`Event::Connect`]: the stream is open on this path, or is not to be had. What comes in on it is a
+    /// datagram for every message, as `taut_turn::Deframer` cuts them.
+    #[allow(clippy::result_unit_err, reason = "why there is no stream makes no difference here")]
+    pub fn handle_connected(&mut self, now: Instant, id: StreamId, path: Result<Path, ()>) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.ice.handle_connected(now, id, path);
+        self.collect(now);
+    }
+
+    /// The stream on this path is closed.
+    pub fn handle_disconnected(&mut self, now: Instant, path: Path) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.ice.handle_disconnected(now, path);
+        self.collect(now);
+    }
+
     /// The socket of `path` takes packets again, or does not. Other paths are not held up.
     pub fn handle_writable(&mut self, path: Path, writable: bool) {
         self.transport.handle_writable(path, writable);
@@ -239,15 +261,28 @@ fn dtls_config(config: &Config) -> taut_dtls::Config {
 }
 
 fn ice_config(config: &Config) -> taut_ice::Config {
-    let servers = config.ice_servers.iter().map(|server| {
+    let (mut stun, mut turn) = (Vec::new(), Vec::new());
+    for server in &config.ice_servers {
         let host = match &server.host {
             Host::Name(name) => taut_ice::Host::Name(name.clone()),
             Host::Ip(ip) => taut_ice::Host::Ip(*ip),
         };
-        taut_ice::StunServer { host, port: server.port }
-    });
+        let port = server.port;
+        match server.kind {
+            IceServerKind::Stun => stun.push(taut_ice::StunServer { host, port }),
+            IceServerKind::Turn(transport) => turn.push(taut_ice::TurnServer {
+                host,
+                port,
+                transport,
+                username: server.username.clone().unwrap_or_default(),
+                password: server.credential.clone().unwrap_or_default(),
+            }),
+        }
+    }
     taut_ice::Config::default()
-        .with_stun_servers(servers.collect())
+        .with_stun_servers(stun)
+        .with_turn_servers(turn)
+        .with_policy(config.ice_transport_policy)
         .with_loopback(config.loopback)
         .with_lite(config.ice_lite)
         .with_filter(config.address_filter.clone())

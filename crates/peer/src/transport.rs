@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use taut_dtls as dtls;
 use taut_rtp::HeaderView;
-use taut_sansio::net::{Path, Received, Transmit};
+use taut_sansio::net::{Path, Received, Transmit, Transport as Carrier};
 use taut_sansio::time::earliest;
 
 use crate::channels::{Sctp, SctpState};
@@ -244,15 +244,24 @@ impl Transport {
 
     /// Takes in one datagram: the whole way from the socket to the machine that it is for.
     pub(crate) fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
-        let now = meta.at;
-        if meta.path.local.port() == MDNS_PORT {
-            return self.ice.handle_datagram(meta, datagram);
+        let mdns = meta.path.local.port() == MDNS_PORT;
+        // Whatever comes over a stream comes from a relay.
+        let relay = meta.path.transport != Carrier::Udp;
+        let protocol = Protocol::of(&datagram);
+        if !mdns && !relay && !matches!(protocol, Protocol::Stun | Protocol::ChannelData) {
+            return self.handle_inner(meta, protocol, datagram);
         }
-        match Protocol::of(&datagram) {
-            Protocol::Stun => {
-                self.ice.handle_datagram(meta, datagram);
-                self.release_held(now);
-            }
+        let relayed = self.ice.handle_datagram(meta, datagram);
+        self.release_held(meta.at);
+        if let Some((meta, inner)) = relayed {
+            self.handle_inner(meta, Protocol::of(&inner), inner);
+        }
+    }
+
+    /// Takes in what is not for ICE, from a socket or out of a relay.
+    fn handle_inner(&mut self, meta: Received, protocol: Protocol, datagram: BytesMut) {
+        let now = meta.at;
+        match protocol {
             Protocol::Dtls => match self.gate.check_dtls(meta, datagram, self.ice.validation(&meta.path)) {
                 Verdict::Pass(datagram) => self.handle_dtls(now, datagram),
                 Verdict::Held => {}
@@ -267,7 +276,8 @@ impl Transport {
                     self.handle_srtcp(now, datagram);
                 }
             }
-            Protocol::Unknown => {
+            // A relay within a relay is nothing that anybody asked for.
+            Protocol::Stun | Protocol::ChannelData | Protocol::Unknown => {
                 self.stats.dropped_unknown += 1;
                 tracing::trace!(len = datagram.len(), "datagram of no protocol");
             }
@@ -381,12 +391,13 @@ impl Transport {
         if let Some(transmit) = self.ice.poll_transmit(now, max_segments, out) {
             return Some(transmit);
         }
-        let path = self.ice.selected_path().filter(|path| !self.blocked.contains(path))?;
+        let path = self.ice.selected_path()?;
+        let outer = self.ice.outer_path(&path).filter(|outer| !self.blocked.contains(outer))?;
         let start = out.len();
-        let (source, segment) = self.append_first(now, out)?;
+        let (source, segment) = self.append_first(now, &path, out)?;
         let mut segments = 1;
         while segments < max_segments && self.continues(source, segment) {
-            match self.append(now, source, segment, out) {
+            match self.append(now, &path, source, segment, out) {
                 Some(len) => {
                     segments += 1;
                     if len < segment {
@@ -400,7 +411,12 @@ impl Transport {
         self.stats.packets_sent += segments as u64;
         self.stats.bytes_sent += len as u64;
         let segment_size = (segments > 1).then_some(segment);
-        Some(Transmit { segment_size, ..Transmit::single(path, len) })
+        Some(Transmit { segment_size, ..Transmit::single(outer, len) })
+    }
+
+    /// What ICE still has to say once it is closed: allocations are given back.
+    pub(crate) fn poll_farewell(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.ice.poll_transmit(now, 1, out)
     }
 
     /// Whether a batch that began with a packet of `segment` octets may go on. SCTP cuts its data by the room there
@@ -414,24 +430,43 @@ impl Transport {
     }
 
     /// The first packet of a batch decides the source and the size of the others.
-    fn append_first(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Source, usize)> {
+    fn append_first(&mut self, now: Instant, path: &Path, out: &mut Vec<u8>) -> Option<(Source, usize)> {
         let sources = [Source::Handshake, Source::Rtcp, Source::Rtp, Source::Data];
         sources.into_iter().find_map(|source| {
             // What is cut here fits the MTU; what is forwarded has the size that its sender chose.
             let room = if source == Source::Rtp { self.mtu.max(MAX_FORWARDED) } else { self.mtu };
-            Some((source, self.append(now, source, room, out)?))
+            Some((source, self.append(now, path, source, room, out)?))
         })
     }
 
     /// Appends one packet of a source, at most `room` octets of UDP payload. What cannot be protected is left out
     /// and counted; the next one takes its place.
-    fn append(&mut self, now: Instant, source: Source, room: usize, out: &mut Vec<u8>) -> Option<usize> {
+    ///
+    /// Through a relay, its header is written first and its length afterwards, so that the packet is made where it leaves
+    /// from.
+    fn append(
+        &mut self,
+        now: Instant,
+        path: &Path,
+        source: Source,
+        room: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
         let start = out.len();
-        while !self.make(now, source, room, out)? {
-            self.stats.dropped_unprotected += 1;
+        let room = room.checked_sub(self.ice.relay_overhead(path))?;
+        loop {
+            let envelope = self.ice.open(path, out)?;
+            let payload = out.len();
+            let made = self.make(now, source, room, out);
+            if made == Some(true) && out.len() > payload && self.ice.seal(envelope, out) {
+                return Some(out.len().saturating_sub(start));
+            }
             out.truncate(start);
+            match made {
+                Some(false) => self.stats.dropped_unprotected += 1,
+                _ => return None,
+            }
         }
-        Some(out.len().saturating_sub(start)).filter(|&len| len > 0)
     }
 
     /// Makes one packet; `None` when the source has none, false when it could not be protected.

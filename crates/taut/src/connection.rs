@@ -16,6 +16,7 @@ use crate::data_channel::{ChannelCore, SEND_LIMIT};
 use crate::events::{EventTable, Pending};
 use crate::key_log::KeyLog;
 use crate::media_stream::StreamCore;
+use crate::net::streams::{Streams, Target};
 use crate::rtp_objects::SenderCore;
 use crate::signal::Signal;
 use crate::track::RemoteTrack;
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) streams: BTreeMap<String, Weak<StreamCore>>,
     /// The channels that somebody waits to send on.
     pub(crate) full: BTreeSet<ChannelId>,
+    /// The streams to TURN servers.
+    pub(crate) streams_open: Streams,
     /// True once the driver is gone: nothing will come in or go out any more.
     pub(crate) ended: bool,
 }
@@ -67,6 +70,7 @@ pub(crate) enum Action {
     AddUfrag(String),
     RemoveUfrag(String),
     Resolve { id: ResolveId, host: String },
+    Connect(Target),
     OpenMulticast,
 }
 
@@ -95,6 +99,7 @@ impl Handle {
             senders: BTreeMap::new(),
             streams: BTreeMap::new(),
             full: BTreeSet::new(),
+            streams_open: Streams::default(),
             ended: false,
         };
         let shared =
@@ -170,6 +175,7 @@ impl Shared {
             state.ended = true;
             state.peer.close(clock::now());
             state.actions.clear();
+            state.streams_open = Streams::default();
             state.channels.values().for_each(|entry| entry.core.fire_all());
             state.receivers.values().for_each(|track| track.end());
             state.senders.values().for_each(|sender| sender.end());
@@ -203,6 +209,9 @@ impl State {
             PeerEvent::RouteRemoved(path) => self.actions.push(Action::RemoveRoute(path)),
             PeerEvent::UfragRetired(ufrag) => self.actions.push(Action::RemoveUfrag(ufrag)),
             PeerEvent::Resolve { id, host } => self.actions.push(Action::Resolve { id, host }),
+            PeerEvent::Connect { id, replaces, transport, remote, host } => {
+                self.actions.push(Action::Connect(Target { id, replaces, transport, remote, host }));
+            }
             PeerEvent::MulticastWanted => self.actions.push(Action::OpenMulticast),
             PeerEvent::KeyLog(line) => self.key_log.iter_mut().for_each(|file| file.append(&line)),
             event => self.on_object_event(event),

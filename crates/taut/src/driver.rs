@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use taut_peer::{ConnectionState, Peer};
-use taut_sansio::net::Transmit;
+use taut_sansio::net::{Transmit, Transport};
 
 use crate::clock;
 use crate::connection::{Action, Shared};
@@ -41,6 +41,8 @@ pub(crate) struct Driver {
     out: Vec<u8>,
     blocked: Vec<Blocked>,
     actions: Vec<Action>,
+    /// What TURN servers over TLS must be vouched for by.
+    turn_roots: Option<String>,
     /// When the goodbye is given up.
     deadline: Option<Instant>,
 }
@@ -67,7 +69,12 @@ enum Next {
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, registration: Registration, mtu: usize) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        registration: Registration,
+        mtu: usize,
+        turn_roots: Option<String>,
+    ) -> Self {
         Self {
             shared,
             registration,
@@ -77,6 +84,7 @@ impl Driver {
             out: Vec::new(),
             blocked: Vec::new(),
             actions: Vec::new(),
+            turn_roots,
             deadline: None,
         }
     }
@@ -170,6 +178,12 @@ impl Driver {
 
     /// Sends one batch; what a full socket does not take waits for it.
     fn send(&mut self, transmit: Transmit) {
+        if transmit.path.transport != Transport::Udp {
+            if !self.shared.lock().streams_open.send(transmit.path, &self.out) {
+                tracing::trace!(path = ?transmit.path, "a stream does not keep up");
+            }
+            return;
+        }
         let sent = self.registration.send(&transmit, &self.out);
         if !sent.blocked {
             return;
@@ -203,6 +217,11 @@ impl Driver {
                 Action::RemoveRoute(path) => self.registration.remove_route(path),
                 Action::AddUfrag(ufrag) => self.registration.add_ufrag(&ufrag),
                 Action::RemoveUfrag(ufrag) => self.registration.remove_ufrag(&ufrag),
+                Action::Connect(target) => {
+                    let (roots, inbox) = (self.turn_roots.clone(), self.registration.inbox());
+                    let mut state = self.shared.lock();
+                    state.streams_open.connect(target, roots, &self.shared, inbox);
+                }
                 Action::OpenMulticast => multicast = true,
                 Action::Resolve { id, host } => {
                     let shared = Arc::downgrade(&self.shared);

@@ -101,7 +101,7 @@ pub use events::{Event, Events, IceCandidateError, TrackEvent};
 pub use file::FileOptions;
 pub use media_stream::MediaStream;
 pub use message_stream::{MessageReader, MessageWriter};
-pub use net::{Endpoint, EndpointStats};
+pub use net::{Endpoint, EndpointStats, TurnServer, TurnServerOptions};
 pub use peer_connection::PeerConnection;
 pub use recorder::{Recorder, Recording, Wanted};
 pub use rtp_objects::{RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, TrackOrKind};
@@ -114,12 +114,17 @@ pub use taut_container as container;
 pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
     AddressFilter, Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion,
-    DataScheduler, Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host, IceCandidate,
-    IceConnectionState, IceGatheringState, IcePairReport, IceParameters, IceReport, IceServer, IceVerdict,
-    Kind, Loopback, Message, MessageKind, Network, OfferOptions, Priority as DataChannelPriority,
-    SctpState as SctpTransportState, SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport,
-    rtp, sdp, stats,
+    DataScheduler,
+    Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host, IceCandidate,
+    IceConnectionState, IceGatheringState, IcePairReport, IceParameters, IceReport, IceServer, IceServerKind,
+    IceTransportPolicy, IceVerdict, Kind, Loopback, Message, MessageKind, Network, OfferOptions,
+    Priority as DataChannelPriority, SctpState as SctpTransportState, SdpType, SessionDescription,
+    SignalingState, SrtpProfile, StatsReport, TurnTransport, rtp, sdp, stats,
 };
+/// Who a client of a TURN server is, for those who give out time-limited credentials.
+pub use taut_turn::Credentials as TurnCredentials;
+/// What a [`TurnServer`] is told and counts.
+pub use taut_turn::server as turn_server;
 
 /// The example of the README compiles.
 #[cfg(doctest)]

@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use taut_peer::{
-    Config, ConnectionState, IceCandidate, IceConnectionState, IceGatheringState, IceReport,
+    Config, ConnectionState, IceCandidate, IceConnectionState, IceGatheringState, IceReport, IceServerKind,
     InterfaceAddress, OfferOptions, Peer, SessionDescription, SignalingState, StatsReport, TransceiverId,
+    TurnTransport,
 };
 use tokio::runtime::Handle as Runtime;
 
 use crate::connection::Handle;
 use crate::data_channel::{DataChannel, DataChannelInit};
 use crate::driver::Driver;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::events::Events;
 use crate::key_log::KeyLog;
 use crate::media_stream::MediaStream;
@@ -65,20 +66,26 @@ impl PeerConnection {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new). `NotSupported` for a TURN server over UDP, which knows its clients by their sockets: with an
+    /// endpoint, it is reached over TCP or TLS.
     pub fn with_endpoint(config: Config, endpoint: &Endpoint) -> Result<(Self, Events), Error> {
         let runtime = runtime()?;
+        let over_udp = IceServerKind::Turn(TurnTransport::Udp);
+        if config.ice_servers.iter().any(|server| server.kind == over_udp) {
+            let message = "with an endpoint, a TURN server is reached over TCP or TLS";
+            return Err(Error::new(ErrorKind::NotSupported, message));
+        }
         Ok(Self::start(&runtime, Parts::new(config)?, endpoint))
     }
 
     fn start(runtime: &Runtime, parts: Parts, endpoint: &Endpoint) -> (Self, Events) {
-        let Parts { mut peer, key_log, mtu } = parts;
+        let Parts { mut peer, key_log, mtu, turn_roots } = parts;
         for address in endpoint.usable_addresses(|interfaces| select(&peer, interfaces)) {
             peer.add_local_address(clock::now(), address);
         }
         let handle = Handle::new(peer, key_log);
         let registration = endpoint.register(handle.wake.clone());
-        let driver = Driver::new(Arc::clone(handle.shared()), registration, mtu);
+        let driver = Driver::new(Arc::clone(handle.shared()), registration, mtu, turn_roots);
         runtime.spawn(driver.run());
         (Self { handle: handle.clone() }, Events::new(handle))
     }
@@ -402,14 +409,19 @@ struct Parts {
     peer: Peer,
     key_log: Option<KeyLog>,
     mtu: usize,
+    turn_roots: Option<String>,
 }
 
 impl Parts {
     fn new(config: Config) -> Result<Self, Error> {
-        let (mtu, file) = (config.mtu, config.key_log.clone());
+        let (mtu, file, turn_roots) = (config.mtu, config.key_log.clone(), config.turn_roots.clone());
+        if let Some(pem) = &turn_roots {
+            crate::net::tls::connector(Some(pem))
+                .map_err(|error| Error::io("cannot use the TURN roots", error))?;
+        }
         let peer = Peer::new(config, clock::wall(), ids::seed()?)?;
         let key_log = file.as_deref().map(KeyLog::open).transpose()?;
-        Ok(Self { peer, key_log, mtu })
+        Ok(Self { peer, key_log, mtu, turn_roots })
     }
 }
 

@@ -191,6 +191,11 @@ impl Registration {
         self.inbox.take(batches, lost);
     }
 
+    /// Where whoever else receives for this connection puts it.
+    pub(crate) fn inbox(&self) -> Arc<Inbox> {
+        self.inbox.clone()
+    }
+
     pub(crate) fn add_route(&self, path: Path) {
         if let Err(error) = lock(&self.inner.router).add_route(self.id, path) {
             self.inner.counters.routes_refused.fetch_add(1, Ordering::Relaxed);

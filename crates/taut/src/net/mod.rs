@@ -1,5 +1,5 @@
 //! Everything that touches the operating system: interfaces, sockets, the endpoint that connections share, multicast
-//! DNS and name resolution. No other module of the crate opens a socket.
+//! DNS, name resolution, streams to TURN servers, and a TURN server's sockets. No other module of the crate opens a socket.
 
 pub(crate) mod endpoint;
 pub(crate) mod inbox;
@@ -8,5 +8,9 @@ mod mdns;
 pub(crate) mod resolve;
 mod router;
 pub(crate) mod sockets;
+pub(crate) mod streams;
+pub(crate) mod tls;
+pub(crate) mod turn_server;
 
 pub use endpoint::{Endpoint, EndpointStats};
+pub use turn_server::{TurnServer, TurnServerOptions};

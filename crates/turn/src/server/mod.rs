@@ -182,6 +182,11 @@ impl Server {
         self.table.next_expiry()
     }
 
+    /// True if there is an allocation for this path.
+    pub fn is_allocated(&self, path: Path) -> bool {
+        self.table.by_path(path).is_some()
+    }
+
     /// How many allocations there are.
     pub fn allocations(&self) -> usize {
         self.table.len()

@@ -1,0 +1,192 @@
+//! The streams of one connection to TURN servers: a task each, which opens it, writes what is queued, and hands on whole
+//! messages.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use taut_peer::StreamId;
+use taut_sansio::net::{Path, Received, Transport};
+use taut_turn::Deframer;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::inbox::Inbox;
+use super::sockets::Batch;
+use super::tls;
+use crate::clock;
+use crate::connection::Shared;
+
+/// How many batches wait to be written to one stream; what comes above is dropped, as a full socket drops.
+const MAX_QUEUED: usize = 64;
+
+/// How long a stream may take to open, TLS included.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How much is read at once.
+const READ: usize = 16 << 10;
+
+/// Anything that octets come from and go to.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// What is to be opened.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) id: StreamId,
+    /// What is closed for it.
+    pub(crate) replaces: Option<StreamId>,
+    pub(crate) transport: Transport,
+    pub(crate) remote: SocketAddr,
+    pub(crate) host: String,
+}
+
+#[derive(Debug)]
+struct Open {
+    queue: mpsc::Sender<Vec<u8>>,
+    /// What it was opened for.
+    target: StreamId,
+}
+
+/// The streams of one connection. Dropping it closes them.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    open: BTreeMap<Path, Open>,
+    tasks: Vec<(StreamId, AbortHandle)>,
+}
+
+impl Streams {
+    /// Opens a stream, and tells the peer of it.
+    pub(crate) fn connect(
+        &mut self,
+        target: Target,
+        roots: Option<String>,
+        shared: &Arc<Shared>,
+        inbox: Arc<Inbox>,
+    ) {
+        if let Some(old) = target.replaces {
+            self.open.retain(|_, open| open.target != old);
+            self.tasks.iter().filter(|(id, _)| *id == old).for_each(|(_, task)| task.abort());
+        }
+        self.tasks.retain(|(_, task)| !task.is_finished());
+        let id = target.id;
+        let task = tokio::spawn(run(target, roots, Arc::downgrade(shared), inbox));
+        self.tasks.push((id, task.abort_handle()));
+    }
+
+    /// A stream is open: what is sent on its path goes to this queue.
+    pub(crate) fn add(&mut self, path: Path, target: StreamId, queue: mpsc::Sender<Vec<u8>>) {
+        self.open.insert(path, Open { queue, target });
+    }
+
+    /// A stream is closed.
+    pub(crate) fn remove(&mut self, path: Path) {
+        if let Some(open) = self.open.remove(&path) {
+            self.tasks.retain(|(id, _)| *id != open.target);
+        }
+    }
+
+    /// Sends on a stream; false if it is not there or does not keep up.
+    pub(crate) fn send(&self, path: Path, octets: &[u8]) -> bool {
+        self.open.get(&path).is_some_and(|open| open.queue.try_send(octets.to_vec()).is_ok())
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        // What is queued is written before a task ends: its queue is gone with this.
+        self.open.clear();
+    }
+}
+
+/// Opens a stream.
+async fn open(target: &Target, roots: Option<String>) -> io::Result<(Path, Box<dyn Stream>)> {
+    let stream = TcpStream::connect(target.remote).await?;
+    stream.set_nodelay(true)?;
+    let path = Path { transport: target.transport, local: stream.local_addr()?, remote: target.remote };
+    if target.transport != Transport::Tls {
+        return Ok((path, Box::new(stream)));
+    }
+    let name = tls::server_name(&target.host)?;
+    // The certificates of the system are in files.
+    let connector = tokio::task::spawn_blocking(move || tls::connector(roots.as_deref()));
+    let connector = connector.await.map_err(io::Error::other)??;
+    Ok((path, Box::new(connector.connect(name, stream).await?)))
+}
+
+/// The life of one stream.
+async fn run(target: Target, roots: Option<String>, shared: Weak<Shared>, inbox: Arc<Inbox>) {
+    let opened = tokio::time::timeout(OPEN_TIMEOUT, open(&target, roots)).await;
+    let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let (path, stream) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::debug!(%error, remote = %target.remote, "no stream to the TURN server");
+            if let Some(shared) = shared.upgrade() {
+                shared.with(|state, now| state.peer.handle_connected(now, target.id, Err(())));
+            }
+            return;
+        }
+    };
+    let (queue, queued) = mpsc::channel(MAX_QUEUED);
+    let Some(connection) = shared.upgrade() else { return };
+    connection.with(|state, now| {
+        state.streams_open.add(path, target.id, queue);
+        state.peer.handle_connected(now, target.id, Ok(path));
+    });
+    drop(connection);
+    carry(stream, path, queued, &inbox).await;
+    if let Some(connection) = shared.upgrade() {
+        connection.with(|state, now| {
+            state.streams_open.remove(path);
+            state.peer.handle_disconnected(now, path);
+        });
+    }
+}
+
+/// Reads and writes until either ends, or the queue is gone.
+async fn carry(stream: Box<dyn Stream>, path: Path, mut queued: mpsc::Receiver<Vec<u8>>, inbox: &Inbox) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let read = async {
+        let mut deframer = Deframer::new();
+        let mut buffer = vec![0; READ];
+        loop {
+            let Ok(length @ 1..) = reader.read(&mut buffer).await else { return };
+            deframer.push(buffer.get(..length).unwrap_or_default());
+            loop {
+                let octets = match deframer.poll_message() {
+                    Ok(Some(octets)) => octets,
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::debug!(%error, remote = %path.remote, "stream given up");
+                        return;
+                    }
+                };
+                let stride = octets.len().max(1);
+                let mut batch =
+                    Batch { meta: Received { at: clock::now(), path, ecn: None }, octets, stride };
+                while let Some(back) = inbox.push(batch) {
+                    inbox.room().await;
+                    batch = back;
+                }
+            }
+        }
+    };
+    let write = async {
+        while let Some(octets) = queued.recv().await {
+            if writer.write_all(&octets).await.is_err() {
+                return;
+            }
+        }
+        let _ = writer.shutdown().await;
+    };
+    tokio::select! {
+        () = read => {}
+        () = write => {}
+    }
+}

@@ -1,0 +1,206 @@
+//! Connections that go through a TURN server of this process, and through nothing else: over UDP, TCP and TLS.
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use common::{Side, config, connected, negotiate, pair_of, within};
+use taut::turn_server::ServerConfig;
+use taut::{
+    Configuration, DataChannel, DataChannelInit, Endpoint, ErrorKind, Event, IceServer, IceTransportPolicy,
+    Message, PeerConnection, TurnCredentials, TurnServer, TurnServerOptions,
+};
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn any_port() -> SocketAddr {
+    SocketAddr::new(LOCAL, 0)
+}
+
+fn rules() -> ServerConfig {
+    ServerConfig::default()
+        .with_user("ann", "secret")
+        .with_shared_secret("north")
+        .with_relay(LOCAL)
+        .with_allowed_peers("127.0.0.0/8".parse().unwrap())
+}
+
+/// A server on loopback, and the certificate that vouches for it.
+async fn server() -> (TurnServer, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let options = TurnServerOptions::new(rules())
+        .with_udp(any_port())
+        .with_tcp(any_port())
+        .with_tls(any_port())
+        .with_certificate(certificate.clone(), key);
+    (TurnServer::bind(options).await.unwrap(), certificate)
+}
+
+fn urls(server: &TurnServer) -> [String; 3] {
+    [
+        format!("turn:127.0.0.1:{}", server.udp_addresses()[0].port()),
+        format!("turn:127.0.0.1:{}?transport=tcp", server.tcp_addresses()[0].port()),
+        format!("turns:localhost:{}", server.tls_addresses()[0].port()),
+    ]
+}
+
+fn relay_only(url: &str, roots: &str) -> Configuration {
+    config()
+        .with_ice_server(IceServer::parse(url).unwrap().with_credentials("ann", "secret"))
+        .with_ice_transport_policy(IceTransportPolicy::Relay)
+        .with_turn_roots(roots)
+}
+
+fn channel(event: Event) -> Option<DataChannel> {
+    if let Event::DataChannel(channel) = event { Some(channel) } else { None }
+}
+
+/// Echoes messages of many lengths.
+async fn echo(a: &Side, b: &mut Side) {
+    let chat = a.pc.create_data_channel("chat", DataChannelInit::default()).unwrap();
+    negotiate(&a.pc, &b.pc).await;
+    connected(&a.pc, &b.pc).await;
+    let other = b.event("a channel", channel).await;
+    tokio::spawn(async move {
+        while let Some(message) = other.recv().await {
+            other.send(message).await.unwrap();
+        }
+    });
+    within("opens", chat.opened()).await.unwrap();
+    for length in [1, 2, 3, 4, 1_000, 1_200, 60_000] {
+        chat.send(Message::binary(vec![7; length])).await.unwrap();
+        let back = within("an echo", chat.recv()).await;
+        assert_eq!(back, Some(Message::binary(vec![7; length])), "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_goes_through_a_relay_over_udp_tcp_and_tls() {
+    let (server, roots) = server().await;
+    for url in urls(&server) {
+        let make = || PeerConnection::new(relay_only(&url, &roots)).unwrap();
+        let (a, mut b) = pair_of(make(), make());
+        echo(&a, &mut b).await;
+        let sdp = a.pc.local_description().unwrap().sdp;
+        assert!(sdp.contains("typ relay") && !sdp.contains("typ host"), "{sdp}");
+        assert!(server.stats().to_peers > 0 && server.allocations() == 2, "{url}");
+        a.pc.close().await;
+        b.pc.close().await;
+        within("the allocations are given back", async {
+            while server.allocations() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_limited_name_is_taken() {
+    let (server, roots) = server().await;
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let made = TurnCredentials::time_limited("north", "bob", unix + Duration::from_secs(600));
+    let url = urls(&server)[0].clone();
+    let server_of_bob = IceServer::parse(&url).unwrap().with_credentials(made.username, made.password);
+    let config = config().with_ice_server(server_of_bob).with_ice_transport_policy(IceTransportPolicy::Relay);
+    let (a, mut b) =
+        pair_of(PeerConnection::new(config).unwrap(), PeerConnection::new(relay_only(&url, &roots)).unwrap());
+    echo(&a, &mut b).await;
+}
+
+/// The codes of the candidate errors that gathering ends with.
+async fn errors(config: Configuration) -> Vec<u16> {
+    let (pc, mut events) = PeerConnection::new(config).unwrap();
+    pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+    pc.set_local_description(None).await.unwrap();
+    let mut codes = Vec::new();
+    within("the end of gathering", async {
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::IceCandidateError(error) => codes.push(error.code),
+                Event::IceCandidate(None) => return,
+                _ => {}
+            }
+        }
+    })
+    .await;
+    codes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_a_server_is_told() {
+    let (server, roots) = server().await;
+    let [udp, tcp, tls] = urls(&server);
+    for url in [&udp, &tcp] {
+        let wrong = IceServer::parse(url).unwrap().with_credentials("ann", "wrong");
+        assert_eq!(errors(config().with_ice_server(wrong)).await, [401], "{url}");
+    }
+    // A certificate that nobody vouches for, and one that is for somebody else.
+    let ann = |url: &str| IceServer::parse(url).unwrap().with_credentials("ann", "secret");
+    assert_eq!(errors(config().with_ice_server(ann(&tls))).await, [701], "the system does not know it");
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap().cert.pem();
+    assert_eq!(errors(relay_only(&tls, &other)).await, [701], "another certificate");
+    let numbered = tls.replace("localhost", "127.0.0.2");
+    assert_eq!(errors(relay_only(&numbered, &roots)).await.first(), Some(&701), "not its name");
+    assert_eq!(errors(relay_only(&tls, &roots)).await, []);
+    let nobody = format!("turn:127.0.0.1:{}?transport=tcp", any_free_port());
+    assert_eq!(errors(relay_only(&nobody, &roots)).await, [701]);
+}
+
+fn any_free_port() -> u16 {
+    std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_at_once() {
+    let bind = |options| async { TurnServer::bind(options).await.map(|_| ()).map_err(|error| error.kind()) };
+    let nobody = ServerConfig::default().with_relay(LOCAL);
+    assert_eq!(bind(TurnServerOptions::new(nobody)).await, Err(ErrorKind::Type));
+    let bare = TurnServerOptions::new(rules()).with_tls(any_port());
+    assert_eq!(bind(bare).await, Err(ErrorKind::InvalidAccess));
+    let junk = TurnServerOptions::new(rules()).with_tls(any_port()).with_certificate("junk", "junk");
+    assert_eq!(bind(junk).await, Err(ErrorKind::Operation));
+    let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0));
+    assert_eq!(bind(TurnServerOptions::new(rules()).with_udp(elsewhere)).await, Err(ErrorKind::Operation));
+    let error = |config| PeerConnection::new(config).map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(error(config().with_turn_roots("junk")), Err(ErrorKind::Operation));
+    let nameless = IceServer::parse("turn:127.0.0.1").unwrap();
+    assert_eq!(error(config().with_ice_server(nameless.clone())), Err(ErrorKind::InvalidAccess));
+    let endpoint = Endpoint::bind(&[any_port()]).unwrap();
+    let named = config().with_ice_server(nameless.with_credentials("ann", "secret"));
+    let refused = PeerConnection::with_endpoint(named, &endpoint).map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(refused, Err(ErrorKind::NotSupported));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_on_a_shared_endpoint_is_relayed_over_a_stream() {
+    let (server, roots) = server().await;
+    let endpoint = Endpoint::bind(&[any_port()]).unwrap();
+    let make = || PeerConnection::with_endpoint(relay_only(&urls(&server)[1], &roots), &endpoint).unwrap();
+    let (a, mut b) = pair_of(make(), make());
+    echo(&a, &mut b).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_dropped_frees_its_ports() {
+    let (server, roots) = server().await;
+    let (udp, tcp) = (server.udp_addresses()[0], server.tcp_addresses()[0]);
+    let (pc, _events) = PeerConnection::new(relay_only(&urls(&server)[1], &roots)).unwrap();
+    pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+    pc.set_local_description(None).await.unwrap();
+    within("an allocation", async {
+        while server.allocations() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    drop(server);
+    within("the ports", async {
+        while std::net::UdpSocket::bind(udp).is_err() || std::net::TcpListener::bind(tcp).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
