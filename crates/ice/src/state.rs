@@ -20,6 +20,8 @@ impl Agent {
             // There is nothing to draw from it, but the end of the allocations.
             return self.advance_relays(now);
         }
+        // First: pairs may go with a relay.
+        self.advance_relays(now);
         self.expire_consent(now);
         self.advance_naming(now);
         self.advance_nomination(now);

@@ -228,7 +228,8 @@ fn a_server_that_returns_is_used_again_after_a_restart() {
     };
     kill(&mut net);
     let died = net.world.elapsed();
-    let lost = |net: &Net| !net.connected();
+    let is_lost = |net: &Net, id| !matches!(net.peer(id).agent.state(), State::Connected | State::Completed);
+    let lost = |net: &Net| is_lost(net, net.a) && is_lost(net, net.b);
     assert!(net.run_until(secs(12), lost), "noticed");
     assert!(net.world.elapsed() - died <= secs(12));
     net.run(secs(10));

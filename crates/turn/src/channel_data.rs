@@ -5,19 +5,22 @@ use taut_sansio::codec::{Reader, Short};
 /// The length of the header.
 pub(crate) const HEADER_LEN: usize = 4;
 
-/// The number of a channel: 0x4000 to 0x4fff. The rest of what RFC 5766 allowed is left to others.
+/// The number of a channel: 0x4000 to 0x7fff, as RFC 5766 has it and clients choose it. Those from 0x5000 on collide with
+/// nothing on the path to a TURN server; our own client stays below, as RFC 8656 wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
 impl ChannelNumber {
     /// The first number.
     pub const FIRST: Self = Self(0x4000);
-    /// The last number.
+    /// The last number that is chosen.
     pub const LAST: Self = Self(0x4fff);
+    /// The last number that is taken.
+    const LAST_TAKEN: Self = Self(0x7fff);
 
     /// The channel with this number, if it is one.
     pub fn new(number: u16) -> Option<Self> {
-        (Self::FIRST.0..=Self::LAST.0).contains(&number).then_some(Self(number))
+        (Self::FIRST.0..=Self::LAST_TAKEN.0).contains(&number).then_some(Self(number))
     }
 
     /// The number.
@@ -49,9 +52,10 @@ impl From<Short> for ParseError {
     }
 }
 
-/// True if `datagram` claims to be ChannelData: its first octet is 64 to 79 (RFC 7983 section 7, RFC 8656 section 12).
+/// True if `datagram`, on a path between a client and its server, claims to be ChannelData: its first two bits are 01 (RFC
+/// 8656 section 12.4). Where other protocols share the path, those from 80 on are theirs (RFC 7983 section 7).
 pub fn is_channel_data(datagram: &[u8]) -> bool {
-    matches!(datagram.first(), Some(0x40..=0x4f))
+    matches!(datagram.first(), Some(0x40..=0x7f))
 }
 
 /// A checked view over one message.
@@ -105,7 +109,8 @@ mod tests {
         assert_eq!(parse(&[0x40, 1, 0, 2, 7, 8, 0, 0]), Ok(good), "padding is not payload");
         assert_eq!(parse(&[0x40, 1, 0, 3, 7, 8]), Err(ParseError::TooShort));
         assert_eq!(parse(&[0x40, 1, 0]), Err(ParseError::TooShort));
-        assert_eq!(parse(&[0x50, 0, 0, 0]), Err(ParseError::BadNumber));
+        assert_eq!(parse(&[0x7f, 0xff, 0, 0]).map(|view| view.number().get()), Ok(0x7fff));
+        assert_eq!(parse(&[0x80, 0, 0, 0]), Err(ParseError::BadNumber));
         assert_eq!(parse(&[0x3f, 0xff, 0, 0]), Err(ParseError::BadNumber));
     }
 

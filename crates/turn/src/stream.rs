@@ -38,7 +38,7 @@ impl Deframer {
     pub fn poll_message(&mut self) -> Result<Option<BytesMut>, NotTurn> {
         let Some([a, b, c, d]) = self.held.first_chunk().copied() else {
             return match self.held.first() {
-                Some(first) if *first >= 0x50 || (0x04..0x40).contains(first) => Err(NotTurn),
+                Some(first) if *first >= 0x80 || (0x04..0x40).contains(first) => Err(NotTurn),
                 _ => Ok(None),
             };
         };
@@ -108,9 +108,8 @@ mod tests {
             deframer.push(octets);
             deframer.poll_message()
         };
-        assert_eq!(read(b"POST / HTTP/1.1\r\n"), Err(NotTurn));
         assert_eq!(read(&[0x16]), Err(NotTurn), "known by the first octet");
-        assert_eq!(read(&[0x50, 0, 0, 0]), Err(NotTurn));
+        assert_eq!(read(&[0x80, 0, 0, 0]), Err(NotTurn));
         assert_eq!(read(&[0, 1, 0, 2]), Err(NotTurn), "a length of STUN is a multiple of four");
         assert_eq!(read(&[0, 1, 0, 0, 1, 2, 3, 4]), Err(NotTurn), "no cookie");
         assert_eq!(read(&[0, 1, 0]), Ok(None));
