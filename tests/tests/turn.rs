@@ -2,6 +2,8 @@
 //!
 //! Runs with `TAUT_INTEROP=1` where coturn is installed, and says so where it is not.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "real servers take real time")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -293,8 +295,7 @@ async fn a_coturn_that_is_killed_is_noticed_and_used_again() {
     while a.pc.ice_connection_state() == taut::IceConnectionState::Connected
         || a.pc.ice_connection_state() == taut::IceConnectionState::Completed
     {
-        println!("{:?} {:?} {:?}", died.elapsed(), a.pc.ice_connection_state(), b.pc.ice_connection_state());
-        assert!(died.elapsed() < Duration::from_secs(30), "not noticed");
+        assert!(died.elapsed() < Duration::from_secs(12), "not noticed");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("noticed after {:?}", died.elapsed());

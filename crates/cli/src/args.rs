@@ -220,6 +220,7 @@ mod tests {
             let configuration = match arguments.command {
                 Some(Command::Call(call)) => call.dtls.configuration(),
                 Some(Command::Serve(serve)) => serve.dtls.configuration(),
+                Some(Command::TurnServer(_)) => panic!("nobody asked for it"),
                 None => CallArguments::before(&arguments.serve).dtls.configuration(),
             };
             assert_eq!(configuration.dtls_engine, DtlsEngine::Dimpl);

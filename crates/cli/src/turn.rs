@@ -191,3 +191,71 @@ pub(crate) async fn run(arguments: TurnArguments) -> Result<(), Error> {
     std::future::pending::<()>().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Arguments, Command};
+
+    fn parse(words: &[&str]) -> Result<TurnArguments, clap::Error> {
+        let words = [&["taut", "turn-server"], words].concat();
+        match Arguments::try_parse_from(words)?.command {
+            Some(Command::TurnServer(arguments)) => Ok(arguments),
+            _ => panic!("not the command that was asked for"),
+        }
+    }
+
+    #[test]
+    fn every_option_reaches_the_server() {
+        let words = "--listen 127.0.0.1:9 --listen 127.0.0.2:9 --relay 10.0.0.1=203.0.113.1 --relay ::1 \
+                     --relay-ports 5000-5009 --realm r --user ann:se:cret --user bob:x --allow-peer 10.0.0.0/8 \
+                     --deny-peer 8.8.8.8 --max-allocations 7 --user-allocations 3 --user-bandwidth 1000 --nonce-seconds 60";
+        let options = parse(&words.split_whitespace().collect::<Vec<_>>()).unwrap().options().unwrap();
+        assert_eq!((options.udp.len(), options.tcp.len(), options.tls.len()), (2, 2, 0));
+        let config = options.server;
+        assert_eq!(config.relays.len(), 2);
+        assert_eq!(config.relays[0].bind.to_string(), "10.0.0.1");
+        assert_eq!(config.relays[0].advertised.to_string(), "203.0.113.1");
+        assert_eq!(config.relay_ports, (5_000, 5_009));
+        assert_eq!((config.realm.as_str(), config.users["ann"].as_str()), ("r", "se:cret"));
+        assert_eq!((config.allowed_peers.len(), config.denied_peers.len()), (1, 1));
+        assert_eq!((config.max_allocations, config.max_allocations_per_user), (7, 3));
+        assert_eq!(config.bandwidth_per_user, Some(1_000));
+        assert_eq!(config.nonce_lifetime, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn without_a_relay_it_is_where_the_server_listens() {
+        let config = parse(&["--user", "a:b"]).unwrap().options().unwrap().server;
+        assert_eq!(config.relays, [RelayAddress::from(IpAddr::from([127, 0, 0, 1]))]);
+    }
+
+    #[test]
+    fn files_are_read() {
+        let file = std::env::temp_dir().join(format!("taut-secret-{}", std::process::id()));
+        fs::write(&file, "north\n").unwrap();
+        let name = file.display().to_string();
+        let tls = ["--secret-file", &name, "--listen-tls", "127.0.0.1:0", "--cert", &name, "--key", &name];
+        let options = parse(&tls).unwrap().options().unwrap();
+        fs::remove_file(&file).unwrap();
+        assert_eq!(options.server.shared_secret.as_deref(), Some("north"));
+        assert_eq!((options.tls.len(), options.certificate), (1, Some(("north\n".into(), "north\n".into()))));
+        assert!(matches!(parse(&tls).unwrap().options(), Err(Error::Read { .. })), "it is gone");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for words in [
+            &["--user", "ann"][..],
+            &["--relay", "host"],
+            &["--relay-ports", "5000"],
+            &["--allow-peer", "10.0.0.0/33"],
+            &["--listen-tls", "127.0.0.1:1"],
+            &["--cert", "x"],
+        ] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+}

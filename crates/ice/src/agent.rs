@@ -417,6 +417,10 @@ impl Agent {
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
         let now = self.tick(now);
+        // Time passes for the TURN clients here, too, and what they tell by it has its consequences.
+        if self.advance_relays(now) {
+            self.reconcile(now);
+        }
         if let Some(transmit) = self.poll_relays(now, out) {
             return Some(transmit);
         }

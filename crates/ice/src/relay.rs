@@ -248,17 +248,19 @@ impl Agent {
         }
     }
 
-    /// Draws the consequences of what the TURN clients tell.
-    pub(crate) fn advance_relays(&mut self, now: Instant) {
-        let mut at = 0;
+    /// Draws the consequences of what the TURN clients tell. True if one of them told anything.
+    pub(crate) fn advance_relays(&mut self, now: Instant) -> bool {
+        let (mut at, mut told) = (0, false);
         while let Some(relay) = self.relays.list.get_mut(at) {
             relay.client.handle_timeout(now);
             let Some(event) = relay.client.poll_event() else {
                 at = at.saturating_add(1);
                 continue;
             };
+            told = true;
             self.on_turn_event(at, event);
         }
+        told
     }
 
     fn on_turn_event(&mut self, at: usize, event: TurnEvent) {

@@ -18,10 +18,11 @@ impl Agent {
     pub(crate) fn reconcile(&mut self, now: Instant) {
         if self.state == State::Closed {
             // There is nothing to draw from it, but the end of the allocations.
-            return self.advance_relays(now);
+            let _ = self.advance_relays(now);
+            return;
         }
         // First: pairs may go with a relay.
-        self.advance_relays(now);
+        let _ = self.advance_relays(now);
         self.expire_consent(now);
         self.advance_naming(now);
         self.advance_nomination(now);

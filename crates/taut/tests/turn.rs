@@ -100,6 +100,7 @@ async fn data_goes_through_a_relay_over_udp_tcp_and_tls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_time_limited_name_is_taken() {
     let (server, roots) = server().await;
+    #[allow(clippy::disallowed_methods, reason = "the server has the same clock")]
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let made = TurnCredentials::time_limited("north", "bob", unix + Duration::from_secs(600));
     let url = urls(&server)[0].clone();
