@@ -211,7 +211,13 @@ impl Agent {
             relay.server == server && same_family && (transport != Transport::Udp || relay.local == base)
         });
         let full = self.relays.list.len() >= MAX_RELAYS;
-        if known || full || self.config.lite || self.is_relayed(base) || !can_pair(base, address) || self.state.is_final() {
+        if known
+            || full
+            || self.config.lite
+            || self.is_relayed(base)
+            || !can_pair(base, address)
+            || self.state.is_final()
+        {
             return;
         }
         let credentials = Credentials::new(&configured.username, &configured.password);
