@@ -32,8 +32,9 @@ mod transport;
 
 pub use channels::{Sctp, SctpState};
 pub use config::{
-    AddressFilter, Certificate, Config, DataCongestion, DataScheduler, DtlsEngine, DtlsVersion, ExternalAddress, Families,
-    Host, IceServer, IceServerKind, IceTransportPolicy, Loopback, Network, SrtpProfile, TurnTransport,
+    AddressFilter, Certificate, Config, DataCongestion, DataScheduler, DtlsEngine, DtlsVersion,
+    ExternalAddress, Families, Host, IceServer, IceServerKind, IceTransportPolicy, Loopback, Network,
+    SrtpProfile, TurnTransport,
 };
 pub use description::{SdpType, SessionDescription};
 pub use error::{Error, ErrorKind};

@@ -114,8 +114,7 @@ pub use taut_container as container;
 pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
     AddressFilter, Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion,
-    DataScheduler,
-    Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host, IceCandidate,
+    DataScheduler, Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host, IceCandidate,
     IceConnectionState, IceGatheringState, IcePairReport, IceParameters, IceReport, IceServer, IceServerKind,
     IceTransportPolicy, IceVerdict, Kind, Loopback, Message, MessageKind, Network, OfferOptions,
     Priority as DataChannelPriority, SctpState as SctpTransportState, SdpType, SessionDescription,
