@@ -396,7 +396,7 @@ impl Transport {
         let start = out.len();
         let (source, segment) = self.append_first(now, &path, out)?;
         let mut segments = 1;
-        while segments < max_segments && self.continues(source, segment) {
+        while segments < max_segments && self.continues(&path, source, segment) {
             match self.append(now, &path, source, segment, out) {
                 Some(len) => {
                     segments += 1;
@@ -419,13 +419,16 @@ impl Transport {
         self.ice.poll_transmit(now, 1, out)
     }
 
-    /// Whether a batch that began with a packet of `segment` octets may go on. SCTP cuts its data by the room there
-    /// is, so a batch that began with a small packet must not make many small ones.
-    fn continues(&self, source: Source, segment: usize) -> bool {
+    /// Whether a batch on `path` that began with a packet of `segment` octets may go on. SCTP cuts its data by the room
+    /// there is, so a batch that began with a small packet goes on with what fits without a cut.
+    fn continues(&mut self, path: &Path, source: Source, segment: usize) -> bool {
         match source {
             Source::Handshake | Source::Rtcp => false,
             Source::Rtp => true,
-            Source::Data => segment + SCTP_SLACK >= self.mtu,
+            Source::Data => {
+                let overhead = self.ice.relay_overhead(path) + self.dtls.overhead();
+                segment + SCTP_SLACK >= self.mtu || self.data.next_data_fits(segment.saturating_sub(overhead))
+            }
         }
     }
 

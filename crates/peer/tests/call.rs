@@ -340,3 +340,43 @@ fn a_forwarded_packet_keeps_the_size_that_its_sender_chose() {
     call.run_for(100 * MS);
     assert_eq!(call.peer(b).poll_rtp(remote).map(|packet| packet.payload), Some(Bytes::from(payload)));
 }
+
+/// What a side has to send at once: the sizes of the datagrams of each batch.
+fn batches(call: &mut Call, id: taut_netsim::NodeId) -> Vec<Vec<usize>> {
+    let now = call.now();
+    let mut batches = Vec::new();
+    let mut out = Vec::new();
+    while let Some(transmit) = call.peer(id).poll_transmit(now, 64, &mut out) {
+        let size = transmit.segment_size.unwrap_or(transmit.len);
+        batches.push(out.chunks(size).map(<[u8]>::len).collect());
+        out.clear();
+    }
+    batches
+}
+
+#[test]
+fn messages_of_one_size_leave_in_one_batch_and_none_is_cut_for_it() {
+    let mut call = Call::new(61, Link::default());
+    let a = call.a;
+    let id = channel(&mut call, "bulk");
+    call.negotiate(a);
+    assert!(call.connect(5 * SECOND));
+    call.run_for(SECOND);
+    let now = call.now();
+    for _ in 0..8 {
+        call.peer(a).send(now, id, binary(body(1, 1_000))).unwrap();
+    }
+    let sent = batches(&mut call, a);
+    let full = sent.iter().find(|batch| batch.len() > 1).expect("a batch");
+    assert_eq!(full.len(), 8, "{sent:?}");
+    assert!(full.iter().all(|len| *len == full[0] && *len < 1_100), "{sent:?}");
+
+    call.run_for(SECOND);
+    let now = call.now();
+    call.peer(a).send(now, id, binary(body(2, 1_000))).unwrap();
+    call.peer(a).send(now, id, binary(body(3, 5_000))).unwrap();
+    let sent = batches(&mut call, a);
+    let data: Vec<_> = sent.iter().filter(|batch| batch.iter().any(|len| *len > 1_000)).collect();
+    assert_eq!(data[0].len(), 1, "what follows would have been cut: {sent:?}");
+    assert!(data[1][0] > 1_150, "{sent:?}");
+}

@@ -172,6 +172,11 @@ impl Session {
         length
     }
 
+    /// Whether the data that would go next needs no cut to go into a packet of `room` octets.
+    pub fn next_data_fits(&mut self, room: usize) -> bool {
+        self.association.next_data_fits(room)
+    }
+
     /// What happened since the last call.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::association::{Association, Phase, Reply, Sending};
 use crate::packet::parameter::{Capabilities, parameter_kind};
 use crate::packet::tlv::padded;
-use crate::packet::{Header, cause, chunk_head, finish, init, kind, put_tlv};
+use crate::packet::{HEADER_LEN, Header, cause, chunk_head, finish, init, kind, put_tlv};
 
 /// Octets of a chunk with nothing in it.
 const EMPTY_CHUNK: usize = 4;
@@ -60,6 +60,12 @@ impl Association {
         None
     }
 
+    /// Whether the data that would go next needs no cut to go into a packet of `room` octets, so that a batch of
+    /// packets of that size loses nothing by going on.
+    pub fn next_data_fits(&mut self, room: usize) -> bool {
+        room.min(self.config.mtu).checked_sub(HEADER_LEN).is_some_and(|room| self.tx.next_fits(room))
+    }
+
     fn header(&self, tag: u32) -> Header {
         Header { source: self.config.local_port, destination: self.config.remote_port, tag }
     }
@@ -111,7 +117,7 @@ impl Association {
             Phase::CookieEchoed { .. } if !self.pending.handshake => return false,
             _ => {}
         }
-        if end < out.len() + crate::packet::HEADER_LEN + EMPTY_CHUNK {
+        if end < out.len() + HEADER_LEN + EMPTY_CHUNK {
             return false;
         }
         self.header(self.remote.tag).write(out);

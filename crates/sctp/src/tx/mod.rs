@@ -453,6 +453,15 @@ impl Transmitter {
         Some(Next::New(length))
     }
 
+    /// Whether the DATA that would go next needs no cut to go into `room` octets.
+    pub(crate) fn next_fits(&mut self, room: usize) -> bool {
+        let Some(room) = room.checked_sub(self.header_len()).map(|room| room & !3) else { return false };
+        match self.out.first_lost() {
+            Some((_, length)) => padded(length) <= room,
+            None => self.queue.next_ends_within(room),
+        }
+    }
+
     fn header_len(&self) -> usize {
         self.agreed.format().header_len()
     }

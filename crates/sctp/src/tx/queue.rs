@@ -408,6 +408,12 @@ impl SendQueue {
         }
     }
 
+    /// Whether what would go next goes to its end within `room` octets of user data.
+    pub(crate) fn next_ends_within(&mut self, room: usize) -> bool {
+        let next = self.choose().and_then(|id| self.streams.get(&id)).and_then(|out| out.messages.front());
+        next.is_some_and(|front| front.rest <= room)
+    }
+
     /// The stream that sends next. Fragments of DATA chunks have consecutive TSNs: there it is the one that is inside a
     /// message.
     fn choose(&mut self) -> Option<u16> {
