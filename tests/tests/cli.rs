@@ -38,6 +38,7 @@ fn help_is_everywhere() {
         (&["-h"], "call"),
         (&["call", "--help"], "--json"),
         (&["serve", "--help"], "--listen"),
+        (&["serve", "--help"], "--ice-credential <PASSWORD>"),
         (&["help", "serve"], "/echo"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
@@ -57,6 +58,7 @@ fn a_mistake_is_one_clear_line() {
     complains(&["serve", "--listen", "nonsense"], "'nonsense'");
     complains(&["serve", "--listen", "127.0.0.1:99999"], "'127.0.0.1:99999'");
     complains(&["serve", "--ice-server", "http://example.org"], "'--ice-server <URL>'");
+    complains(&["serve", "--ice-server", "turn:127.0.0.1"], "--ice-credential");
     complains(&["serve", "--max-sessions", "many"], "'many'");
     complains(
         &["serve", "--listen", "127.0.0.1:0", "--record", "/dev/null/x"],

@@ -4,10 +4,12 @@
 #![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use taut::turn_server::ServerConfig;
+use taut::{TurnServer, TurnServerOptions};
 use taut_tests::http::{Response, request};
 use taut_tests::process::Server;
 use taut_tests::workspace;
@@ -271,6 +273,28 @@ fn clients_are_told_of_the_ice_servers() {
     let expected = ["<stun:127.0.0.1:9>; rel=\"ice-server\"", "<stun:127.0.0.1:19302>; rel=\"ice-server\""];
     assert_eq!(offer(&server, "/echo", OFFER.as_bytes()).headers("link"), expected);
     assert_eq!(send(&server, "OPTIONS", "/clip", &[], b"").headers("link"), expected);
+}
+
+#[test]
+fn relays_serve_both_sides() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let rules = ServerConfig::default().with_user("ann", "a \"secret\"").with_relay(anywhere.ip());
+    let options = TurnServerOptions::new(rules).with_udp(anywhere).with_tcp(anywhere);
+    let relay = runtime.block_on(TurnServer::bind(options)).expect("a TURN server");
+    for url in [
+        format!("turn:127.0.0.1:{}", relay.udp_addresses()[0].port()),
+        format!("turn:127.0.0.1:{}?transport=tcp", relay.tcp_addresses()[0].port()),
+    ] {
+        let credentials = ["--ice-username", "ann", "--ice-credential", "a \"secret\""];
+        let server = start(&[&["--ice-server", url.as_str()][..], &credentials].concat());
+        let answered = offer(&server, "/echo", OFFER.as_bytes());
+        let credentials = r#"username="ann"; credential="a \"secret\""; credential-type="password""#;
+        let link = format!("<{url}>; rel=\"ice-server\"; {credentials}");
+        assert_eq!(answered.headers("link"), [link.as_str()]);
+        assert_eq!(send(&server, "OPTIONS", "/clip", &[], b"").headers("link"), [link.as_str()]);
+        assert!(answered.body.contains(" typ relay "), "{url}: {}", answered.body);
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
-use taut::{Configuration, DtlsEngine, IceServer, IceServerKind};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use taut::{Configuration, DtlsEngine};
+
+use crate::ice_servers::IceServerArguments;
 
 /// The address that the demo listens on when none is given.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -105,9 +108,8 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "N", default_value_t = SESSIONS)]
     pub(crate) max_sessions: usize,
 
-    /// A STUN server for this side and for the clients, such as stun:stun.example.org; may be given several times
-    #[arg(long = "ice-server", value_name = "URL")]
-    pub(crate) ice_servers: Vec<IceServerUrl>,
+    #[command(flatten)]
+    pub(crate) ice_servers: IceServerArguments,
 
     /// Record what the client of every echoed call sends to DIR, as NAME.ivf and NAME.ogg
     #[arg(long, value_name = "DIR")]
@@ -121,44 +123,29 @@ pub(crate) struct ServeArguments {
     pub(crate) dtls: DtlsArguments,
 }
 
-/// An ICE server as it was given, for the clients, and as it was understood, for this side.
-#[derive(Clone, Debug)]
-pub(crate) struct IceServerUrl {
-    url: String,
-    pub(crate) server: IceServer,
-}
-
-impl IceServerUrl {
-    /// The value of a `Link` header (RFC 9725 section 4.6).
-    pub(crate) fn link(&self) -> String {
-        format!("<{}>; rel=\"ice-server\"", self.url)
-    }
-}
-
-impl FromStr for IceServerUrl {
-    type Err = String;
-
-    fn from_str(url: &str) -> Result<Self, String> {
-        let server = IceServer::parse(url).map_err(|error| error.to_string())?;
-        if server.kind != IceServerKind::Stun {
-            return Err(
-                "a TURN server needs credentials, and everybody would see them: only stun: URLs here".into(),
-            );
-        }
-        Ok(Self { url: url.to_owned(), server })
-    }
-}
-
 impl Arguments {
     /// Reads the command line; on a mistake, prints one line and ends the process with status 2.
     pub(crate) fn from_command_line() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
+        Self::read(std::env::args_os()).unwrap_or_else(|error| {
             if !error.use_stderr() {
                 error.exit();
             }
             eprintln!("{}", one_line(&error.to_string()));
             std::process::exit(2);
         })
+    }
+
+    /// Parses, and refuses what does not go together.
+    fn read<I: IntoIterator<Item: Into<OsString> + Clone>>(words: I) -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse_from(words)?;
+        let serve = match &arguments.command {
+            None => &arguments.serve,
+            Some(Command::Serve(serve)) => serve,
+            Some(Command::Call(_) | Command::TurnServer(_)) => return Ok(arguments),
+        };
+        let mistake = |reason| Self::command().error(ErrorKind::MissingRequiredArgument, reason);
+        serve.ice_servers.check().map_err(mistake)?;
+        Ok(arguments)
     }
 }
 
@@ -180,12 +167,12 @@ mod tests {
     use super::*;
 
     fn mistake(words: &[&str]) -> String {
-        one_line(&Arguments::try_parse_from(words).expect_err("a mistake").to_string())
+        one_line(&Arguments::read(words).expect_err("a mistake").to_string())
     }
 
     #[test]
     fn the_commands_are_well_formed() {
-        <Arguments as clap::CommandFactory>::command().debug_assert();
+        Arguments::command().debug_assert();
     }
 
     #[test]
@@ -202,6 +189,12 @@ mod tests {
             mistake(&["taut", "call", "--dtls", "none"]),
             "taut: invalid value 'none' for '--dtls <ENGINE>': the engines are dimpl and openssl (try 'taut --help')"
         );
+        for words in [&["taut", "serve"][..], &["taut"]] {
+            assert_eq!(
+                mistake(&[words, &["--ice-server", "turn:a"]].concat()),
+                "taut: a TURN server needs --ice-username and --ice-credential (try 'taut --help')"
+            );
+        }
         assert!(mistake(&["taut", "dance"]).starts_with("taut: unrecognized subcommand 'dance'"));
     }
 

@@ -3,6 +3,7 @@
 mod args;
 mod call;
 mod clip;
+mod ice_servers;
 mod report;
 mod serve;
 mod turn;

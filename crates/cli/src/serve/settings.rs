@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use taut::{Configuration, Loopback};
 
-use crate::args::{IceServerUrl, ServeArguments};
+use crate::args::ServeArguments;
+use crate::ice_servers::IceServerUrl;
 
 /// What holds for all sessions of a server.
 #[derive(Clone, Debug)]
@@ -28,13 +29,14 @@ impl Settings {
         // Whoever reaches a loopback listener runs on this machine, and may have no other interface.
         let loopback = if address.ip().is_loopback() { Loopback::Always } else { Loopback::Auto };
         let configuration = arguments.dtls.configuration().with_loopback(loopback);
-        let configuration = (arguments.ice_servers.iter()).fold(configuration, |configuration, server| {
+        let ice_servers = arguments.ice_servers.servers();
+        let configuration = ice_servers.iter().fold(configuration, |configuration, server| {
             configuration.with_ice_server(server.server.clone())
         });
         Self {
             configuration,
             max_sessions: arguments.max_sessions,
-            ice_servers: arguments.ice_servers.clone(),
+            ice_servers,
             allowed_origins: arguments.allowed_origins.clone(),
             record: arguments.record.clone(),
         }

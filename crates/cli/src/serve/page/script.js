@@ -94,11 +94,13 @@ async function grab() {
 /** The server's ICE servers: it links to them where calls begin. */
 async function iceServers() {
   const response = await fetch("/clip", { method: "OPTIONS" }).catch(() => null);
-  const links = response?.headers.get("Link")?.split(/,\s*(?=<)/) ?? [];
-  return links.filter((link) => link.includes('rel="ice-server"')).map((link) => {
-    const value = (name) => new RegExp(`;\\s*${name}="([^"]*)"`).exec(link)?.[1];
-    return { urls: /^<([^>]*)>/.exec(link)[1], username: value("username"), credential: value("credential") };
+  const links = response?.headers.get("Link")?.matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+="(?:[^"\\]|\\.)*")*)/g) ?? [];
+  const servers = [...links].map(([, urls, attributes]) => {
+    const pairs = attributes.matchAll(/([\w-]+)="((?:[^"\\]|\\.)*)"/g);
+    const { rel, username, credential } = Object.fromEntries([...pairs].map(([, name, value]) => [name, value.replace(/\\(.)/g, "$1")]));
+    return rel === "ice-server" && { urls, username, credential };
   });
+  return servers.filter(Boolean);
 }
 
 /** Offer in, answer out; the session's address and tag stay with the call. */
@@ -143,7 +145,7 @@ async function start(kind) {
   if (call) return;
   const mine = call = {
     kind, pc: null, stream: null, channel: null, session: null, tag: null, connected: false,
-    candidates: [], timers: [], sent: [], last: {}, silent: 0, recording: null,
+    candidates: [], timers: [], sent: [], last: {}, known: null, silent: 0, recording: null,
   };
   const gone = () => call !== mine;
   $("error").hidden = $("files").hidden = true;
@@ -306,7 +308,7 @@ function openChat(mine) {
 
 function chatOpen(open) {
   $("text").disabled = $("send").disabled = !open;
-  $("text").placeholder = open ? "Write a message" : "Connect first, then write a message";
+  $("text").placeholder = open ? "Write a message" : "Connect first, then write";
   $("chat-info").textContent = open ? "open" : "";
 }
 
@@ -332,8 +334,9 @@ async function measure(mine) {
   if (call !== mine || !mine.connected) return;
   const browser = digest([...here.values()], mine, "browser");
   const taut = there && digest(there, mine, "taut");
+  mine.known = taut ?? mine.known;
   addPoint(browser, taut);
-  describe(browser, taut);
+  describe(browser, mine.known);
   $("local-info").textContent = mine.stream ? line(size(browser.outbound), fps(browser.fps.sent), rate(browser.rate.sent)) : "";
   $("remote-info").textContent = line(size(browser.inbound), fps(browser.fps.received), rate(browser.rate.received));
   $("chat-info").textContent = line("open", browser.rtt !== null && `round trip ${browser.rtt.toFixed(1)} ms`);
@@ -374,7 +377,8 @@ function digest(entries, mine, side) {
     rate: { sent: perSecond("sent", 8 / 1000), received: perSecond("received", 8 / 1000) },
     fps: { sent: video("outbound-rtp") ? perSecond("framesSent") : null, received: video("inbound-rtp") ? perSecond("framesReceived") : null },
     loss: { sent: all("outbound-rtp").length ? share(grown("told"), grown("packetsSent")) : null, received: all("inbound-rtp").length ? share(grown("lost"), grown("packets") + grown("lost")) : null },
-    rtt: pair?.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1000,
+    // Firefox counts whole milliseconds there, so that 0 says nothing.
+    rtt: [pair?.currentRoundTripTime, ...all("remote-inbound-rtp").map((entry) => entry.roundTripTime)].filter((time) => time > 0).map((time) => time * 1000)[0] ?? null,
   };
 }
 
@@ -402,7 +406,7 @@ function describe(browser, taut) {
     ["SRTP", transport?.srtpCipher],
     ["Codecs", [...codecs].join(", ")],
   ];
-  $("connection-info").textContent = browser.rtt === null ? "" : `round trip ${browser.rtt.toFixed(1)} ms`;
+  $("connection-info").textContent = `round trip ${browser.rtt === null ? "–" : `${browser.rtt.toFixed(1)} ms`}`;
   $("facts").replaceChildren(...facts.map(([name, value]) => fact(name, value || "–")));
 }
 
