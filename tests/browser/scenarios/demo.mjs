@@ -21,6 +21,7 @@ export async function run({ url, directory, browser, launch }) {
   page.on("request", (request) => requests.push(request.url()));
   try {
     await page.goto(url);
+    await links(page);
 
     const location = await call(page, url);
     await watch(page);
@@ -51,6 +52,18 @@ export async function run({ url, directory, browser, launch }) {
   } finally {
     await close();
   }
+}
+
+/** The page understands the `Link`s of any server, quoted characters included. */
+async function links(page) {
+  const seen = await page.evaluate(async () => {
+    const original = globalThis.fetch;
+    const header = String.raw`<stun:a>; rel="ice-server", <https://b>; rel="next", <turn:c:1?transport=tcp>; rel="ice-server"; username="1:ann"; credential="s,<e>; \"c\\ret"; credential-type="password"`;
+    globalThis.fetch = async () => new Response("", { headers: { Link: header } });
+    try { return await iceServers(); } finally { globalThis.fetch = original; }
+  });
+  const expected = [{ urls: "stun:a" }, { urls: "turn:c:1?transport=tcp", username: "1:ann", credential: String.raw`s,<e>; "c\ret` }];
+  check(JSON.stringify(seen) === JSON.stringify(expected), "the ICE servers of a Link", seen);
 }
 
 /** Presses the button and waits for the connection; gives the session's location. */
