@@ -10,8 +10,11 @@ mod sessions;
 mod settings;
 mod stats;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
@@ -70,6 +73,11 @@ pub(crate) async fn run(listener: TcpListener, arguments: &ServeArguments) -> Re
     let settings = Settings::new(arguments, address);
     // What every session would be refused for is said now.
     PeerConnection::new(settings.configuration.clone()).map_err(Error::Configuration)?;
+    let mut end = pin!(end_signal());
+    // Once polled it listens, so that whoever hears of the server can end it.
+    if poll_fn(|context| Poll::Ready(end.as_mut().poll(context).is_ready())).await {
+        return Ok(());
+    }
     crate::print(&format!("The live demo is on {} (Ctrl-C ends it)\n", url(address)));
 
     let sessions = Sessions::new(settings);
@@ -79,7 +87,7 @@ pub(crate) async fn run(listener: TcpListener, arguments: &ServeArguments) -> Re
     let server = axum::serve(listener, http::router(sessions.clone()));
     tokio::select! {
         result = async { server.await } => result.map_err(Error::Serve)?,
-        () = end_signal() => {}
+        () = end => {}
     }
     let _ = tokio::time::timeout(GOODBYE, sessions.close_all()).await;
     Ok(())
