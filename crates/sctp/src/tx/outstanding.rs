@@ -5,25 +5,23 @@
 //! RFC 9002 section 6.1.1 does), or when one was and the time for its own acknowledgement is over (RFC 8985 section
 //! 6.2, which needs no three packets in flight). A retransmission gets the number of its packet, so a lost one is
 //! found in the same way. Every chunk is looked at once when it is acknowledged and once when the point of loss
-//! passes it: the cost of a SACK does not grow with what is in flight.
+//! passes it ([`losses`]): the cost of a SACK does not grow with what is in flight.
 //!
 //! What gap blocks acknowledge is kept until the cumulative point passes it, because the receiver may still drop it
 //! (RFC 9260 section 6.2.1): see [`Outstanding::lose_all`].
 
+mod abandon;
+mod losses;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::doubt::{Count, Tolerance};
-use super::flight::{Flight, LostPacket, Packet, RateSample, push_tight};
+use super::flight::{Flight, Packet, RateSample, push_tight};
 use super::queue::Piece;
 use super::*;
 
 /// Later packets that must be acknowledged before a chunk counts as lost (RFC 9260 section 7.2.4).
 const LOSS_PACKETS: usize = 3;
-
-/// Streams whose skipped sequence numbers one FORWARD TSN tells: as many as fit into the smallest packet. The point
-/// that is forwarded to stops where there would be more (RFC 3758 section 3.5, rule C4).
-const SKIPPED_MAX: usize = (Config::MTU_MIN - HEADER_LEN - FORWARD_HEADER) / FORWARD_ITEM_MAX;
 
 /// Chunks for which memory is kept while nothing is out.
 const IDLE_CHUNKS: usize = 64;
@@ -104,14 +102,6 @@ pub(crate) struct Acked {
     pub(crate) overtaken: bool,
     /// The newest packet that was acknowledged before.
     highest_before: u64,
-}
-
-/// What was found to be lost.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Losses {
-    pub(crate) tsns: Vec<u64>,
-    /// The last of the packets.
-    pub(crate) packet: Option<LostPacket>,
 }
 
 /// The ring. TSNs are 64-bit numbers that do not wrap.
@@ -449,218 +439,8 @@ impl Outstanding {
         };
     }
 
-    /// Marks as lost what later packets left behind.
-    pub(crate) fn find_losses(&mut self, now: Instant, tolerance: Tolerance) -> Losses {
-        let [newest, .., third] = self.top;
-        let point = if tolerance.count == Count::Packets { third } else { 0 };
-        let is_lost = |sent: &Sent| {
-            let late = now.saturating_duration_since(sent.sent_at) >= tolerance.delay;
-            sent.packet < point || (sent.packet < newest && late)
-        };
-        let mut found = Losses::default();
-        while let Some(sent) = self.get(self.scanned) {
-            if sent.transmits == 1 && sent.fate == Fate::InFlight {
-                if !is_lost(sent) {
-                    break;
-                }
-                found.packet = self.lose(self.scanned).or(found.packet);
-                found.tsns.push(self.scanned);
-            }
-            self.scanned += 1;
-        }
-        while let Some(&(packet, tsn)) = self.resent.front() {
-            if let Some(sent) = self.in_flight_since(packet, tsn) {
-                if !is_lost(sent) {
-                    break;
-                }
-                found.packet = self.lose(tsn).or(found.packet);
-                found.tsns.push(tsn);
-            }
-            self.resent.pop_front();
-        }
-        found
-    }
-
-    /// The chunk, if that packet was the last to carry it and it is in flight.
-    fn in_flight_since(&self, packet: u64, tsn: u64) -> Option<&Sent> {
-        self.get(tsn).filter(|sent| sent.packet == packet && sent.fate == Fate::InFlight)
-    }
-
-    /// When [`find_losses`](Self::find_losses) would find one by time alone.
-    pub(crate) fn loss_deadline(&self, delay: Duration) -> Option<Instant> {
-        let [newest, ..] = self.top;
-        let first = self.get(self.scanned).filter(|sent| sent.transmits == 1 && sent.fate == Fate::InFlight);
-        let resent = self.resent.front().and_then(|&(packet, tsn)| self.in_flight_since(packet, tsn));
-        let passed = first.into_iter().chain(resent).filter(|sent| sent.packet < newest);
-        passed.filter_map(|sent| sent.sent_at.checked_add(delay)).min()
-    }
-
-    fn lose(&mut self, tsn: u64) -> Option<LostPacket> {
-        let sent = self.get_mut(tsn).filter(|sent| sent.fate == Fate::InFlight)?;
-        sent.fate = Fate::Lost;
-        let (size, packet) = (size_of(&sent.payload), sent.packet);
-        let limited = sent.max_transmits != u32::MAX || sent.expires.is_some();
-        self.in_flight = self.in_flight.saturating_sub(size);
-        self.lost.insert(tsn);
-        if limited {
-            self.suspects.push_back(tsn);
-        }
-        let lost = self.flight.on_lost(packet, size);
-        self.flight.release(packet);
-        lost
-    }
-
-    /// The timer went off: everything in flight is lost. So is what gap blocks acknowledged, if the first chunk is
-    /// among it: the receiver has dropped what it had told of (RFC 9260 section 6.2.1, rule D iii). `false` if nothing
-    /// is lost.
-    pub(crate) fn lose_all(&mut self) -> bool {
-        if self.ring.front().is_some_and(|sent| sent.fate == Fate::Acked) {
-            self.renege();
-        }
-        self.timeout_scanned = self.scanned;
-        for index in 0..self.ring.len() {
-            self.lose(self.cumulative + 1 + index as u64);
-        }
-        self.probed = None;
-        !self.lost.is_empty()
-    }
-
-    /// The timer went off too early: what it took for lost and was not sent again is in flight still.
-    pub(crate) fn find_again(&mut self) {
-        let taken = std::mem::take(&mut self.timeout_scanned).max(self.cumulative + 1);
-        let again: Vec<u64> = self.lost.range(taken..).copied().collect();
-        for tsn in again {
-            let Some(sent) = self.get_mut(tsn).filter(|sent| sent.transmits == 1) else { continue };
-            sent.fate = Fate::InFlight;
-            let size = size_of(&sent.payload);
-            self.in_flight += size;
-            self.lost.remove(&tsn);
-        }
-        self.scanned = self.scanned.min(taken);
-    }
-
-    fn renege(&mut self) {
-        for sent in self.ring.iter_mut().filter(|sent| sent.fate == Fate::Acked) {
-            sent.fate = Fate::InFlight;
-            self.in_flight += size_of(&sent.payload);
-            self.octets += size_of(&sent.payload);
-        }
-        self.ranges.clear();
-    }
-
-    /// The newest chunk in flight is to be sent again as a probe (RFC 8985 section 7.3); `false` if it may not be.
-    pub(crate) fn lose_newest(&mut self, now: Instant) -> bool {
-        let Some(back) = self.ring.iter().rev().position(|sent| sent.fate == Fate::InFlight) else {
-            return false;
-        };
-        let tsn = self.newest() - back as u64;
-        if self.get(tsn).is_none_or(|sent| sent.is_spent(now)) {
-            return false;
-        }
-        self.lose(tsn);
-        self.probed = Some(tsn);
-        true
-    }
-
     /// True for the lowest chunk that is not acknowledged.
     pub(crate) fn is_first(&self, tsn: u64) -> bool {
         tsn == self.forward.max(self.cumulative) + 1
-    }
-
-    /// The one chunk that probed a closed window is sent again.
-    pub(crate) fn lose_probe(&mut self) {
-        if self.ring.len() == 1 {
-            self.lose(self.cumulative + 1);
-        }
-    }
-
-    /// The first lost chunk would go next, and may not go any more: its time is over since it was lost.
-    pub(crate) fn suspect_first(&mut self, now: Instant) -> bool {
-        let first = self.lost.first().copied();
-        let Some(tsn) = first.filter(|&tsn| self.get(tsn).is_some_and(|sent| sent.is_spent(now))) else {
-            return false;
-        };
-        self.suspects.push_back(tsn);
-        true
-    }
-
-    /// A lost chunk whose message must be given up.
-    pub(crate) fn next_to_abandon(&mut self, now: Instant) -> Option<u64> {
-        while let Some(tsn) = self.suspects.pop_front() {
-            if self.get(tsn).is_some_and(|sent| sent.fate == Fate::Lost && sent.is_spent(now)) {
-                return Some(tsn);
-            }
-        }
-        None
-    }
-
-    /// Gives up the message that `tsn` is part of. Returns its stream if its end has no TSN yet.
-    pub(crate) fn abandon(&mut self, tsn: u64) -> Option<u16> {
-        let mut at = tsn;
-        while let Some(sent) = self.get(at).filter(|sent| sent.back > 0) {
-            let before = at - u64::from(sent.back);
-            if before <= self.cumulative {
-                break;
-            }
-            at = before;
-        }
-        let stream = self.get(tsn)?.stream;
-        loop {
-            let sent = self.get_mut(at)?;
-            let (ends, ahead, fate, packet) = (sent.flags.is_end(), sent.ahead, sent.fate, sent.packet);
-            let size = size_of(&sent.payload);
-            if matches!(fate, Fate::InFlight | Fate::Lost) {
-                sent.fate = Fate::Abandoned;
-                sent.payload = Bytes::new();
-                self.abandoned += 1;
-                self.octets = self.octets.saturating_sub(size);
-                if fate == Fate::InFlight {
-                    self.in_flight = self.in_flight.saturating_sub(size);
-                    self.flight.release(packet);
-                } else {
-                    self.lost.remove(&at);
-                }
-            }
-            if ends {
-                return None;
-            }
-            if ahead == 0 {
-                return Some(stream);
-            }
-            at += u64::from(ahead);
-        }
-    }
-
-    /// Moves the point up to which everything is given up (RFC 3758 section 3.5, rules C1 to C3). It stops at a
-    /// chunk that was acknowledged: that may be the start of a message which goes on.
-    pub(crate) fn advance_forward_point(&mut self) -> bool {
-        let before = self.forward;
-        if self.abandoned > 0 {
-            while let Some(sent) = self.get(self.forward + 1) {
-                if sent.fate != Fate::Abandoned {
-                    break;
-                }
-                let (lane, number) = (sent.lane(), sent.number);
-                // FORWARD TSN has no word for unordered messages, and needs none.
-                if !lane.unordered || self.format == Format::Interleaved {
-                    if self.skipped.len() >= SKIPPED_MAX && !self.skipped.contains_key(&lane) {
-                        break;
-                    }
-                    self.skipped.insert(lane, number);
-                }
-                self.forward += 1;
-            }
-        }
-        self.forward > before
-    }
-
-    /// The TSN to forward to, if it is beyond what is acknowledged.
-    pub(crate) fn forward_point(&self) -> Option<Tsn> {
-        (self.forward > self.cumulative).then(|| Tsn::new(self.forward as u32))
-    }
-
-    /// The highest number of the skipped messages of each stream and kind.
-    pub(crate) fn skipped(&self) -> &BTreeMap<Lane, u32> {
-        &self.skipped
     }
 }

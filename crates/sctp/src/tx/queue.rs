@@ -6,16 +6,19 @@
 //! could take a part of its window and none be finished: so with I-DATA only one message is begun at a time that is larger
 //! than a quarter of its window, and smaller ones as long as all that are begun are within half of it.
 
+mod message;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::schedule::Line;
 use crate::config::{Config, Scheduler};
 use crate::packet::HEADER_LEN;
 use crate::packet::data::{DataFlags, Format, I_DATA_HEADER};
 use crate::types::{Accounting, Ordering, Reliability, WriteOptions};
+use message::{Message, Written};
 
 /// What one waiting message costs of the send buffer beside its octets, so that their number is bounded.
 const MESSAGE_OVERHEAD: usize = 64;
@@ -31,78 +34,11 @@ const STREAM_SHARE: usize = 64 << 10;
 /// How far all of them together may: this part of the limit.
 const SHARES_PART: usize = 4;
 
-/// Parts of a message that is written in parts are put together up to this.
-const PART_MIN: usize = 1 << 10;
-
 /// The priority of a stream that was given none: "low" of RFC 8831 section 6.4.
 const PRIORITY: u16 = 256;
 
-/// How far the writing of a message is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Written {
-    Whole,
-    /// More is to come, so its end is not known.
-    InPart,
-}
-
 /// Messages for which a stream keeps memory while it has none.
 const IDLE_MESSAGES: usize = 16;
-
-/// A message that waits.
-#[derive(Debug)]
-struct Message {
-    data: Bytes,
-    /// What follows `data`, of a message that was written in parts.
-    more: VecDeque<Bytes>,
-    written: Written,
-    ppid: u32,
-    ordering: Ordering,
-    counted: bool,
-    max_transmits: u32,
-    expires: Option<Instant>,
-    /// Octets that were not sent.
-    rest: usize,
-}
-
-impl Message {
-    /// Nothing of it may go yet, even if `room` octets could: its end is not known, and this may be the last piece,
-    /// which must say so and cannot be empty.
-    fn is_short(&self, room: usize) -> bool {
-        self.written == Written::InPart && self.rest <= room
-    }
-
-    /// The next piece if `room` octets may go.
-    fn next_piece(&self, room: usize) -> Option<usize> {
-        let front = self.data.len();
-        if front <= room { Some(front) } else { (room >= FRAGMENT_MIN).then_some(room) }
-    }
-
-    /// Takes the next piece.
-    fn cut(&mut self, length: usize) -> Bytes {
-        if length < self.data.len() {
-            self.rest -= length;
-            return self.data.split_to(length);
-        }
-        // The last piece takes the buffer itself along: no count to raise, and the queue lets go of it.
-        self.rest -= self.data.len();
-        std::mem::replace(&mut self.data, self.more.pop_front().unwrap_or_default())
-    }
-
-    fn append(&mut self, part: Bytes) {
-        self.rest += part.len();
-        let last = self.more.back_mut().unwrap_or(&mut self.data);
-        if last.is_empty() {
-            *last = part;
-        } else if last.len() < PART_MIN {
-            let mut both = BytesMut::with_capacity(last.len() + part.len());
-            both.extend_from_slice(last);
-            both.extend_from_slice(&part);
-            *last = both.freeze();
-        } else {
-            self.more.push_back(part);
-        }
-    }
-}
 
 /// How far the resetting of an outgoing stream is (RFC 6525 section 5.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
