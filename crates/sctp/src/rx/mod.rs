@@ -233,7 +233,7 @@ impl Receiver {
                 Ack::Delayed | Ack::Now => Ack::Now,
             };
         }
-        if self.delivery.charged() > self.window.size() / 2 && !self.delivery.is_readable() {
+        if !self.delivery.is_readable() && self.delivery.charged() > self.window.size() / 2 {
             self.window.on_unreadable();
         }
         self.window.on_packet_end(now, rtt)
@@ -276,9 +276,8 @@ impl Receiver {
 
     /// Opening the window again by a good part is told at once, so that the sender need not probe.
     fn update_window(&mut self) {
-        let open = self.window_left();
         let step = (2 * self.mtu).min(self.window.size() / 2);
-        if self.told < step && open >= step {
+        if self.told < step && self.window_left() >= step {
             self.ack = Ack::Now;
         }
     }

@@ -104,10 +104,11 @@ impl InStream {
         self.is_empty() && !self.paused && !self.in_parts && !self.queued && !self.inside.any()
     }
 
-    /// Grows by an eighth and not to the double, as it may be most of what the association holds.
+    /// Grows by a quarter and not to the double, as it may be most of what the association holds.
     pub(super) fn push(&mut self, chunk: Chunk) {
         if self.ready.len() == self.ready.capacity() {
-            self.ready.reserve_exact((self.ready.len() / 8).max(1));
+            let length = self.ready.len();
+            self.ready.reserve_exact((length / 4).max(length.clamp(1, 8)));
         }
         self.ready.push_back(chunk);
     }

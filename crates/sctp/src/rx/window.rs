@@ -23,8 +23,8 @@ pub(super) struct Window {
     /// The round trip that is measured: since when, and octets that came in it.
     since: Option<Instant>,
     octets: usize,
-    /// When the round-trip time was last asked for.
-    asked: Option<Instant>,
+    /// When the round-trip time is asked for next.
+    ask_at: Option<Instant>,
 }
 
 /// Whether the round-trip time must be measured.
@@ -36,7 +36,7 @@ pub(crate) enum Rtt {
 
 impl Window {
     pub(super) fn new(most: usize) -> Self {
-        Self { size: most.min(INITIAL), most, since: None, octets: 0, asked: None }
+        Self { size: most.min(INITIAL), most, since: None, octets: 0, ask_at: None }
     }
 
     /// The bound, which it may grow to.
@@ -60,16 +60,17 @@ impl Window {
         }
         let since = *self.since.get_or_insert(now);
         let round = rtt.unwrap_or(RTT_UNKNOWN);
-        if now.saturating_duration_since(since) >= round {
+        let elapsed = now.saturating_duration_since(since);
+        if elapsed >= round {
             // After a pause what came is of more than one round trip.
-            if now.saturating_duration_since(since) < round * 2 {
+            if elapsed < round * 2 {
                 self.size = self.size.max((self.octets * ROUNDS).min(self.most));
             }
             self.since = Some(now);
             self.octets = 0;
         }
-        if self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= RTT_LIFE) {
-            self.asked = Some(now);
+        if self.ask_at.is_none_or(|at| now >= at) {
+            self.ask_at = now.checked_add(RTT_LIFE);
             return Rtt::Wanted;
         }
         Rtt::Known

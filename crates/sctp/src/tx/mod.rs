@@ -316,7 +316,7 @@ impl Transmitter {
     /// Gives up what would be sent next, is half sent or lost, and would come too late (RFC 3758 section 3.5, rules A3 and
     /// A5).
     fn give_up_overdue(&mut self, now: Instant, stats: &mut Stats) {
-        if !self.agreed.forwards() {
+        if !self.agreed.forwards() || !(self.queue.has_lifetimes() || self.out.has_losses()) {
             return;
         }
         while self.out.suspect_first(now) {
@@ -424,6 +424,8 @@ impl Transmitter {
         }
         if !self.has_data() && !self.window_is_full(0) {
             self.out.on_app_limited();
+            // Not sooner: between two flights of one transfer it would only be made again.
+            self.out.shrink();
         }
         chunks
     }

@@ -265,6 +265,11 @@ impl Outstanding {
         }
     }
 
+    /// Something is lost and was not sent again.
+    pub(crate) fn has_losses(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
     /// The first lost chunk, and its octets of user data.
     pub(crate) fn first_lost(&self) -> Option<(u64, usize)> {
         let &tsn = self.lost.first()?;
@@ -347,12 +352,14 @@ impl Outstanding {
         if self.ring.is_empty() {
             self.resent.clear();
             self.suspects.clear();
-            self.shrink();
         }
     }
 
-    /// Nothing is out: what a large flight took is given back.
-    fn shrink(&mut self) {
+    /// Gives back what a large flight took, if nothing is out.
+    pub(crate) fn shrink(&mut self) {
+        if !self.ring.is_empty() {
+            return;
+        }
         if self.ring.capacity() > IDLE_CHUNKS {
             self.ring = VecDeque::new();
             self.resent = VecDeque::new();

@@ -22,6 +22,9 @@ pub(super) enum Probe {
 impl Transmitter {
     /// When [`on_probe_timeout`](Self::on_probe_timeout) wants to be called: a loss shows by then, or a probe is due.
     pub(crate) fn probe_at(&self) -> Option<Instant> {
+        if self.out.is_empty() {
+            return None;
+        }
         self.out.loss_deadline(self.tolerance().delay).or_else(|| self.tail_probe_at())
     }
 

@@ -147,6 +147,8 @@ pub(crate) struct SendQueue {
     charged: usize,
     /// Octets that wait.
     octets: usize,
+    /// Messages with a lifetime.
+    lifetimes: usize,
     /// Streams that are to be reset.
     resetting: BTreeSet<u16>,
     /// Streams whose buffered amount fell; each at most once.
@@ -165,6 +167,7 @@ impl SendQueue {
             begun_large: false,
             charged: 0,
             octets: 0,
+            lifetimes: 0,
             resetting: BTreeSet::new(),
             fallen: VecDeque::new(),
             dropped: 0,
@@ -188,6 +191,7 @@ impl SendQueue {
         let length = data.len();
         self.charged += length + MESSAGE_OVERHEAD;
         self.octets += length;
+        self.lifetimes += usize::from(expires.is_some());
         let out = self.streams.entry(stream).or_default();
         out.charged += length + MESSAGE_OVERHEAD;
         if counted {
@@ -448,6 +452,7 @@ impl SendQueue {
     fn uncharge(&mut self, id: u16, message: &Message) {
         let Some(out) = self.streams.get_mut(&id) else { return };
         self.octets -= message.rest;
+        self.lifetimes -= usize::from(message.expires.is_some());
         self.charged -= message.rest + MESSAGE_OVERHEAD;
         out.charged -= message.rest + MESSAGE_OVERHEAD;
         if message.counted {
@@ -463,6 +468,11 @@ impl SendQueue {
             out.queued = false;
             out.place = self.line.leave(id);
         }
+    }
+
+    /// Some message that waits has a lifetime.
+    pub(crate) fn has_lifetimes(&self) -> bool {
+        self.lifetimes > 0
     }
 
     /// The message whose turn it is, if it is half sent and its time is over: its stream, and the TSN of its last piece.

@@ -86,6 +86,16 @@ impl Line {
 
     /// Puts the stream into service whose turn it is.
     pub(super) fn choose(&mut self) -> Option<u16> {
+        if !self.waiting.is_empty() || !self.held.is_empty() {
+            self.put_next_into_service();
+        }
+        if let Some(place) = self.serving {
+            self.now = self.now.max(place.at);
+        }
+        self.serving()
+    }
+
+    fn put_next_into_service(&mut self) {
         let waiting = self.waiting.first();
         let held = self.held.first().filter(|_| self.may_release == Release::Try);
         let next = waiting.into_iter().chain(held).min().copied();
@@ -97,10 +107,6 @@ impl Line {
                 self.waiting.insert(place);
             }
         }
-        if let Some(place) = self.serving {
-            self.now = self.now.max(place.at);
-        }
-        self.serving()
     }
 
     /// The stream in service must wait until something ends.
