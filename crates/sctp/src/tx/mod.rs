@@ -381,6 +381,10 @@ impl Transmitter {
     ) -> usize {
         self.note_idle(now);
         self.give_up_overdue(now, stats);
+        if !self.has_data() {
+            // Not sooner: between two flights of one transfer the memory would only be asked for again.
+            self.out.shrink();
+        }
         self.paced = false;
         if self.probe != Probe::Due && !self.pacer.is_open(now) {
             // Room for a small chunk is all that is asked for: what is larger waits as well.
@@ -424,8 +428,6 @@ impl Transmitter {
         }
         if !self.has_data() && !self.window_is_full(0) {
             self.out.on_app_limited();
-            // Not sooner: between two flights of one transfer it would only be made again.
-            self.out.shrink();
         }
         chunks
     }
