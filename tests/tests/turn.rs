@@ -175,20 +175,17 @@ struct Side {
 fn forward(mut events: Events, other: PeerConnection) -> UnboundedReceiver<Event> {
     let (sender, receiver) = unbounded_channel();
     tokio::spawn(async move {
-        let mut early = Vec::new();
         while let Some(event) = events.recv().await {
-            match event {
-                Event::IceCandidate(candidate) => early.push(candidate),
-                event => {
-                    let _ = sender.send(event);
-                }
+            let Event::IceCandidate(candidate) = event else {
+                let _ = sender.send(event);
+                continue;
+            };
+            // It may be found before the description is there.
+            while other.remote_description().is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            if other.remote_description().is_some() {
-                for candidate in early.drain(..) {
-                    // One of before a restart may come after it, and is not wanted any more.
-                    let _ = other.add_ice_candidate(candidate).await;
-                }
-            }
+            // One of before a restart may come after it, and is not wanted any more.
+            let _ = other.add_ice_candidate(candidate).await;
         }
     });
     receiver
