@@ -115,7 +115,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
 
-    /// Let pages of this origin use the server, such as https://example.org; * is any. Those of this machine always may
+    /// Let pages of this origin use the server, such as `https://example.org`; * is any. Those of this machine always may
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub(crate) allowed_origins: Vec<String>,
 
