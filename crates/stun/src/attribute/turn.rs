@@ -118,6 +118,16 @@ impl AddressFamily {
             Self::V6 => FAMILY_V6,
         }
     }
+
+    /// The value of an attribute that holds a family and three reserved octets.
+    fn parse(value: &[u8]) -> Result<Self, ParseError> {
+        let [family, ..] = exactly::<4>(value)?;
+        Self::from_octet(family)
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[self.octet(), 0, 0, 0]);
+    }
 }
 
 /// REQUESTED-ADDRESS-FAMILY (section 18.6).
@@ -128,12 +138,11 @@ impl Attribute<'_> for RequestedAddressFamily {
     const TYPE: AttributeType = AttributeType::REQUESTED_ADDRESS_FAMILY;
 
     fn parse(value: &[u8], _: TransactionId) -> Result<Self, ParseError> {
-        let [family, ..] = exactly::<4>(value)?;
-        AddressFamily::from_octet(family).map(Self)
+        AddressFamily::parse(value).map(Self)
     }
 
     fn write(&self, _: TransactionId, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[self.0.octet(), 0, 0, 0]);
+        self.0.write(out);
     }
 }
 
@@ -145,12 +154,11 @@ impl Attribute<'_> for AdditionalAddressFamily {
     const TYPE: AttributeType = AttributeType::ADDITIONAL_ADDRESS_FAMILY;
 
     fn parse(value: &[u8], _: TransactionId) -> Result<Self, ParseError> {
-        let [family, ..] = exactly::<4>(value)?;
-        AddressFamily::from_octet(family).map(Self)
+        AddressFamily::parse(value).map(Self)
     }
 
     fn write(&self, _: TransactionId, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[self.0.octet(), 0, 0, 0]);
+        self.0.write(out);
     }
 }
 
