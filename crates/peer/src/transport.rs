@@ -425,9 +425,10 @@ impl Transport {
         match source {
             Source::Handshake | Source::Rtcp => false,
             Source::Rtp => true,
+            Source::Data if segment + SCTP_SLACK >= self.mtu => true,
             Source::Data => {
                 let overhead = self.ice.relay_overhead(path) + self.dtls.overhead();
-                segment + SCTP_SLACK >= self.mtu || self.data.next_data_fits(segment.saturating_sub(overhead))
+                self.data.next_data_fits(segment.saturating_sub(overhead))
             }
         }
     }
