@@ -10,9 +10,9 @@ use taut_sansio::rng::Rng;
 use taut_sansio::time::earliest;
 
 use crate::addresses::{may_send_to, plain};
+use crate::answers::Answer;
 use crate::candidate::{Candidate, CandidateKind};
 use crate::checklist::Checklist;
-use crate::checks::Answer;
 use crate::config::{Config, Loopback, Role};
 use crate::credentials::Credentials;
 use crate::event::{Event, State, Validation};

@@ -10,7 +10,7 @@ use taut_sansio::net::Path;
 use taut_sansio::rng::Rng;
 use taut_stun::Key;
 
-use crate::checks::EarlyCheck;
+use crate::answers::EarlyCheck;
 use crate::credentials::{Credentials, RemoteCredentials, RemoteSide};
 use crate::event::State;
 use crate::nomination::Nomination;

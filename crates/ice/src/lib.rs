@@ -28,6 +28,7 @@
 
 mod addresses;
 mod agent;
+mod answers;
 mod candidate;
 mod checklist;
 mod checks;
@@ -52,11 +53,11 @@ mod tables;
 
 pub use addresses::{InterfaceAddress, select_addresses};
 pub use agent::{AddCandidateError, Agent, MAX_LOCAL_ADDRESSES, MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES};
+pub use answers::{MAX_ANSWERS, MAX_EARLY_CHECKS};
 pub use candidate::{
     Candidate, CandidateAddress, CandidateKind, CandidateTransport, MAX_CANDIDATE_LEN, ParseCandidateError,
     TcpType,
 };
-pub use checks::{MAX_ANSWERS, MAX_EARLY_CHECKS};
 pub use config::{
     Config, Host, Loopback, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy, Role, StunServer, TurnServer,
     TurnTransport,

@@ -44,10 +44,12 @@ mod clock;
 mod link;
 mod loss;
 mod nat;
+mod node;
 mod pcap;
 mod world;
 
 pub use link::Link;
 pub use loss::Loss;
 pub use nat::{Dependence, Nat, NatKind};
-pub use world::{MULTICAST_GROUP, NatId, Node, NodeId, Stats, World};
+pub use node::{Node, NodeId};
+pub use world::{MULTICAST_GROUP, NatId, Stats, World};

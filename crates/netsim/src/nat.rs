@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use taut_sansio::rng::Rng;
 
-use crate::world::{NatId, NodeId};
+use crate::node::NodeId;
+use crate::world::NatId;
 
 /// What a mapping, or the filter of a translator, depends on (RFC 4787 sections 4.1 and 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
