@@ -99,15 +99,20 @@ pub enum Event {
         /// The local ufrag.
         ufrag: String,
     },
-    /// Gathering failed in part (webrtc-pc section 4.8.2).
-    CandidateError {
-        /// The URL of the server.
-        url: String,
-        /// The local address it was asked from.
-        address: Option<SocketAddr>,
-        /// The code of the server's answer, or 701 where there was none.
-        code: u16,
-        /// The reason.
-        text: String,
-    },
+    /// Gathering failed in part.
+    CandidateError(CandidateError),
+}
+
+/// Why a server could not be used for gathering (webrtc-pc section 4.8.2, `RTCPeerConnectionIceErrorEvent`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CandidateError {
+    /// The URL of the server.
+    pub url: String,
+    /// The local address it was asked from, if it was asked.
+    pub address: Option<SocketAddr>,
+    /// The code of the server's answer (RFC 8489 section 14.8), or 701 where there was none.
+    pub code: u16,
+    /// The reason.
+    pub text: String,
 }

@@ -12,7 +12,7 @@ use crate::addresses::{can_pair, may_send_to, plain, scoped};
 use crate::agent::{Agent, Local, LocalId};
 use crate::candidate::{Candidate, CandidateKind, priority};
 use crate::config::{Config, Host, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy};
-use crate::event::{Event, GatheringState, ResolveId};
+use crate::event::{CandidateError, Event, GatheringState, ResolveId};
 use crate::pacing::Pacer;
 use crate::report::{MAX_SERVER_ERRORS, ServerError};
 
@@ -365,7 +365,8 @@ impl Agent {
             self.server_errors.pop_front();
         }
         self.server_errors.push_back(ServerError { url: url.clone(), code, text: text.to_owned() });
-        self.events.push_back(Event::CandidateError { url, address, code, text: text.to_owned() });
+        let error = CandidateError { url, address, code, text: text.to_owned() };
+        self.events.push_back(Event::CandidateError(error));
     }
 
     fn tell_gathering_state(&mut self) {

@@ -63,7 +63,7 @@ pub use config::{
     TurnTransport,
 };
 pub use credentials::Credentials;
-pub use event::{Event, GatheringState, ResolveId, State, Validation};
+pub use event::{CandidateError, Event, GatheringState, ResolveId, State, Validation};
 pub use filter::{AddressFilter, ExternalAddress, Families, Network, ParseNetworkError};
 pub use gathering::MAX_STUN_CLIENTS;
 pub use naming::MAX_NAMES;

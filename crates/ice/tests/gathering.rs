@@ -210,7 +210,7 @@ fn silence_errors_and_unresolved_names_are_told_and_do_not_hold_up_the_end() {
     let mut codes: Vec<_> = errors
         .into_iter()
         .filter_map(|event| match event {
-            Event::CandidateError { url, address, code, .. } => Some((url, address.is_some(), code)),
+            Event::CandidateError(error) => Some((error.url, error.address.is_some(), error.code)),
             _ => None,
         })
         .collect();

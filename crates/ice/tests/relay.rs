@@ -203,7 +203,7 @@ fn gathering_waits_for_relays_and_tells_why_there_is_none() {
         .events
         .iter()
         .filter_map(|(_, event)| match event {
-            Event::CandidateError { url, code, address, .. } => Some((url.as_str(), *code, *address)),
+            Event::CandidateError(error) => Some((error.url.as_str(), error.code, error.address)),
             _ => None,
         })
         .collect();

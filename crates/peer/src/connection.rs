@@ -134,9 +134,7 @@ impl Peer {
                     self.events.push(Event::Connect { id, replaces, transport, remote, host });
                 }
                 taut_ice::Event::MulticastWanted => self.events.push(Event::MulticastWanted),
-                taut_ice::Event::CandidateError { url, code, text, .. } => {
-                    self.events.push(Event::IceCandidateError { url, code, text });
-                }
+                taut_ice::Event::CandidateError(error) => self.events.push(Event::IceCandidateError(error)),
                 _ => {}
             }
         }

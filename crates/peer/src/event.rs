@@ -9,7 +9,10 @@ use taut_sansio::net::{Path, Transport};
 use crate::signaling::SignalingState;
 use crate::transceiver::TransceiverId;
 
-pub use taut_ice::{GatheringState as IceGatheringState, ResolveId, State as IceConnectionState, StreamId};
+pub use taut_ice::{
+    CandidateError as IceCandidateError, GatheringState as IceGatheringState, ResolveId,
+    State as IceConnectionState, StreamId,
+};
 
 /// The state of the whole connection (W3C `RTCPeerConnectionState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -73,14 +76,7 @@ pub enum Event {
     /// A local candidate for the other side; `None` after the last one of a generation.
     IceCandidate(Option<IceCandidate>),
     /// A server could not be used for gathering (W3C `icecandidateerror`).
-    IceCandidateError {
-        /// The URL of the server.
-        url: String,
-        /// A STUN error code, or 701 for a server that did not answer.
-        code: u16,
-        /// What went wrong.
-        text: String,
-    },
+    IceCandidateError(IceCandidateError),
     /// The gathering state changed.
     IceGatheringStateChange(IceGatheringState),
     /// The ICE state changed.

@@ -39,8 +39,8 @@ pub use config::{
 pub use description::{SdpType, SessionDescription};
 pub use error::{Error, ErrorKind};
 pub use event::{
-    CloseReason, ConnectionState, Event, IceCandidate, IceConnectionState, IceGatheringState, ResolveId,
-    StreamId,
+    CloseReason, ConnectionState, Event, IceCandidate, IceCandidateError, IceConnectionState,
+    IceGatheringState, ResolveId, StreamId,
 };
 pub use peer::Peer;
 pub use signaling::{NegotiatedCodec, OfferOptions, SignalingState};

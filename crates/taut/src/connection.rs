@@ -198,9 +198,7 @@ impl State {
                 }
                 self.events.push(Pending::IceCandidate(candidate));
             }
-            PeerEvent::IceCandidateError { url, code, text } => {
-                self.events.push(Pending::IceCandidateError { url, code, text });
-            }
+            PeerEvent::IceCandidateError(error) => self.events.push(Pending::IceCandidateError(error)),
             PeerEvent::IceGatheringStateChange(new) => self.events.push(Pending::IceGatheringState(new)),
             PeerEvent::IceConnectionStateChange(new) => self.events.push(Pending::IceConnectionState(new)),
             PeerEvent::ConnectionStateChange(new) => self.events.push(Pending::ConnectionState(new)),

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use taut_peer::{
-    ChannelId, ConnectionState, IceCandidate, IceConnectionState, IceGatheringState, SignalingState,
-    TransceiverId,
+    ChannelId, ConnectionState, IceCandidate, IceCandidateError, IceConnectionState, IceGatheringState,
+    SignalingState, TransceiverId,
 };
 
 use crate::connection::{Handle, State};
@@ -45,18 +45,6 @@ pub enum Event {
     Track(TrackEvent),
     /// The other side opened a data channel.
     DataChannel(DataChannel),
-}
-
-/// Why a server could not be used (W3C `RTCPeerConnectionIceErrorEvent`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct IceCandidateError {
-    /// The URL of the server.
-    pub url: String,
-    /// A STUN error code, or 701 for a server that did not answer.
-    pub code: u16,
-    /// What went wrong.
-    pub text: String,
 }
 
 /// A remote track (W3C `RTCTrackEvent`).
@@ -128,9 +116,7 @@ fn take(state: &mut State, connection: &Handle) -> Option<Event> {
             Pending::NegotiationNeeded => Event::NegotiationNeeded,
             Pending::SignalingState(new) => Event::SignalingStateChange(new),
             Pending::IceCandidate(candidate) => Event::IceCandidate(candidate),
-            Pending::IceCandidateError { url, code, text } => {
-                Event::IceCandidateError(IceCandidateError { url, code, text })
-            }
+            Pending::IceCandidateError(error) => Event::IceCandidateError(error),
             Pending::IceGatheringState(new) => Event::IceGatheringStateChange(new),
             Pending::IceConnectionState(new) => Event::IceConnectionStateChange(new),
             Pending::ConnectionState(new) => Event::ConnectionStateChange(new),
@@ -173,7 +159,7 @@ pub(crate) enum Pending {
     NegotiationNeeded,
     SignalingState(SignalingState),
     IceCandidate(Option<IceCandidate>),
-    IceCandidateError { url: String, code: u16, text: String },
+    IceCandidateError(IceCandidateError),
     IceGatheringState(IceGatheringState),
     IceConnectionState(IceConnectionState),
     ConnectionState(ConnectionState),

@@ -97,7 +97,7 @@ mod transports;
 pub use byte_channel::ByteChannel;
 pub use data_channel::{DataChannel, DataChannelInit, TrySendError};
 pub use error::{Error, ErrorKind};
-pub use events::{Event, Events, IceCandidateError, TrackEvent};
+pub use events::{Event, Events, TrackEvent};
 pub use file::FileOptions;
 pub use media_stream::MediaStream;
 pub use message_stream::{MessageReader, MessageWriter};
@@ -115,10 +115,10 @@ pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
     AddressFilter, Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion,
     DataScheduler, Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host, IceCandidate,
-    IceConnectionState, IceGatheringState, IcePairReport, IceParameters, IceReport, IceServer, IceServerKind,
-    IceTransportPolicy, IceVerdict, Kind, Loopback, Message, MessageKind, Network, OfferOptions,
-    Priority as DataChannelPriority, SctpState as SctpTransportState, SdpType, SessionDescription,
-    SignalingState, SrtpProfile, StatsReport, TurnTransport, rtp, sdp, stats,
+    IceCandidateError, IceConnectionState, IceGatheringState, IcePairReport, IceParameters, IceReport,
+    IceServer, IceServerKind, IceTransportPolicy, IceVerdict, Kind, Loopback, Message, MessageKind, Network,
+    OfferOptions, Priority as DataChannelPriority, SctpState as SctpTransportState, SdpType,
+    SessionDescription, SignalingState, SrtpProfile, StatsReport, TurnTransport, rtp, sdp, stats,
 };
 /// Who a client of a TURN server is, for those who give out time-limited credentials.
 pub use taut_turn::Credentials as TurnCredentials;
