@@ -136,7 +136,7 @@ impl Agent {
     /// failed, or it would go on to send what is not taken (RFC 7675 section 5.2).
     fn is_revoked(&self, generation: GenerationId, path: &Path) -> bool {
         let pair = self.checklist.by_path(generation, path).and_then(|id| self.checklist.get(id));
-        pair.is_some_and(|pair| matches!(pair.status, Status::Revoked))
+        pair.is_some_and(|pair| matches!(pair.status, Status::Revoked | Status::Taken))
     }
 
     fn answer(&mut self, answer: Answer) {

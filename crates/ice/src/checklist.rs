@@ -13,6 +13,7 @@ use crate::addresses::{can_pair, scoped};
 use crate::agent::{Agent, LocalId, Remote, RemoteId};
 use crate::candidate::pair_priority;
 use crate::config::Role;
+use crate::event::GatheringState;
 use crate::generation::GenerationId;
 use crate::pair::{Pair, PairId, Status};
 
@@ -199,7 +200,8 @@ impl Agent {
             self.stats.dropped_pairs = self.stats.dropped_pairs.saturating_add(1);
             return None;
         }
-        let status = if self.has_foundation_mate(host, remote) { Status::Frozen } else { Status::Waiting };
+        let mate = self.has_foundation_mate(host, remote, priority);
+        let status = if mate { Status::Frozen } else { Status::Waiting };
         self.permit(&path);
         Some(self.checklist.insert(Pair::new(generation, (host, remote), path, priority, status)))
     }
@@ -220,8 +222,8 @@ impl Agent {
         true
     }
 
-    /// True if another pair with the same foundation is on its way to be checked.
-    fn has_foundation_mate(&self, host: LocalId, remote: RemoteId) -> bool {
+    /// True if another pair with the same foundation and no lower priority is on its way to be checked.
+    fn has_foundation_mate(&self, host: LocalId, remote: RemoteId, priority: u64) -> bool {
         let of_local = |id| self.locals.get(&id).map(|local| &local.candidate.foundation);
         let of_remote = |id| self.remotes.get(&id).map(|remote| &remote.candidate.foundation);
         let (local, remote) = (of_local(host), of_remote(remote));
@@ -229,6 +231,7 @@ impl Agent {
         self.checklist.iter().any(|(_, pair)| {
             Some(pair.generation) == generation
                 && matches!(pair.status, Status::Waiting | Status::InProgress(_))
+                && pair.priority >= priority
                 && of_remote(pair.remote) == remote
                 && of_local(pair.local) == local
         })
@@ -278,6 +281,29 @@ impl Agent {
                 pair.status = Status::Waiting;
             }
         }
+    }
+
+    /// Says that another connection has this path, between the same two sockets: what comes on it could not be told apart, so that
+    /// its pairs end. Where there is no other path, the agent fails.
+    pub fn handle_taken(&mut self, now: Instant, path: Path) {
+        let now = self.tick(now);
+        let path = self.canonical(path);
+        let pairs: Vec<PairId> =
+            path.iter().flat_map(|path| self.checklist.on_path(path)).map(|(id, _)| id).collect();
+        for id in pairs {
+            self.end_pair(id, Status::Taken);
+        }
+        self.reconcile(now);
+    }
+
+    /// True if other connections have all paths that there are, and no candidate is still to come.
+    pub(crate) fn is_crowded_out(&self) -> bool {
+        let current = self.generations.current();
+        let mut pairs = self.checklist.of(current.id).peekable();
+        pairs.peek().is_some()
+            && pairs.all(|(_, pair)| matches!(pair.status, Status::Taken))
+            && current.remote_done
+            && self.gathering_state() == GatheringState::Complete
     }
 
     /// Removes a pair, and its route unless it is of use to another one.

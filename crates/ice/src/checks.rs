@@ -289,7 +289,7 @@ impl Agent {
         let (role, nominating) = (self.role, self.nominates(id));
         let transaction = TransactionId::random(&mut self.rng);
         let Some(pair) = self.checklist.get_mut(id) else { return };
-        if matches!(pair.status, Status::Failed | Status::Revoked) {
+        if matches!(pair.status, Status::Failed | Status::Revoked | Status::Taken) {
             return;
         }
         let cause = match (nominating, triggered) {

@@ -115,7 +115,7 @@ impl Agent {
         let over = |pair: &Pair| match pair.status {
             Status::Frozen | Status::Waiting | Status::InProgress(_) => pair.wish == Wish::Nothing,
             Status::Failed => true,
-            Status::Succeeded(_) | Status::Revoked => false,
+            Status::Succeeded(_) | Status::Revoked | Status::Taken => false,
         };
         let ids: Vec<PairId> =
             self.checklist.of(of).filter(|(_, pair)| over(pair)).map(|(id, _)| id).collect();

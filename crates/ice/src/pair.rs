@@ -79,6 +79,8 @@ pub(crate) enum Status {
     Failed,
     /// Consent lapsed or was taken back: never used again with these credentials (RFC 7675 section 5.1).
     Revoked,
+    /// Another connection has the path: what comes on it could not be told apart.
+    Taken,
 }
 
 /// What an incoming request asks for beyond an answer.
@@ -169,7 +171,7 @@ impl Pair {
             Status::Waiting => PairState::Waiting,
             Status::InProgress(_) => PairState::InProgress,
             Status::Succeeded(_) => PairState::Succeeded,
-            Status::Failed | Status::Revoked => PairState::Failed,
+            Status::Failed | Status::Revoked | Status::Taken => PairState::Failed,
         }
     }
 
@@ -248,7 +250,7 @@ impl Pair {
                 check.cause == Cause::Ordinary
                     || now.saturating_duration_since(check.started) >= RETRIGGER_AFTER
             }
-            Status::Succeeded(_) | Status::Revoked => false,
+            Status::Succeeded(_) | Status::Revoked | Status::Taken => false,
         }
     }
 

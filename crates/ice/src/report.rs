@@ -51,6 +51,8 @@ pub enum Verdict {
     OneWay,
     /// Every check was answered with an error.
     Refused,
+    /// Another connection has the path between the same two sockets, and there is no other path.
+    PathTaken,
     /// Nothing was answered, and nothing came.
     NoAnswer,
     /// Checks are under way.
@@ -73,6 +75,9 @@ impl fmt::Display for Verdict {
             Self::WrongCredentials => "checks came with credentials that were not signalled",
             Self::OneWay => "checks of the other side arrive, and ours are not answered",
             Self::Refused => "the other side answers all checks with errors",
+            Self::PathTaken => {
+                "another connection has the path between the same two sockets, and there is no other"
+            }
             Self::NoAnswer => "no check was answered, and none came",
             Self::Checking => "checks are under way",
             Self::WaitingForNomination => "waiting for the other side to nominate a pair",
@@ -88,6 +93,8 @@ pub struct PairReport {
     pub stats: PairStats,
     /// Consent was lost on it: it is not used again with these credentials.
     pub consent_lost: bool,
+    /// Another connection has its path.
+    pub taken: bool,
     /// Whether it belongs to a generation before the last restart.
     pub superseded: bool,
 }
@@ -140,6 +147,7 @@ impl fmt::Display for PairReport {
         let stats = &self.stats;
         let state = match (self.consent_lost, stats.state) {
             (true, _) => "consent lost",
+            _ if self.taken => "taken by another connection",
             (_, PairState::Frozen) => "frozen",
             (_, PairState::Waiting) => "waiting",
             (_, PairState::InProgress) => "in progress",
@@ -171,6 +179,7 @@ impl Agent {
         let reports = self.checklist.iter().zip(self.pair_stats()).map(|((_, pair), stats)| PairReport {
             stats,
             consent_lost: matches!(pair.status, Status::Revoked),
+            taken: matches!(pair.status, Status::Taken),
             superseded: pair.generation != current,
         });
         let locals = self.locals.values().filter(|local| local.generation == current && local.announced);
@@ -212,6 +221,9 @@ impl Agent {
         let failed = self.state == State::Failed;
         if !failed && any(Pair::is_hopeful) {
             return Verdict::Checking;
+        }
+        if any(|pair| matches!(pair.status, Status::Taken)) {
+            return Verdict::PathTaken;
         }
         let answered = self.stats.responses_received > 0;
         match () {

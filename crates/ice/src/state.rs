@@ -76,7 +76,7 @@ impl Agent {
         let hope = self.naming.is_busy() || self.checklist.of(current.id).any(|(_, pair)| pair.is_hopeful());
         let impatient = current.patience.is_some_and(|until| until <= now);
         match hope {
-            false if impatient => State::Failed,
+            false if impatient || self.is_crowded_out() => State::Failed,
             _ if self.can_check() && self.checklist.of(current.id).next().is_some() => State::Checking,
             // The pair of an older generation is lost, and the other side has not said anything of the restart.
             _ if self.state != State::New => State::Checking,

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use common::scene::Scene;
 use common::{Net, ms, secs};
-use taut_ice::{Agent, Config, Credentials, PairState, Role, State, Validation};
+use taut_ice::{Agent, Config, Credentials, PairState, Role, State, Validation, Verdict};
 use taut_netsim::{Link, Loss};
 use taut_sansio::net::{Path, Received};
 use taut_sansio::rng::Rng;
-use taut_stun::attribute::XorMappedAddress;
+use taut_stun::attribute::{ErrorCode, XorMappedAddress};
 use taut_stun::{Algorithm, Builder, Class, Key, Message};
 
 fn agent_at(base: SocketAddr) -> (Agent, Key, Instant) {
@@ -186,4 +186,32 @@ fn the_controlled_side_follows_the_pair_on_which_the_other_side_asks() {
     // And back, as soon as the other side asks there again.
     ask(&mut scene, first);
     assert_eq!(scene.agent.selected_path(), Some(first));
+}
+
+/// Another connection has the only path: the agent fails at once where nothing else is to come, and refuses checks on it.
+#[test]
+fn a_path_of_another_connection_ends_its_pair() {
+    let mut scene = Scene::checking(Role::Controlling);
+    let path = scene.path();
+    scene.agent.gather(scene.now);
+    scene.agent.handle_taken(scene.now, path);
+    assert_eq!(scene.agent.state(), State::Checking, "candidates may come");
+    assert_eq!(scene.agent.report().verdict, Verdict::PathTaken);
+    assert!(scene.agent.report().pairs.iter().all(|pair| pair.taken && !pair.consent_lost));
+    let check = scene.good_check();
+    scene.give(path, &check);
+    let (_, answer) = scene.take().expect("an answer");
+    let answer = Message::parse(&answer).unwrap();
+    assert_eq!(answer.get::<ErrorCode<'_>>().unwrap().map(|error| error.code), Some(403));
+    assert!(scene.take().is_none(), "and no check of ours");
+    scene.agent.end_of_remote_candidates(scene.now);
+    assert_eq!(scene.agent.state(), State::Failed);
+    assert_eq!(scene.agent.report().verdict, Verdict::PathTaken);
+    // The path may be free again after a restart.
+    scene.agent.restart(scene.now);
+    let again = Credentials { ufrag: "again".into(), ..scene.theirs.clone() };
+    scene.agent.set_remote_credentials(scene.now, again, false);
+    let candidate = format!("1 1 udp 2130706431 {} {} typ host", scene.remote.ip(), scene.remote.port());
+    scene.agent.add_remote_candidate(scene.now, candidate.parse().unwrap()).unwrap();
+    assert_eq!(scene.take().expect("a check").0.path, path);
 }

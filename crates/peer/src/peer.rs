@@ -197,6 +197,14 @@ impl Peer {
         self.transport.handle_writable(path, writable);
     }
 
+    /// Says that another connection has this path, between the same two sockets: it cannot be used. Where there is no other path,
+    /// ICE fails.
+    pub fn handle_taken(&mut self, now: Instant, path: Path) {
+        let now = self.advance(now);
+        self.transport.ice.handle_taken(now, path);
+        self.collect(now);
+    }
+
     // ---- output
 
     /// Makes the next batch of at most `max_segments` datagrams of equal length (the last may be shorter) and appends

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::connection::{Action, Shared};
 use crate::net::endpoint::Registration;
 use crate::net::resolve;
+use crate::net::router::RouteError;
 use crate::net::sockets::{Batch, Socket};
 
 /// How many datagrams are taken in per turn, under one lock, before what follows from them is sent.
@@ -184,6 +185,9 @@ impl Driver {
             }
             return;
         }
+        if self.registration.note_sent(&transmit, &self.out) == Err(RouteError::Taken) {
+            return self.shared.with(|state, now| state.peer.handle_taken(now, transmit.path));
+        }
         let sent = self.registration.send(&transmit, &self.out);
         if !sent.blocked {
             return;
@@ -213,7 +217,11 @@ impl Driver {
         let mut multicast = false;
         for action in self.actions.drain(..) {
             match action {
-                Action::AddRoute(path) => self.registration.add_route(path),
+                Action::AddRoute(path) => {
+                    if self.registration.add_route(path) == Err(RouteError::Taken) {
+                        self.shared.with(|state, now| state.peer.handle_taken(now, path));
+                    }
+                }
                 Action::RemoveRoute(path) => self.registration.remove_route(path),
                 Action::AddUfrag(ufrag) => self.registration.add_ufrag(&ufrag),
                 Action::RemoveUfrag(ufrag) => self.registration.remove_ufrag(&ufrag),

@@ -247,17 +247,26 @@ impl PeerConnection {
     ///
     /// # Errors
     ///
-    /// `Operation` when the connection fails, `InvalidState` when it is closed.
+    /// `Operation` when the connection fails, with the verdict of [`ice_report`](Self::ice_report) where it is ICE that failed;
+    /// `InvalidState` when it is closed.
     pub async fn connected(&self) -> Result<(), Error> {
         self.handle
             .changed
             .wait_for(|| match self.connection_state() {
                 ConnectionState::Connected => Some(Ok(())),
-                ConnectionState::Failed => Some(Err(Error::failed())),
+                ConnectionState::Failed => Some(Err(self.failure())),
                 ConnectionState::Closed => Some(Err(Error::closed())),
                 _ => None,
             })
             .await
+    }
+
+    fn failure(&self) -> Error {
+        let state = self.handle.lock();
+        match state.peer.ice_connection_state() {
+            IceConnectionState::Failed => Error::failed(Some(state.peer.ice_report().verdict)),
+            _ => Error::failed(None),
+        }
     }
 
     // ---- media

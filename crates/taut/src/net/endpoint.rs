@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use super::inbox::Inbox;
 use super::interfaces::{self, Interface};
 use super::mdns::{self, Multicast};
-use super::router::{ConnectionId, Router};
+use super::router::{ConnectionId, RouteError, Router};
 use super::sockets::{Batch, Sent, Slab, Socket};
 use crate::error::{Error, ErrorKind};
 
@@ -33,7 +33,8 @@ const CALLS_PER_TURN: u32 = 4;
 /// Every [`PeerConnection`](crate::PeerConnection) that is made with [`with_endpoint`](crate::PeerConnection::with_endpoint)
 /// keeps the sockets open; they are closed when the last connection and the last handle are gone. A datagram goes to
 /// the connection whose path it came on. A path belongs to a connection once it has authenticated the other side, and
-/// to one connection only.
+/// to one connection only: DTLS and SRTP do not say which connection they are for. So two endpoints with one socket each
+/// have one connection between them; the next one fails with [`IceVerdict::PathTaken`](crate::IceVerdict::PathTaken).
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     inner: Arc<Inner>,
@@ -196,11 +197,35 @@ impl Registration {
         self.inbox.clone()
     }
 
-    pub(crate) fn add_route(&self, path: Path) {
-        if let Err(error) = lock(&self.inner.router).add_route(self.id, path) {
+    /// Makes a path a route.
+    ///
+    /// # Errors
+    ///
+    /// If another connection has it, or this one too many.
+    pub(crate) fn add_route(&self, path: Path) -> Result<(), RouteError> {
+        let added = lock(&self.inner.router).add_route(self.id, path);
+        self.refused(path, added)
+    }
+
+    /// What is sent next, so that answers find back.
+    ///
+    /// # Errors
+    ///
+    /// If another connection has the path.
+    pub(crate) fn note_sent(&self, transmit: &Transmit, contents: &[u8]) -> Result<(), RouteError> {
+        if self.inner.kind == Kind::Private || transmit.segment_size.is_some() {
+            return Ok(());
+        }
+        let noted = lock(&self.inner.router).note_sent(self.id, &transmit.path, contents);
+        self.refused(transmit.path, noted)
+    }
+
+    fn refused(&self, path: Path, result: Result<(), RouteError>) -> Result<(), RouteError> {
+        if let Err(error) = result {
             self.inner.counters.routes_refused.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%error, ?path, "path refused");
         }
+        result
     }
 
     pub(crate) fn remove_route(&self, path: Path) {
@@ -229,9 +254,6 @@ impl Registration {
                 multicast.send(transmit.path.remote, contents);
             }
             return Sent { octets: contents.len(), blocked: false, refused: 0 };
-        }
-        if self.inner.kind == Kind::Shared && transmit.segment_size.is_none() {
-            lock(&self.inner.router).note_sent(self.id, &transmit.path, contents);
         }
         let sent = match self.socket(transmit.path.local) {
             Some(socket) => socket.send(transmit, contents),
@@ -309,13 +331,15 @@ impl Inner {
                     batches.push_front(batch);
                     return Some(inbox.clone());
                 }
-            } else if let Some(inbox) = router.by_path(&batch.meta.path) {
+            } else if let Some(inbox) =
+                router.by_check(&batch.octets).or_else(|| router.by_path(&batch.meta.path))
+            {
                 if inbox.push(batch).is_some() {
                     count(&self.counters.overflowed, datagrams);
                 }
             } else {
                 for (meta, octets) in batch {
-                    match router.by_datagram(&octets) {
+                    match router.by_check(&octets).or_else(|| router.by_response(&octets)) {
                         Some(inbox) => {
                             let stride = octets.len().max(1);
                             if inbox.push(Batch { meta, octets, stride }).is_some() {
@@ -486,13 +510,15 @@ mod tests {
         assert_eq!(next(&b, &drivers[1]).await, [(path, check("bbbb:x"))]);
         assert_eq!(endpoint.stats().unrouted, 1);
 
-        b.add_route(path);
-        a.add_route(path);
+        assert_eq!(b.add_route(path), Ok(()));
+        assert_eq!(a.add_route(path), Err(RouteError::Taken));
         assert_eq!(endpoint.stats().routes_refused, 1);
         client.send_to(b"media", local).await.unwrap();
         assert_eq!(next(&b, &drivers[1]).await, [(path, b"media".to_vec())]);
         client.send_to(&check("aaaa:x"), local).await.unwrap();
-        assert_eq!(next(&b, &drivers[1]).await.len(), 1, "a forged ufrag does not take a path away");
+        assert_eq!(next(&a, &drivers[0]).await.len(), 1, "a check is for who has its ufrag");
+        client.send_to(b"more media", local).await.unwrap();
+        assert_eq!(next(&b, &drivers[1]).await.len(), 1, "and does not take a path away");
 
         drop(b);
         client.send_to(&check("aaaa:x"), local).await.unwrap();

@@ -6,7 +6,7 @@ pub(crate) mod inbox;
 pub(crate) mod interfaces;
 mod mdns;
 pub(crate) mod resolve;
-mod router;
+pub(crate) mod router;
 pub(crate) mod sockets;
 pub(crate) mod streams;
 pub(crate) mod tls;

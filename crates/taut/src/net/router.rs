@@ -1,8 +1,10 @@
 //! Which connection a datagram is for.
 //!
-//! By the path, once the connection has proved that the path is its own; else, for STUN, by the transaction of a
-//! request that the connection sent, or by the ufrag in the USERNAME of a check (RFC 8445 section 7.2.2). Neither of
-//! the latter makes a route: a forged ufrag gets a datagram delivered, where its integrity fails, and steals nothing.
+//! A check by the ufrag in its USERNAME (RFC 8445 section 7.2.2); everything else by the path, once the connection has proved that
+//! the path is its own; else, for STUN, by the transaction of a request that the connection sent. Only the path is a
+//! route: a forged ufrag gets a datagram delivered, where its integrity fails, and steals nothing.
+//!
+//! DTLS and SRTP say nothing of the connection that they belong to, so a path has one. The next one that wants it is told.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -109,17 +111,26 @@ impl Router {
     }
 
     /// Remembers a STUN request that the connection sends on a path that is no route yet, so that its response finds
-    /// back: a transaction id is 96 random bits.
-    pub(crate) fn note_sent(&mut self, id: ConnectionId, path: &Path, datagram: &[u8]) {
-        if !is_stun(datagram) || self.paths.contains_key(path) {
-            return;
+    /// back: a transaction id is 96 random bits. On the path of another connection it would not.
+    pub(crate) fn note_sent(
+        &mut self,
+        id: ConnectionId,
+        path: &Path,
+        datagram: &[u8],
+    ) -> Result<(), RouteError> {
+        let owner = self.paths.get(path);
+        if owner == Some(&id) || !is_stun(datagram) {
+            return Ok(());
         }
-        let Ok(message) = Message::parse(datagram) else { return };
+        let Ok(message) = Message::parse(datagram) else { return Ok(()) };
         if message.class() != Class::Request {
-            return;
+            return Ok(());
+        }
+        if owner.is_some() {
+            return Err(RouteError::Taken);
         }
         let transaction = message.transaction_id();
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
         if self.requests.insert(transaction, id).is_none() {
             connection.requests.push_back(transaction);
         }
@@ -128,6 +139,7 @@ impl Router {
         {
             self.requests.remove(&oldest);
         }
+        Ok(())
     }
 
     pub(crate) fn want_multicast(&mut self, id: ConnectionId) {
@@ -139,14 +151,16 @@ impl Router {
         self.inbox(*self.paths.get(path)?)
     }
 
-    /// The connection that a datagram of an unknown path is for.
-    pub(crate) fn by_datagram(&self, datagram: &[u8]) -> Option<&Arc<Inbox>> {
-        let message = if is_stun(datagram) { Message::parse(datagram).ok()? } else { return None };
-        let id = match message.class() {
-            Class::Request => self.ufrags.get(local_ufrag(&message)?)?,
-            _ => self.requests.get(&message.transaction_id())?,
-        };
-        self.inbox(*id)
+    /// The connection that a check is for.
+    pub(crate) fn by_check(&self, datagram: &[u8]) -> Option<&Arc<Inbox>> {
+        let message = stun(datagram).filter(|message| message.class() == Class::Request)?;
+        self.inbox(*self.ufrags.get(local_ufrag(&message)?)?)
+    }
+
+    /// The connection that asked for a response.
+    pub(crate) fn by_response(&self, datagram: &[u8]) -> Option<&Arc<Inbox>> {
+        let message = stun(datagram).filter(|message| message.class() != Class::Request)?;
+        self.inbox(*self.requests.get(&message.transaction_id())?)
     }
 
     /// The connections that listen to multicast DNS.
@@ -162,6 +176,10 @@ impl Router {
     fn inbox(&self, id: ConnectionId) -> Option<&Arc<Inbox>> {
         self.connections.get(&id).map(|connection| &connection.inbox)
     }
+}
+
+fn stun(datagram: &[u8]) -> Option<Message<'_>> {
+    is_stun(datagram).then(|| Message::parse(datagram).ok())?
 }
 
 /// The part of a check's USERNAME that its receiver chose: what is before the colon.
@@ -180,7 +198,7 @@ mod tests {
         Path::udp(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], port).into())
     }
 
-    fn stun(class: Class, id: u8, username: Option<&str>) -> Vec<u8> {
+    fn message(class: Class, id: u8, username: Option<&str>) -> Vec<u8> {
         let mut out = Vec::new();
         let mut builder = Builder::new(&mut out, class, Method::BINDING, TransactionId([id; 12]));
         if let Some(username) = username {
@@ -210,33 +228,33 @@ mod tests {
         router.add_ufrag(b, "bbbb");
         router.add_ufrag(b, "aaaa");
         assert!(
-            is(router.by_datagram(&stun(Class::Request, 1, Some("aaaa:x"))), &inbox_a),
+            is(router.by_check(&message(Class::Request, 1, Some("aaaa:x"))), &inbox_a),
             "the first claim holds"
         );
-        assert!(is(router.by_datagram(&stun(Class::Request, 1, Some("bbbb:x"))), &inbox_b));
+        assert!(is(router.by_check(&message(Class::Request, 1, Some("bbbb:x"))), &inbox_b));
         assert!(router.by_path(&path(2)).is_none());
         for other in [Some("cccc:x"), Some("aaaa"), Some(":aaaa"), None] {
-            assert!(router.by_datagram(&stun(Class::Request, 1, other)).is_none(), "{other:?}");
+            assert!(router.by_check(&message(Class::Request, 1, other)).is_none(), "{other:?}");
         }
-        assert!(router.by_datagram(b"").is_none());
-        assert!(router.by_datagram(&[128; 40]).is_none());
+        assert!(router.by_check(b"").is_none());
+        assert!(router.by_check(&[128; 40]).is_none());
         router.remove_ufrag(b, "aaaa");
-        assert!(router.by_datagram(&stun(Class::Request, 1, Some("aaaa:x"))).is_some(), "not b's");
+        assert!(router.by_check(&message(Class::Request, 1, Some("aaaa:x"))).is_some(), "not b's");
         router.remove_ufrag(a, "aaaa");
-        assert!(router.by_datagram(&stun(Class::Request, 1, Some("aaaa:x"))).is_none());
+        assert!(router.by_check(&message(Class::Request, 1, Some("aaaa:x"))).is_none());
     }
 
     #[test]
     fn a_response_finds_the_connection_that_asked() {
         let (mut router, [(a, inbox_a), _]) = two();
-        let response = stun(Class::Success, 7, None);
-        assert!(router.by_datagram(&response).is_none());
-        router.note_sent(a, &path(2), &stun(Class::Request, 7, None));
-        assert!(is(router.by_datagram(&response), &inbox_a));
+        let response = message(Class::Success, 7, None);
+        assert!(router.by_response(&response).is_none());
+        router.note_sent(a, &path(2), &message(Class::Request, 7, None)).unwrap();
+        assert!(is(router.by_response(&response), &inbox_a));
         for id in 8..8 + MAX_REQUESTS_PER_CONNECTION as u8 {
-            router.note_sent(a, &path(2), &stun(Class::Request, id, None));
+            router.note_sent(a, &path(2), &message(Class::Request, id, None)).unwrap();
         }
-        assert!(router.by_datagram(&response).is_none(), "the oldest request is forgotten first");
+        assert!(router.by_response(&response).is_none(), "the oldest request is forgotten first");
         assert_eq!(router.requests.len(), MAX_REQUESTS_PER_CONNECTION);
         router.remove(a);
         assert!(router.requests.is_empty());
@@ -248,6 +266,13 @@ mod tests {
         assert_eq!(router.add_route(a, path(2)), Ok(()));
         assert_eq!(router.add_route(a, path(2)), Ok(()), "twice is once");
         assert_eq!(router.add_route(b, path(2)), Err(RouteError::Taken));
+        assert_eq!(router.note_sent(a, &path(2), &message(Class::Request, 1, None)), Ok(()));
+        assert_eq!(
+            router.note_sent(b, &path(2), &message(Class::Request, 1, None)),
+            Err(RouteError::Taken),
+            "its answer would not find back"
+        );
+        assert_eq!(router.note_sent(b, &path(2), &message(Class::Error, 1, None)), Ok(()));
         assert!(is(router.by_path(&path(2)), &inbox_a));
         router.remove_route(b, path(2));
         assert!(is(router.by_path(&path(2)), &inbox_a), "only the owner gives a path up");
