@@ -2,10 +2,11 @@
 #![allow(dead_code, unreachable_pub, reason = "not every test uses everything")]
 #![allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
 
+pub mod life;
 pub mod scene;
 pub mod turn;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use taut_ice::{Agent, Candidate, Config, Event, Role, State};
 use taut_netsim::{Link, NatId, Node, NodeId, World};
 use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
+use taut_stun::{Class, Message};
 
 pub const PORT: u16 = 5000;
 
@@ -37,7 +39,20 @@ pub struct Peer {
     pub data_out: VecDeque<Vec<u8>>,
     /// What came out of relays, and on which path.
     pub data_in: Vec<(Path, BytesMut)>,
+    /// How many answers the requests that came in may still get.
+    unanswered: BTreeMap<(SocketAddr, [u8; 12]), u32>,
     now: Instant,
+}
+
+/// Without its scope.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}
+
+/// What a STUN message is, and its transaction.
+fn stun(datagram: &[u8]) -> Option<(Class, [u8; 12])> {
+    let message = taut_stun::is_stun(datagram).then(|| Message::parse(datagram).ok())??;
+    Some((message.class(), message.transaction_id().0))
 }
 
 impl Peer {
@@ -50,6 +65,7 @@ impl Peer {
             sent: 0,
             data_out: VecDeque::new(),
             data_in: Vec::new(),
+            unanswered: BTreeMap::new(),
             now,
         }
     }
@@ -86,6 +102,14 @@ impl Peer {
 }
 
 impl Peer {
+    /// Every request has one answer at most, whatever it is.
+    fn assert_one_answer(&mut self, transmit: &Transmit, datagram: &[u8]) {
+        let Some((Class::Success | Class::Error, id)) = stun(datagram) else { return };
+        let left = self.unanswered.get_mut(&(plain(transmit.path.remote), id));
+        let left = left.and_then(|left| left.checked_sub(1).map(|less| *left = less));
+        assert!(left.is_some(), "more answers than requests to {}", transmit.path.remote);
+    }
+
     /// Data on the selected path, as the composition sends it.
     fn poll_data(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         let path = self.agent.selected_path()?;
@@ -104,6 +128,9 @@ impl Peer {
 impl Node for Peer {
     fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
         self.now = self.now.max(meta.at);
+        if let Some((Class::Request, id)) = stun(&datagram) {
+            *self.unanswered.entry((plain(meta.path.remote), id)).or_default() += 1;
+        }
         let relayed = self.agent.handle_datagram(meta, datagram);
         self.data_in.extend(relayed.map(|(meta, data)| (meta.path, data)));
         self.drain();
@@ -118,7 +145,12 @@ impl Node for Peer {
 
     fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
         self.now = self.now.max(now);
-        let transmit = self.agent.poll_transmit(now, max_segments, out).or_else(|| self.poll_data(out));
+        let start = out.len();
+        let transmit = self.agent.poll_transmit(now, max_segments, out);
+        if let Some(transmit) = &transmit {
+            self.assert_one_answer(transmit, &out[start..]);
+        }
+        let transmit = transmit.or_else(|| self.poll_data(out));
         self.sent += u64::from(transmit.is_some());
         self.drain();
         transmit
