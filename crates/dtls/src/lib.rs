@@ -38,7 +38,8 @@
 //! | key log | yes | no |
 //!
 //! The feature `openssl` takes the OpenSSL of the system, 1.1.1 or newer; `vendored` builds one from source instead. With
-//! neither, no OpenSSL is compiled. Both engines run in the time that the session is told. What an engine cannot do is an
+//! neither, no OpenSSL is compiled. OpenSSL does the handshake only: the records after it are protected here, with the keys
+//! that came of it. Both engines run in the time that the session is told. What an engine cannot do is an
 //! error of [`Session::new`], and so is an engine that is not built in.
 
 #![cfg_attr(

@@ -29,6 +29,8 @@ pub(crate) mod handshake {
     pub(crate) const SERVER_HELLO_DONE: u8 = 14;
     pub(crate) const CERTIFICATE_VERIFY: u8 = 15;
     pub(crate) const CLIENT_KEY_EXCHANGE: u8 = 16;
+    #[cfg(feature = "openssl")]
+    pub(crate) const FINISHED: u8 = 20;
     pub(crate) const CERTIFICATE_STATUS: u8 = 22;
 }
 

@@ -2,7 +2,8 @@
 //!
 //! No protocol knowledge lives here, no clock, no socket and no global randomness: only the words that all
 //! machines share. [`codec`] reads the wire, [`net`] names paths and datagrams, [`time`] ties virtual time to
-//! the wall clock, [`seq`] is serial-number arithmetic and [`rng`] is the one seeded source of randomness.
+//! the wall clock, [`seq`] is serial-number arithmetic, [`replay`] the window against replays, and [`rng`] is the one
+//! seeded source of randomness.
 //!
 //! # The contract of a machine
 //!
@@ -17,6 +18,7 @@
 
 pub mod codec;
 pub mod net;
+pub mod replay;
 pub mod rng;
 pub mod seq;
 pub mod time;

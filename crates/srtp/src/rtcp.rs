@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
+use taut_sansio::replay::Window;
 
 use crate::MAX_SOURCES;
 use crate::cipher::{Cipher, ENCRYPTED, Index, RTCP_HEADER};
 use crate::error::{ProtectError, UnprotectError};
-use crate::replay::Window;
 use crate::rtp::MAX_PACKET;
 
 /// The highest index: 31 bits.

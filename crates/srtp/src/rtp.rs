@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use taut_rtp::HeaderView;
+use taut_sansio::replay::Window;
 
 use crate::MAX_SOURCES;
 use crate::cipher::{Cipher, Index};
 use crate::error::{ProtectError, UnprotectError};
-use crate::replay::{MAX_INDEX, Window, estimate};
+use crate::replay::{MAX_INDEX, estimate};
 
 /// The longest packet: what a UDP datagram holds. AES-CM could encrypt a megabyte under one index.
 pub(crate) const MAX_PACKET: usize = 65_535;

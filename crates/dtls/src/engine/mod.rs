@@ -6,6 +6,7 @@ mod dimpl;
 #[cfg(feature = "openssl")]
 mod openssl;
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::certificate::Certificate;
@@ -127,7 +128,7 @@ impl Engine {
         }
     }
 
-    /// Gives it a datagram that came in at `now`.
+    /// Gives it a datagram of the handshake that came in at `now`.
     pub(crate) fn handle_packet(&mut self, now: Instant, packet: &[u8]) -> Result<(), Failure> {
         each!(self, engine => engine.handle_packet(now, packet))
     }
@@ -136,9 +137,29 @@ impl Engine {
         each!(self, engine => engine.handle_timeout(now))
     }
 
+    /// Gives it a record that came in at `now`, after the handshake, and says where in it its application data lies now.
+    /// `None` if it brought none, or it is to be polled.
+    pub(crate) fn open(&mut self, now: Instant, record: &mut [u8]) -> Result<Option<Range<usize>>, Failure> {
+        match self {
+            #[cfg(feature = "dimpl")]
+            Engine::Dimpl(engine) => engine.handle_packet(now, record).map(|()| None),
+            #[cfg(feature = "openssl")]
+            Engine::OpenSsl(engine) => engine.open(record),
+            #[cfg(not(any(feature = "dimpl", feature = "openssl")))]
+            Engine::None(never) => match *never {},
+        }
+    }
+
     /// Appends one record of application data to `out`. What is there after a failure is to be cut off.
     pub(crate) fn seal(&mut self, now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
-        each!(self, engine => engine.seal(now, plaintext, out))
+        match self {
+            #[cfg(feature = "dimpl")]
+            Engine::Dimpl(engine) => engine.seal(now, plaintext, out),
+            #[cfg(feature = "openssl")]
+            Engine::OpenSsl(engine) => engine.seal(plaintext, out),
+            #[cfg(not(any(feature = "dimpl", feature = "openssl")))]
+            Engine::None(never) => match *never {},
+        }
     }
 
     /// Begins to close; a connected engine gives out a close_notify.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use taut_sansio::codec::Reader;
 
 use super::{SCRATCH, Session, State};
@@ -45,29 +45,35 @@ impl Session {
         }
     }
 
-    /// The hot path: each record that is admitted goes to the engine, and its plaintext comes back into the buffer
-    /// of the datagram.
+    /// The hot path: each record that is admitted is opened where it lies.
     pub(super) fn receive_connected(&mut self, now: Instant, mut packet: BytesMut) {
-        let mut reader = Reader::new(&packet);
-        let (mut protected, before) = (0, self.opened());
-        while !reader.is_empty() {
-            let Ok(record) = Record::parse(&mut reader) else {
-                self.filter.malformed();
-                break;
+        while !packet.is_empty() && self.state == State::Connected {
+            let Ok(record) = Record::parse(&mut Reader::new(&packet)) else {
+                return self.filter.malformed();
             };
-            if !self.filter.admits(&record) {
-                continue;
-            }
-            protected += u64::from(record.is_protected());
-            let Some(engine) = self.engine.as_mut() else { return };
-            if let Err(failure) = engine.handle_packet(now, record.bytes) {
-                return self.on_failure(now, failure);
+            let admitted = self.filter.admits(&record);
+            let (protected, length) = (record.is_protected(), record.bytes.len());
+            let record = packet.split_to(length);
+            if admitted {
+                let before = self.opened();
+                self.open(now, record);
+                let without_data = protected && self.opened() == before && self.state == State::Connected;
+                self.filter.stats.without_data += u64::from(without_data);
             }
         }
-        self.drain(now, &mut packet);
-        if self.state == State::Connected {
-            let with_data = self.opened().saturating_sub(before);
-            self.filter.stats.without_data += protected.saturating_sub(with_data);
+    }
+
+    /// Application data stays where it is in the datagram; what an engine has taken out of it comes back there.
+    fn open(&mut self, now: Instant, mut record: BytesMut) {
+        let Some(engine) = self.engine.as_mut() else { return };
+        match engine.open(now, &mut record) {
+            Ok(Some(plaintext)) => {
+                record.truncate(plaintext.end);
+                record.advance(plaintext.start);
+                self.on_plaintext(record.freeze());
+            }
+            Ok(None) => self.drain(now, &mut record),
+            Err(failure) => self.on_failure(now, failure),
         }
     }
 

@@ -86,6 +86,33 @@ fn a_finished_that_goes_out_again_is_a_new_record() {
     }
 }
 
+/// The server has it all, and only its last flight gets lost, again and again.
+#[test]
+fn a_server_repeats_its_last_flight_until_the_client_has_it() {
+    for &client in ENGINES {
+        let version = Version::Dtls12;
+        let mut pair = Pair::with(6, &any(client).with_versions(version, version), &any(Engine::OpenSsl));
+        pair.start();
+        let reached = pair
+            .run_until(Duration::from_secs(5), |pair| pair.ends[SERVER].session.state() == State::Connected);
+        assert!(reached);
+        let mut flights = 0;
+        while flights < 6 {
+            flights += usize::from(!pair.take(SERVER).is_empty());
+            pair.now = pair.ends[CLIENT].session.poll_timeout().unwrap();
+            pair.ends[CLIENT].session.handle_timeout(pair.now);
+            for datagram in pair.take(CLIENT) {
+                pair.inject(SERVER, &datagram);
+            }
+            assert_eq!(pair.ends[CLIENT].session.state(), State::Connecting, "{client:?} {flights}");
+        }
+        assert!(pair.ends[SERVER].session.stats().without_data > 4, "Finished came again");
+        assert!(pair.run_until(Duration::from_secs(5), Pair::connected), "{client:?}");
+        pair.check_keys();
+        pair.check_data();
+    }
+}
+
 #[test]
 fn datagrams_of_the_handshake_are_as_large_as_a_path_carries() {
     let rsa = Certificate::generate_rsa(UNIX).unwrap();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use taut_sansio::codec::Reader;
 
-use crate::record::{Header, Record};
+use crate::record::Record;
 
 /// Pauses double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -45,11 +45,12 @@ impl Flight {
         let mut new = Vec::new();
         for datagram in wrote {
             if self.protected {
-                self.spares
-                    .extend(records(&datagram).filter(is_protected).map(|record| record.bytes.to_vec()));
+                self.spares.extend(
+                    records(&datagram).filter(Record::is_protected).map(|record| record.bytes.to_vec()),
+                );
                 continue;
             }
-            self.protected = records(&datagram).any(|record| is_protected(&record));
+            self.protected = records(&datagram).any(|record| record.is_protected());
             new.push(datagram);
         }
         if new.is_empty() {
@@ -82,17 +83,12 @@ impl Flight {
         if let Some(last) = datagrams.last_mut().filter(|_| self.protected)
             && let Some(spare) = self.spares.pop_front()
         {
-            let plain = records(last).take_while(|record| !is_protected(record));
+            let plain = records(last).take_while(|record| !record.is_protected());
             let length = plain.map(|record| record.bytes.len()).sum();
             last.truncate(length);
             last.extend_from_slice(&spare);
         }
         datagrams
-    }
-
-    /// The handshake is done.
-    pub(super) fn end(&mut self) {
-        *self = Self::new(self.first_pause);
     }
 }
 
@@ -100,8 +96,4 @@ impl Flight {
 pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     let mut reader = Reader::new(datagram);
     std::iter::from_fn(move || Record::parse(&mut reader).ok())
-}
-
-fn is_protected(record: &Record<'_>) -> bool {
-    matches!(record.header, Header::Plain { epoch: 1.., .. })
 }
