@@ -4,6 +4,7 @@
 //! validated the address. It draws its randomness from the system, takes ECDSA certificates only, and offers its SRTP
 //! profiles in an order of its own. It sends no alert but close_notify.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -118,6 +119,11 @@ impl DimplEngine {
     pub(super) fn handle_packet(&mut self, now: Instant, packet: &[u8]) -> Result<(), Failure> {
         self.handle_timeout(now)?;
         self.dtls.handle_packet(packet).map_err(failure)
+    }
+
+    /// What comes of a record is to be polled.
+    pub(super) fn open(&mut self, now: Instant, record: &[u8]) -> Result<Option<Range<usize>>, Failure> {
+        self.handle_packet(now, record).map(|()| None)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), Failure> {

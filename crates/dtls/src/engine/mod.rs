@@ -44,6 +44,7 @@ pub(crate) enum Output {
     #[cfg_attr(not(feature = "openssl"), allow(dead_code, reason = "dimpl gives out no secrets"))]
     KeyLog(String),
     /// Application data.
+    #[cfg_attr(not(feature = "dimpl"), allow(dead_code, reason = "OpenSSL leaves the records to this crate"))]
     Plaintext(usize),
     /// The other side has closed.
     CloseNotify,
@@ -140,26 +141,12 @@ impl Engine {
     /// Gives it a record that came in at `now`, after the handshake, and says where in it its application data lies now.
     /// `None` if it brought none, or it is to be polled.
     pub(crate) fn open(&mut self, now: Instant, record: &mut [u8]) -> Result<Option<Range<usize>>, Failure> {
-        match self {
-            #[cfg(feature = "dimpl")]
-            Engine::Dimpl(engine) => engine.handle_packet(now, record).map(|()| None),
-            #[cfg(feature = "openssl")]
-            Engine::OpenSsl(engine) => engine.open(record),
-            #[cfg(not(any(feature = "dimpl", feature = "openssl")))]
-            Engine::None(never) => match *never {},
-        }
+        each!(self, engine => engine.open(now, record))
     }
 
     /// Appends one record of application data to `out`. What is there after a failure is to be cut off.
     pub(crate) fn seal(&mut self, now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
-        match self {
-            #[cfg(feature = "dimpl")]
-            Engine::Dimpl(engine) => engine.seal(now, plaintext, out),
-            #[cfg(feature = "openssl")]
-            Engine::OpenSsl(engine) => engine.seal(plaintext, out),
-            #[cfg(not(any(feature = "dimpl", feature = "openssl")))]
-            Engine::None(never) => match *never {},
-        }
+        each!(self, engine => engine.seal(now, plaintext, out))
     }
 
     /// Begins to close; a connected engine gives out a close_notify.

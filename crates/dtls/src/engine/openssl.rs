@@ -111,7 +111,7 @@ impl OpenSslEngine {
     }
 
     #[inline]
-    pub(super) fn open(&mut self, record: &mut [u8]) -> Result<Option<Range<usize>>, Failure> {
+    pub(super) fn open(&mut self, _now: Instant, record: &mut [u8]) -> Result<Option<Range<usize>>, Failure> {
         match &mut self.stage {
             Stage::Handshake(_) => Ok(None),
             Stage::Connected(connected) => connected.open(record, &mut self.said),
@@ -119,7 +119,7 @@ impl OpenSslEngine {
     }
 
     #[inline]
-    pub(super) fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(super) fn seal(&mut self, _now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
         match &mut self.stage {
             Stage::Handshake(_) => Err(Failure::Protocol(HandshakeFailure::UnexpectedMessage)),
             Stage::Connected(connected) => connected.seal(plaintext, out),
