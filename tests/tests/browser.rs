@@ -25,16 +25,16 @@ const BROWSERS: [&str; 2] = ["chromium", "firefox"];
 fn scenario(name: &str, options: &Value) {
     let Some(_turn) = turn(name) else { return };
     for browser in BROWSERS {
-        run(browser, name, options.clone());
+        run(browser, name, options.clone(), &[]);
     }
 }
 
-/// Runs a scenario with a server and a namespace of its own.
-fn run(browser: &str, name: &str, mut options: Value) {
+/// Runs a scenario with a server, started with these arguments, and a namespace of its own.
+fn run(browser: &str, name: &str, mut options: Value, arguments: &[&str]) {
     install_browser_driver();
     let namespace = Namespace::new().expect("TAUT_INTEROP needs root and iproute2");
     let launcher = namespace.launcher();
-    let server = Server::start(&launcher, workspace::taut());
+    let server = Server::start_with(&launcher, workspace::taut(), arguments);
     options["url"] = json!(server.url);
     options["server"] = json!(server.id());
     options["directory"] = json!(workspace::temporary().join("browser"));
@@ -72,6 +72,17 @@ fn messages_between_plain_addresses() {
     scenario("messages", &json!({ "addresses": "plain" }));
 }
 
+/// The same with a server that hides its addresses too, and that is told of no candidate, so that only a browser that resolves
+/// its names can find it.
+#[test]
+fn messages_with_a_hidden_server() {
+    let name = "messages";
+    let Some(_turn) = turn("messages with a hidden server") else { return };
+    for browser in BROWSERS {
+        run(browser, name, json!({ "addresses": "hidden", "server_hides": true }), &["--hide-addresses"]);
+    }
+}
+
 /// What the page says when something is wrong.
 #[test]
 fn errors() {
@@ -89,7 +100,7 @@ fn buttons() {
 fn screens() {
     let Some(turn) = turn("screens") else { return };
     if turn.level == Level::Full {
-        BROWSERS.iter().for_each(|browser| run(browser, "screens", json!({})));
+        BROWSERS.iter().for_each(|browser| run(browser, "screens", json!({}), &[]));
     }
 }
 
@@ -100,7 +111,7 @@ fn killed() {
     thread::scope(|scope| {
         for browser in BROWSERS {
             for victim in ["browser", "server"] {
-                scope.spawn(move || run(browser, "killed", json!({ "victim": victim })));
+                scope.spawn(move || run(browser, "killed", json!({ "victim": victim }), &[]));
             }
         }
     });

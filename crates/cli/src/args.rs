@@ -111,6 +111,10 @@ pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub(crate) ice_servers: IceServerArguments,
 
+    /// Tell clients names under .local instead of the addresses of this machine; only hosts on the same link can resolve them
+    #[arg(long)]
+    pub(crate) hide_addresses: bool,
+
     /// Record what the client of every echoed call sends to DIR, as NAME.ivf and NAME.ogg
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,

@@ -18,6 +18,7 @@ use crate::credentials::Credentials;
 use crate::event::{Event, State, Validation};
 use crate::gathering::Gathering;
 use crate::generation::{GenerationId, Generations};
+use crate::hiding::Names;
 use crate::naming::Naming;
 use crate::nomination::Nomination;
 use crate::pacing::Pacer;
@@ -152,6 +153,7 @@ pub struct Agent {
     pub(crate) gathering: Gathering,
     pub(crate) relays: Relays,
     pub(crate) naming: Naming,
+    pub(crate) names: Names,
     /// When the generations before the current one are given up, which has a nominated pair.
     pub(crate) superseded: Option<Instant>,
     pub(crate) state: State,
@@ -168,12 +170,14 @@ pub struct Agent {
 impl Agent {
     /// An agent with fresh credentials. It answers checks as soon as it has a local address.
     pub fn new(config: Config, mut rng: Rng) -> Self {
+        let (tiebreaker, generations) = (rng.u64(), Generations::new(&mut rng));
+        let mut naming = rng.child();
         Self {
             newest: None,
             role: Role::Controlled,
             commanded: None,
-            tiebreaker: rng.u64(),
-            generations: Generations::new(&mut rng),
+            tiebreaker,
+            generations,
             bases: Vec::new(),
             locals: BTreeMap::new(),
             remotes: BTreeMap::new(),
@@ -186,7 +190,8 @@ impl Agent {
             selected: None,
             gathering: Gathering::new(&config),
             relays: Relays::default(),
-            naming: Naming::new(rng.child()),
+            names: Names::new(naming.child()),
+            naming: Naming::new(naming),
             superseded: None,
             state: State::New,
             unsettled: false,
@@ -308,6 +313,7 @@ impl Agent {
         // Last: until then it is known what kind of base this is.
         self.locals.retain(|_, local| local.base != address);
         self.bases.retain(|base| base.host != host);
+        self.unpublish(address);
     }
 
     /// Adds a candidate of the other side. What is over a bound is dropped and counted.
@@ -339,7 +345,7 @@ impl Agent {
         self.reconcile(now);
     }
 
-    /// Closes the agent: nothing is sent or answered any more, but that allocations are given back.
+    /// Closes the agent: nothing is sent or answered any more, but that allocations and names are given back.
     pub fn close(&mut self, now: Instant) {
         let now = self.tick(now);
         for path in std::mem::take(&mut self.routes) {
@@ -354,6 +360,7 @@ impl Agent {
         self.answers.clear();
         self.gathering.stop();
         self.naming.stop();
+        self.names.stop();
         self.set_state(State::Closed);
     }
 
@@ -425,14 +432,15 @@ impl Agent {
             return Some(transmit);
         }
         if self.state == State::Closed {
-            return None;
+            return self.poll_names(now, out);
         }
         loop {
             let transmit = self
                 .poll_answer(out)
                 .or_else(|| self.poll_check(now, out))
                 .or_else(|| self.poll_gathering(now, out))
-                .or_else(|| self.poll_naming(now, out));
+                .or_else(|| self.poll_naming(now, out))
+                .or_else(|| self.poll_names(now, out));
             // A check that ran out of repetitions may lead to another one.
             match transmit {
                 Some(transmit) => {
@@ -458,7 +466,7 @@ impl Agent {
             return relays;
         }
         let mut next = earliest(self.gathering.poll_timeout(), self.naming.poll_timeout());
-        next = earliest(next, relays);
+        next = earliest(earliest(next, relays), self.names.poll_timeout());
         if self.state == State::Failed {
             return next;
         }

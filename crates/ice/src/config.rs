@@ -153,6 +153,10 @@ pub struct Config {
     pub lite: bool,
     /// Whether candidates with names under `.local` are resolved by multicast DNS.
     pub mdns: bool,
+    /// Whether host candidates have names under `.local` instead of their addresses, for which the agent answers by multicast DNS,
+    /// and the other candidates say nothing of the addresses behind them (draft-ietf-mmusic-mdns-ice-candidates). Only hosts on the
+    /// same link learn the addresses then.
+    pub hide_addresses: bool,
     /// The pace (`Ta`, RFC 8445 section 14.2) of new transactions once the first [`burst`](Self::burst) are out.
     pub pace: Duration,
     /// How many new transactions may go at once.
@@ -186,6 +190,7 @@ impl Default for Config {
             external_addresses: Vec::new(),
             lite: false,
             mdns: true,
+            hide_addresses: false,
             // RFC 8445 section 14.2.
             pace: Duration::from_millis(50),
             // The pairs of two hosts with two or three addresses each go at once.
@@ -239,6 +244,8 @@ setters! {
     with_lite: lite = bool;
     /// Sets whether names under `.local` are resolved.
     with_mdns: mdns = bool;
+    /// Sets whether host candidates have names instead of addresses.
+    with_hide_addresses: hide_addresses = bool;
     /// Sets the pace of new transactions.
     with_pace: pace = Duration;
     /// Sets how many new transactions may go at once.

@@ -259,8 +259,11 @@ impl Agent {
             return;
         }
         local.announced = true;
-        self.events.push_back(Event::LocalCandidate(local.candidate.clone()));
-        if local.candidate.kind == CandidateKind::Host {
+        let candidate = local.candidate.clone();
+        self.publish(id);
+        let kind = candidate.kind;
+        self.events.push_back(Event::LocalCandidate(candidate));
+        if kind == CandidateKind::Host {
             self.announce_external(id);
         }
     }

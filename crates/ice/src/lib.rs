@@ -39,6 +39,7 @@ mod event;
 mod filter;
 mod gathering;
 mod generation;
+mod hiding;
 mod lite;
 mod naming;
 mod nomination;

@@ -83,17 +83,23 @@ impl Agent {
             self.stats.dropped_remote_candidates = self.stats.dropped_remote_candidates.saturating_add(1);
             return Ok(());
         }
-        if !self.naming.wanted {
-            self.naming.wanted = true;
-            self.events.push_back(Event::MulticastWanted);
-        }
+        self.want_multicast();
         let query = self.naming.querier.query(now, name);
         self.naming.pending.push(Pending { query, generation, candidate });
         Ok(())
     }
 
-    /// Answers come from port 5353; others are to be ignored (RFC 6762 section 6).
+    /// The socket of multicast DNS is needed from now on.
+    pub(crate) fn want_multicast(&mut self) {
+        if !self.naming.wanted {
+            self.naming.wanted = true;
+            self.events.push_back(Event::MulticastWanted);
+        }
+    }
+
+    /// Answers come from port 5353; others are to be ignored (RFC 6762 section 6). Questions may come from any.
     pub(crate) fn on_multicast(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
+        self.names.handle_datagram(now, source, datagram);
         if self.naming.is_busy() && source.port() == GROUP_V4.port() {
             self.naming.querier.handle_datagram(now, datagram);
         }
@@ -104,6 +110,7 @@ impl Agent {
         if !self.naming.wanted {
             return;
         }
+        self.names.handle_timeout(now);
         self.naming.querier.handle_timeout(now);
         while let Some(event) = self.naming.querier.poll_event() {
             match event {

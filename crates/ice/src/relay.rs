@@ -17,6 +17,7 @@ use crate::candidate::{CandidateKind, priority};
 use crate::config::{Host, Policy, TurnTransport};
 use crate::event::{Event, State};
 use crate::gathering::Server;
+use crate::hiding::hidden;
 use crate::pair::{PairId, Status};
 
 /// How many allocations are asked for, local addresses times servers; further ones are not.
@@ -370,10 +371,9 @@ impl Agent {
         let priority = priority(CandidateKind::Relayed, preference);
         let kind = CandidateKind::Relayed;
         let id = self.add_local(generation, kind, (plain(relayed), relayed), Some(server), priority)?;
-        let hidden = SocketAddr::new(if relayed.is_ipv4() { [0; 4].into() } else { [0; 16].into() }, 0);
-        let related = match self.config.policy {
-            Policy::All => mapped.map(plain).unwrap_or(hidden),
-            Policy::Relay => hidden,
+        let related = match (self.config.policy, mapped) {
+            (Policy::All, Some(mapped)) => self.told_related(plain(mapped)),
+            (Policy::All, None) | (Policy::Relay, _) => hidden(relayed),
         };
         if let Some(local) = self.locals.get_mut(&id) {
             local.candidate.related = Some(related);

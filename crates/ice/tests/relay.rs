@@ -129,7 +129,7 @@ fn with_relays_alone_nothing_else_is_told_or_used() {
     for (_, event) in &net.a().events {
         if let Event::LocalCandidate(candidate) = event {
             assert_eq!(candidate.kind, CandidateKind::Relayed);
-            assert_eq!(candidate.related, Some("0.0.0.0:0".parse().unwrap()), "nor by the way");
+            assert_eq!(candidate.related, Some("0.0.0.0:9".parse().unwrap()), "nor by the way");
             let CandidateAddress::Ip(address) = candidate.address else { panic!("an address") };
             assert_eq!(address.ip().to_string(), SERVER);
             assert_eq!(candidate.priority >> 24, 0);

@@ -1,21 +1,24 @@
 //! Multicast DNS (RFC 6762, message format of RFC 1035) without I/O, for the names of WebRTC host candidates: a
-//! [`Querier`] that resolves `<uuid>.local` to an address.
+//! [`Querier`] that resolves `<uuid>.local` to an address, and a [`Responder`] that answers for names of our own.
 //!
 //! The contract of a machine holds (see `taut-sansio`): calls may come in any order, `now` never decreases and an older
 //! value counts as the newest seen, what comes in never makes an error and never panics, `poll_transmit` is called
 //! until it gives `None`, and after a call one polls transmit, event, timeout. Every query gives exactly one [`Event`].
 //!
 //! The caller opens a socket on [`LOCAL_V4`] that has joined the group of [`GROUP_V4`], sends what `poll_transmit`
-//! appends to the group, and hands in what comes in **from port 5353** (RFC 6762 section 6: responses from another port
-//! are to be ignored, and only the caller sees the port).
+//! appends, and hands in what comes in **from hosts on the link** (RFC 6762 section 11: only the caller knows the networks
+//! of its interfaces). The querier is given what comes **from port 5353** (section 6: responses from another port are to be
+//! ignored), the responder everything, with the source.
 
 mod name;
 mod querier;
+mod responder;
 mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use querier::{Event, MAX_QUERIES, Querier, QueryId, Stats};
+pub use responder::{MAX_NAMES, MAX_UNICAST, RegisterError, Responder, ResponderStats};
 
 /// The port of multicast DNS (RFC 6762 section 3).
 const PORT: u16 = 5353;

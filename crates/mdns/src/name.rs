@@ -11,7 +11,7 @@ const MAX_POINTERS: usize = 32;
 
 /// A name in uncompressed wire form with ASCII letters in lower case, so that names that are the same (RFC 6762
 /// section 16) have the same octets.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(Vec<u8>);
 
 impl Name {

@@ -52,6 +52,9 @@ pub struct Config {
     pub loopback: Loopback,
     /// Which addresses of this host become candidates. All that can, by default.
     pub address_filter: AddressFilter,
+    /// Whether the other side is told names under `.local` instead of the addresses of this host. False by default. See
+    /// [`with_hide_addresses`](Self::with_hide_addresses).
+    pub hide_addresses: bool,
     /// Addresses that this host has outside, on a translator that maps one to one: signalled as candidates without a server to ask.
     /// None by default.
     pub external_addresses: Vec<ExternalAddress>,
@@ -100,6 +103,7 @@ impl Default for Config {
             turn_roots: None,
             loopback: Loopback::default(),
             address_filter: AddressFilter::default(),
+            hide_addresses: false,
             external_addresses: Vec::new(),
             port_range: None,
             ice_candidate_pool_size: 0,
@@ -153,6 +157,19 @@ impl Config {
     #[must_use]
     pub fn with_address_filter(mut self, filter: AddressFilter) -> Self {
         self.address_filter = filter;
+        self
+    }
+
+    /// Hides the addresses of this host, as browsers do for pages without a camera
+    /// (draft-ietf-mmusic-mdns-ice-candidates): host candidates have random names under `.local`, for which multicast DNS (RFC
+    /// 6762) answers while the connection lasts, so that only hosts on the same link learn the addresses; and the candidates of
+    /// servers say nothing of the address behind them. Statistics have the names, too. Every connection has names of its own.
+    ///
+    /// Who shares no link with this host connects by server-reflexive or relayed candidates, or because it checks first and the
+    /// address that its checks come from can be reached.
+    #[must_use]
+    pub fn with_hide_addresses(mut self, hide: bool) -> Self {
+        self.hide_addresses = hide;
         self
     }
 

@@ -96,7 +96,7 @@ impl Peer {
             self.collect(now);
             self.events.push(Event::Closed(reason));
         }
-        // What relays there are is given back.
+        // What relays and names there are is given back.
         self.transport.poll_farewell(now, out)
     }
 

@@ -215,10 +215,10 @@ impl Peer {
         max_segments: usize,
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
-        if matches!(self.lifecycle, Lifecycle::Closed(_)) {
-            return None;
-        }
         let now = self.advance(now);
+        if matches!(self.lifecycle, Lifecycle::Closed(_)) {
+            return self.transport.poll_farewell(now, out);
+        }
         let transmit = self.transport.poll_transmit(now, max_segments, out);
         match transmit {
             Some(_) => transmit,
@@ -295,4 +295,5 @@ fn ice_config(config: &Config) -> taut_ice::Config {
         .with_lite(config.ice_lite)
         .with_filter(config.address_filter.clone())
         .with_external_addresses(config.external_addresses.clone())
+        .with_hide_addresses(config.hide_addresses)
 }

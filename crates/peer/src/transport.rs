@@ -414,7 +414,7 @@ impl Transport {
         Some(Transmit { segment_size, ..Transmit::single(outer, len) })
     }
 
-    /// What ICE still has to say once it is closed: allocations are given back.
+    /// What ICE still has to say once it is closed: allocations and names are given back.
     pub(crate) fn poll_farewell(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.ice.poll_transmit(now, 1, out)
     }

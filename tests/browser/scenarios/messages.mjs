@@ -1,15 +1,18 @@
 // A thousand messages of 1 to 60,000 bytes, text and binary in turn, come back equal and in order; with `addresses`
-// "hidden" the browser names its addresses .local, with "plain" it shows them.
+// "hidden" the browser names its addresses .local, with "plain" it shows them. With `server_hides` the server names its own
+// .local, and is told no candidate of the browser's.
 
 import { check, freed, note } from "../rig.mjs";
 
-export async function run({ url, addresses, launch }) {
+export async function run({ url, addresses, server_hides, launch }) {
   const { page, close } = await launch({ camera: "unasked", addresses });
   try {
     await page.goto(url);
-    const seen = await page.evaluate(exchange, { count: 1000, largest: 60_000 });
+    const seen = await page.evaluate(exchange, { count: 1000, largest: 60_000, keep: Boolean(server_hides) });
     const [wanted, unwanted] = addresses === "hidden" ? [seen.hidden, seen.plain] : [seen.plain, seen.hidden];
     check(wanted > 0 && unwanted === 0, `the offer's host candidates are ${addresses}`, { hidden: seen.hidden, plain: seen.plain });
+    const answered = server_hides ? seen.answered.every((line) => / [0-9a-f-]{36}\.local /.test(line)) : seen.answered.every((line) => !/\.local /.test(line));
+    check(seen.answered.length > 0 && answered, `the answer's candidates are ${server_hides ? "hidden" : "plain"}`, seen.answered);
     check(seen.problem === null, "no message was wrong", seen.problem);
     check(seen.received === seen.sent && seen.sent === 1000, "every message came back, in order", seen.received);
     note(`${seen.bytes} bytes each way in ${Math.round(seen.ms)} ms, connected after ${Math.round(seen.connectMs)} ms`);
@@ -22,7 +25,7 @@ export async function run({ url, addresses, launch }) {
 }
 
 /** Runs in the page. */
-async function exchange({ count, largest }) {
+async function exchange({ count, largest, keep }) {
   const pc = globalThis.pc = new RTCPeerConnection();
   const channel = pc.createDataChannel("first");
   channel.binaryType = "arraybuffer";
@@ -38,10 +41,13 @@ async function exchange({ count, largest }) {
   const offer = pc.localDescription.sdp;
   const hosts = offer.split("\r\n").filter((line) => /^a=candidate:.* typ host/.test(line));
   const hidden = hosts.filter((line) => /\.local /.test(line)).length;
-  const response = await fetch("/echo", { method: "POST", headers: { "Content-Type": "application/sdp" }, body: offer });
+  const body = keep ? offer.split("\r\n").filter((line) => !line.startsWith("a=candidate:")).join("\r\n") : offer;
+  const response = await fetch("/echo", { method: "POST", headers: { "Content-Type": "application/sdp" }, body });
   if (response.status !== 201) throw new Error(`status ${response.status}: ${await response.text()}`);
   const connecting = performance.now();
-  await pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
+  const answer = await response.text();
+  const answered = answer.split("\r\n").filter((line) => line.startsWith("a=candidate:"));
+  await pc.setRemoteDescription({ type: "answer", sdp: answer });
   await Promise.race([
     opened,
     new Promise((_, reject) => setTimeout(() => reject(new Error(`the channel did not open: ${channel.readyState}, ${pc.connectionState}`)), 60_000)),
@@ -89,5 +95,5 @@ async function exchange({ count, largest }) {
   const echoed = new Promise((resolve) => { second.addEventListener("message", ({ data }) => resolve(data)); setTimeout(resolve, 60_000); });
   second.send("first,second");
   const labels = String(await echoed).split(",");
-  return { hidden, plain: hosts.length - hidden, sent, received, bytes, ms, connectMs, problem, labels };
+  return { answered, hidden, plain: hosts.length - hidden, sent, received, bytes, ms, connectMs, problem, labels };
 }

@@ -28,7 +28,11 @@ impl Settings {
     pub(super) fn new(arguments: &ServeArguments, address: SocketAddr) -> Self {
         // Whoever reaches a loopback listener runs on this machine, and may have no other interface.
         let loopback = if address.ip().is_loopback() { Loopback::Always } else { Loopback::Auto };
-        let configuration = arguments.dtls.configuration().with_loopback(loopback);
+        let configuration = arguments
+            .dtls
+            .configuration()
+            .with_loopback(loopback)
+            .with_hide_addresses(arguments.hide_addresses);
         let ice_servers = arguments.ice_servers.servers();
         let configuration = ice_servers.iter().fold(configuration, |configuration, server| {
             configuration.with_ice_server(server.server.clone())

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, SockRef, Type};
 use taut_sansio::net::{Path, Received};
 use tokio::net::UdpSocket;
 
-use super::interfaces;
+use super::interfaces::{self, Interface};
 use super::sockets::Batch;
 use crate::clock;
 
@@ -28,16 +28,19 @@ const MAX_MESSAGE: usize = 9_000;
 #[derive(Debug)]
 pub(crate) struct Multicast {
     io: UdpSocket,
-    interfaces: Vec<Ipv4Addr>,
+    /// Where the group was joined.
+    members: Vec<Ipv4Addr>,
+    /// Whose networks are on the link.
+    interfaces: Vec<Interface>,
 }
 
 impl Multicast {
     /// Opens the socket next to those of other programs, and joins the group on every interface that lets us.
     pub(crate) fn open() -> io::Result<Self> {
-        Self::open_on(LOCAL)
+        Self::open_on(LOCAL, interfaces::list()?)
     }
 
-    fn open_on(local: SocketAddr) -> io::Result<Self> {
+    fn open_on(local: SocketAddr, interfaces: Vec<Interface>) -> io::Result<Self> {
         let socket = socket2::Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
         #[cfg(unix)]
@@ -46,18 +49,18 @@ impl Multicast {
         socket.bind(&local.into())?;
         socket.set_multicast_loop_v4(true)?;
         socket.set_multicast_ttl_v4(255)?;
-        let mut interfaces = interfaces::multicast_v4()?;
-        interfaces.retain(|interface| match socket.join_multicast_v4(&GROUP, interface) {
+        let mut members = interfaces::multicast_v4(&interfaces);
+        members.retain(|interface| match socket.join_multicast_v4(&GROUP, interface) {
             Ok(()) => true,
             Err(error) => {
                 tracing::debug!(%error, %interface, "no multicast on this interface");
                 false
             }
         });
-        if interfaces.is_empty() {
+        if members.is_empty() {
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no interface takes multicast"));
         }
-        Ok(Self { io: UdpSocket::from_std(socket.into())?, interfaces })
+        Ok(Self { io: UdpSocket::from_std(socket.into())?, members, interfaces })
     }
 
     /// Sends a message: to the group over every interface, to a host by the routing table. What fails is lost, as
@@ -69,7 +72,7 @@ impl Multicast {
             }
             return;
         }
-        for interface in &self.interfaces {
+        for interface in &self.members {
             let sent = SockRef::from(&self.io)
                 .set_multicast_if_v4(interface)
                 .and_then(|()| self.io.try_send_to(message, destination));
@@ -84,10 +87,19 @@ impl Multicast {
         self.io.writable().await
     }
 
-    /// Waits for the next message. Cancel-safe: a message is either returned or still in the socket.
+    /// Waits for the next message from a host on the link; others are dropped (RFC 6762 section 11). Cancel-safe: a message is
+    /// either returned or still in the socket.
     pub(crate) async fn receive(&self) -> io::Result<Batch> {
         let mut room = [0; MAX_MESSAGE];
-        let (len, remote) = self.io.recv_from(&mut room).await?;
+        let (len, remote) = loop {
+            let (len, remote) = self.io.recv_from(&mut room).await?;
+            match remote {
+                SocketAddr::V4(v4) if interfaces::is_on_link(&self.interfaces, *v4.ip()) => {
+                    break (len, remote);
+                }
+                _ => tracing::trace!(%remote, "dropped an mDNS message from off the link"),
+            }
+        };
         let at = clock::now();
         let octets = BytesMut::from(room.get(..len).unwrap_or_default());
         let stride = octets.len().max(1);
@@ -106,15 +118,41 @@ mod tests {
     /// Another port than 5353, so that the test neither hears nor disturbs the network.
     #[tokio::test]
     async fn members_of_the_group_hear_each_other() {
-        let Ok(a) = Multicast::open_on(([0, 0, 0, 0], 45_353).into()) else {
+        let open = || Multicast::open_on(([0, 0, 0, 0], 45_353).into(), interfaces::list().unwrap());
+        let Ok(a) = open() else {
             eprintln!("SKIPPED: no interface takes multicast here");
             return;
         };
-        let b = Multicast::open_on(([0, 0, 0, 0], 45_353).into()).unwrap();
+        let b = open().unwrap();
         timeout(Duration::from_secs(5), a.writable()).await.unwrap().unwrap();
         a.send((GROUP, 45_353).into(), b"question");
         let heard = timeout(Duration::from_secs(5), b.receive()).await.unwrap().unwrap();
         assert_eq!(&heard.octets[..], b"question");
         assert_eq!(heard.meta.path.local, LOCAL);
+    }
+
+    #[tokio::test]
+    async fn who_is_not_on_the_link_is_not_heard() {
+        let loopback = |address: &str, prefix| Interface {
+            name: "lo".into(),
+            index: 1,
+            address: address.parse().unwrap(),
+            prefix,
+            loopback: true,
+        };
+        let Ok(socket) = Multicast::open_on(([0, 0, 0, 0], 0).into(), vec![loopback("127.0.0.1", 32)]) else {
+            eprintln!("SKIPPED: no interface takes multicast here");
+            return;
+        };
+        let to = SocketAddr::from(([127, 0, 0, 1], socket.io.local_addr().unwrap().port()));
+        // One after the other, so the first to be heard is the second.
+        for (from, text) in [([127, 0, 0, 2], "off the link"), ([127, 0, 0, 1], "on the link")] {
+            std::net::UdpSocket::bind(SocketAddr::from((from, 0)))
+                .unwrap()
+                .send_to(text.as_bytes(), to)
+                .unwrap();
+        }
+        let heard = timeout(Duration::from_secs(5), socket.receive()).await.unwrap().unwrap();
+        assert_eq!(&heard.octets[..], b"on the link");
     }
 }
