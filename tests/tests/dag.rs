@@ -72,6 +72,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "getrandom",
             "if-addrs",
             "quinn-udp",
+            "rustix",
             "rustls-native-certs",
             "socket2",
             "thiserror",

@@ -64,6 +64,9 @@ pub struct Config {
     /// Whether candidates are gathered before the first local description is set, and told of when it is (W3C
     /// `iceCandidatePoolSize`): any number above 0 fills the pool of the one transport that a connection has. 0 by default.
     pub ice_candidate_pool_size: u8,
+    /// Whether candidates are gathered on addresses that the host gets later, and given up on those that it loses. True by default.
+    /// See [`with_gather_continually`](Self::with_gather_continually).
+    pub gather_continually: bool,
     /// Whether this is a lite agent of ICE (RFC 8445 section 2.5), for servers with an address that everyone reaches: it makes no
     /// checks of its own, and connects to full agents only. False by default.
     pub ice_lite: bool,
@@ -107,6 +110,7 @@ impl Default for Config {
             external_addresses: Vec::new(),
             port_range: None,
             ice_candidate_pool_size: 0,
+            gather_continually: true,
             ice_lite: false,
             certificate: None,
             dtls_engine: DtlsEngine::default(),
@@ -191,6 +195,25 @@ impl Config {
     #[must_use]
     pub fn with_ice_candidate_pool_size(mut self, size: u8) -> Self {
         self.ice_candidate_pool_size = size;
+        self
+    }
+
+    /// Sets whether the connection follows the addresses of the host: while it lasts, an address that comes gives candidates, and
+    /// one that goes ends its pairs at once, so that data takes another way. Without it, what goes is noticed by silence, and what
+    /// comes is used by the next connection.
+    ///
+    /// A new address is told in [`Event::IceCandidate`](crate::Event::IceCandidate) as any other, also after the `None` that said
+    /// that there were no more: that is only as long as the host does not move. With servers to ask, the gathering state goes back
+    /// to `Gathering`, and another `None` follows. To hand them on makes a move surer and faster; if they are not, the other side
+    /// learns the address from the checks that come from it, and only if both sides move at the same time a restart is needed.
+    ///
+    /// W3C lets gathering end with the first description. Here it goes on by default because a call that ends with the Wi-Fi is
+    /// nobody's wish, and because it costs nothing while nothing changes. A [`Peer`](crate::Peer) watches no interfaces itself: this
+    /// is for its driver, which calls [`add_local_address`](crate::Peer::add_local_address) and
+    /// [`remove_local_address`](crate::Peer::remove_local_address).
+    #[must_use]
+    pub fn with_gather_continually(mut self, continually: bool) -> Self {
+        self.gather_continually = continually;
         self
     }
 

@@ -14,9 +14,11 @@ use taut_sansio::net::{Transmit, Transport};
 use crate::clock;
 use crate::connection::{Action, Shared};
 use crate::net::endpoint::Registration;
-use crate::net::resolve;
 use crate::net::router::RouteError;
 use crate::net::sockets::{Batch, Socket};
+use crate::net::watch::Changes;
+use crate::net::{interfaces, resolve};
+use crate::peer_connection::select;
 
 /// How many datagrams are taken in per turn, under one lock, before what follows from them is sent.
 const INPUT_PER_TURN: usize = 64;
@@ -42,6 +44,8 @@ pub(crate) struct Driver {
     out: Vec<u8>,
     blocked: Vec<Blocked>,
     actions: Vec<Action>,
+    /// Tells when the addresses of the host change, if that is of interest.
+    changes: Option<Changes>,
     /// What TURN servers over TLS must be vouched for by.
     turn_roots: Option<String>,
     /// When the goodbye is given up.
@@ -73,6 +77,7 @@ impl Driver {
     pub(crate) fn new(
         shared: Arc<Shared>,
         registration: Registration,
+        changes: Option<Changes>,
         mtu: usize,
         turn_roots: Option<String>,
     ) -> Self {
@@ -85,6 +90,7 @@ impl Driver {
             out: Vec::new(),
             blocked: Vec::new(),
             actions: Vec::new(),
+            changes,
             turn_roots,
             deadline: None,
         }
@@ -106,6 +112,7 @@ impl Driver {
                     }
                     tokio::select! {
                         biased;
+                        () = changed(&mut self.changes) => self.follow(),
                         () = self.shared.wake.notified() => {}
                         () = timer.as_mut(), if until.is_some() => {}
                         () = any_writable(&self.blocked), if !self.blocked.is_empty() => self.retry(),
@@ -161,6 +168,29 @@ impl Driver {
             if budget == 0 {
                 break;
             }
+        }
+        self.shared.collect(&mut state);
+    }
+
+    /// The addresses of the host have changed: what is new is used before what is gone is given up.
+    fn follow(&mut self) {
+        let interfaces = match interfaces::list() {
+            Ok(interfaces) => interfaces,
+            Err(error) => {
+                tracing::debug!(%error, "cannot list the interfaces");
+                return;
+            }
+        };
+        let mut state = self.shared.lock();
+        let moves = self.registration.follow(&interfaces, &select(&state.peer, &interfaces));
+        let now = clock::now();
+        for local in moves.come {
+            tracing::debug!(%local, "a new local address");
+            state.peer.add_local_address(now, local);
+        }
+        for local in moves.gone {
+            tracing::debug!(%local, "a local address is gone");
+            state.peer.remove_local_address(now, local);
         }
         self.shared.collect(&mut state);
     }
@@ -259,6 +289,14 @@ impl Drop for Driver {
     /// Also when the runtime shuts down: whoever waits is told.
     fn drop(&mut self) {
         self.shared.end();
+    }
+}
+
+/// Waits until the addresses of the host change; for ever if that is of no interest.
+async fn changed(changes: &mut Option<Changes>) {
+    match changes {
+        Some(changes) => changes.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::key_log::KeyLog;
 use crate::media_stream::MediaStream;
 use crate::net::endpoint::{Endpoint, runtime};
 use crate::net::interfaces::{self, Interface};
+use crate::net::watch::Changes;
 use crate::rtp_objects::{
     RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, TrackOrKind, check_local,
 };
@@ -47,6 +48,7 @@ impl PeerConnection {
     pub fn new(config: Config) -> Result<(Self, Events), Error> {
         let runtime = runtime()?;
         let ports = config.port_range;
+        let changes = config.gather_continually.then(|| Changes::watch(&runtime));
         let parts = Parts::new(config)?;
         let interfaces =
             interfaces::list().map_err(|error| Error::io("cannot list the interfaces", error))?;
@@ -59,7 +61,7 @@ impl PeerConnection {
             })
             .collect();
         let endpoint = Endpoint::private(&runtime, &addresses, ports);
-        Ok(Self::start(&runtime, parts, &endpoint))
+        Ok(Self::start(&runtime, parts, &endpoint, &interfaces, changes))
     }
 
     /// Makes a connection that uses the sockets of an endpoint, next to other connections.
@@ -75,17 +77,27 @@ impl PeerConnection {
             let message = "with an endpoint, a TURN server is reached over TCP or TLS";
             return Err(Error::new(ErrorKind::NotSupported, message));
         }
-        Ok(Self::start(&runtime, Parts::new(config)?, endpoint))
+        let changes = config.gather_continually.then(|| Changes::watch(&runtime));
+        let parts = Parts::new(config)?;
+        let interfaces = interfaces::list().unwrap_or_default();
+        Ok(Self::start(&runtime, parts, endpoint, &interfaces, changes))
     }
 
-    fn start(runtime: &Runtime, parts: Parts, endpoint: &Endpoint) -> (Self, Events) {
+    fn start(
+        runtime: &Runtime,
+        parts: Parts,
+        endpoint: &Endpoint,
+        interfaces: &[Interface],
+        changes: Option<Changes>,
+    ) -> (Self, Events) {
         let Parts { mut peer, key_log, mtu, turn_roots } = parts;
-        for address in endpoint.usable_addresses(|interfaces| select(&peer, interfaces)) {
+        let addresses = endpoint.usable_addresses(|| select(&peer, interfaces));
+        for &address in &addresses {
             peer.add_local_address(clock::now(), address);
         }
         let handle = Handle::new(peer, key_log);
-        let registration = endpoint.register(handle.wake.clone());
-        let driver = Driver::new(Arc::clone(handle.shared()), registration, mtu, turn_roots);
+        let registration = endpoint.register(handle.wake.clone(), addresses, interfaces);
+        let driver = Driver::new(Arc::clone(handle.shared()), registration, changes, mtu, turn_roots);
         runtime.spawn(driver.run());
         (Self { handle: handle.clone() }, Events::new(handle))
     }
@@ -435,7 +447,7 @@ impl Parts {
 }
 
 /// The addresses that the peer wants sockets on.
-fn select(peer: &Peer, interfaces: &[Interface]) -> Vec<std::net::IpAddr> {
+pub(crate) fn select(peer: &Peer, interfaces: &[Interface]) -> Vec<std::net::IpAddr> {
     let interfaces: Vec<InterfaceAddress> = interfaces
         .iter()
         .map(|interface| InterfaceAddress {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::inbox::Inbox;
-use super::interfaces::{self, Interface};
+use super::interfaces::Interface;
 use super::mdns::{self, Multicast};
 use super::router::{ConnectionId, RouteError, Router};
 use super::sockets::{Batch, Sent, Slab, Socket};
@@ -66,20 +66,23 @@ struct Counters {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// All datagrams are for the one connection, and a full queue leaves the rest in the kernel.
-    Private,
+pub(super) enum Kind {
+    /// All datagrams are for the one connection, and a full queue leaves the rest in the kernel. Its sockets come and go with
+    /// the addresses of the host, on a port of the range if there is one.
+    Private { ports: Option<(u16, u16)> },
     /// Datagrams are routed, and a connection that does not keep up loses its own.
     Shared,
 }
 
 #[derive(Debug)]
-struct Inner {
-    kind: Kind,
-    sockets: Vec<Arc<Socket>>,
+pub(super) struct Inner {
+    pub(super) kind: Kind,
+    /// Each with the task that receives from it.
+    sockets: Mutex<Vec<(Arc<Socket>, AbortHandle)>>,
     router: Mutex<Router>,
     multicast: Mutex<Option<Arc<Multicast>>>,
     tasks: Mutex<Vec<AbortHandle>>,
+    weak: Weak<Self>,
     slabs: Mutex<Vec<Slab>>,
     counters: Counters,
 }
@@ -87,9 +90,15 @@ struct Inner {
 /// One connection's place in an endpoint. Dropping it gives the place up.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     id: ConnectionId,
     inbox: Arc<Inbox>,
+    /// The sockets that it sends through.
+    pub(super) sockets: Vec<Arc<Socket>>,
+    /// The local addresses that the connection uses.
+    pub(super) used: Vec<SocketAddr>,
+    /// The addresses of the host when it was last looked.
+    pub(super) listed: Vec<IpAddr>,
 }
 
 impl Endpoint {
@@ -120,30 +129,30 @@ impl Endpoint {
                 None
             }
         };
-        Self::start(runtime, Kind::Private, addresses.iter().filter_map(bind).collect())
+        Self::start(runtime, Kind::Private { ports }, addresses.iter().filter_map(bind).collect())
     }
 
     fn start(runtime: &Handle, kind: Kind, sockets: Vec<Socket>) -> Self {
-        let inner = Arc::new(Inner {
+        let inner = Arc::new_cyclic(|weak| Inner {
             kind,
-            sockets: sockets.into_iter().map(Arc::new).collect(),
+            sockets: Mutex::default(),
             router: Mutex::default(),
             multicast: Mutex::default(),
             tasks: Mutex::default(),
+            weak: weak.clone(),
             slabs: Mutex::default(),
             counters: Counters::default(),
         });
-        let tasks = inner
-            .sockets
-            .iter()
-            .map(|socket| runtime.spawn(receive_from(socket.clone(), Arc::downgrade(&inner))).abort_handle());
-        lock(&inner.tasks).extend(tasks);
+        let _context = runtime.enter();
+        for socket in sockets {
+            inner.receive_on(socket);
+        }
         Self { inner }
     }
 
     /// The addresses of the sockets. A wildcard socket is named by the address it was bound to.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
-        self.inner.sockets.iter().map(|socket| socket.local()).collect()
+        self.inner.sockets().iter().map(|socket| socket.local()).collect()
     }
 
     /// The counters.
@@ -161,28 +170,28 @@ impl Endpoint {
 
     /// The concrete addresses that a connection may use: those bound, and for a wildcard socket those that `select`
     /// picks among the interfaces.
-    pub(crate) fn usable_addresses(
-        &self,
-        select: impl FnOnce(&[Interface]) -> Vec<IpAddr>,
-    ) -> Vec<SocketAddr> {
-        let (wildcards, concrete): (Vec<_>, Vec<_>) =
-            self.inner.sockets.iter().partition(|socket| socket.is_wildcard());
-        let mut addresses: Vec<SocketAddr> = concrete.into_iter().map(|socket| socket.local()).collect();
-        if !wildcards.is_empty() {
-            let interfaces = interfaces::list().unwrap_or_default();
-            for ip in select(&interfaces) {
-                let of_family = wildcards.iter().filter(|socket| socket.local().is_ipv4() == ip.is_ipv4());
-                addresses.extend(of_family.map(|socket| SocketAddr::new(ip, socket.local().port())));
-            }
+    pub(crate) fn usable_addresses(&self, select: impl FnOnce() -> Vec<IpAddr>) -> Vec<SocketAddr> {
+        let sockets = self.inner.sockets();
+        let concrete = sockets.iter().filter(|socket| !socket.is_wildcard());
+        let mut addresses: Vec<SocketAddr> = concrete.map(|socket| socket.local()).collect();
+        if addresses.len() < sockets.len() {
+            addresses.extend(on_wildcards(&sockets, &select()));
         }
         addresses
     }
 
-    /// Takes a place for a connection, whose driver is woken when there is something for it.
-    pub(crate) fn register(&self, driver: Arc<Notify>) -> Registration {
+    /// Takes a place for a connection, whose driver is woken when there is something for it. It uses these local addresses, of
+    /// a host that has these interfaces.
+    pub(crate) fn register(
+        &self,
+        driver: Arc<Notify>,
+        used: Vec<SocketAddr>,
+        interfaces: &[Interface],
+    ) -> Registration {
         let inbox = Arc::new(Inbox::new(driver));
         let id = lock(&self.inner.router).add(inbox.clone());
-        Registration { inner: self.inner.clone(), id, inbox }
+        let listed = interfaces.iter().map(|interface| interface.address).collect();
+        Registration { inner: self.inner.clone(), id, inbox, sockets: self.inner.sockets(), used, listed }
     }
 }
 
@@ -244,7 +253,7 @@ impl Registration {
 
     /// How many datagrams one system call can send from this address.
     pub(crate) fn max_segments(&self) -> usize {
-        self.inner.sockets.iter().map(|socket| socket.max_segments()).max().unwrap_or(1)
+        self.sockets.iter().map(|socket| socket.max_segments()).max().unwrap_or(1)
     }
 
     /// Sends datagrams.
@@ -265,7 +274,7 @@ impl Registration {
 
     /// The socket that datagrams from this address leave through.
     pub(crate) fn socket(&self, local: SocketAddr) -> Option<&Arc<Socket>> {
-        self.inner.sockets.iter().find(|socket| socket.serves(local))
+        self.sockets.iter().find(|socket| socket.serves(local))
     }
 
     /// Opens the multicast socket of the endpoint, if that has not been done, and listens to it. Where there is no
@@ -306,10 +315,46 @@ impl Drop for Inner {
         for task in lock(&self.tasks).drain(..) {
             task.abort();
         }
+        for (_, task) in lock(&self.sockets).drain(..) {
+            task.abort();
+        }
     }
 }
 
 impl Inner {
+    fn sockets(&self) -> Vec<Arc<Socket>> {
+        lock(&self.sockets).iter().map(|(socket, _)| socket.clone()).collect()
+    }
+
+    /// Receives from a socket from now on. Needs the context of a runtime.
+    fn receive_on(&self, socket: Socket) -> Arc<Socket> {
+        let socket = Arc::new(socket);
+        let task = tokio::spawn(receive_from(socket.clone(), self.weak.clone())).abort_handle();
+        lock(&self.sockets).push((socket.clone(), task));
+        socket
+    }
+
+    /// Binds one more socket. Needs the context of a runtime.
+    pub(super) fn bind(&self, address: SocketAddr, ports: Option<(u16, u16)>) -> io::Result<Arc<Socket>> {
+        Ok(self.receive_on(bind_within(address, ports)?))
+    }
+
+    /// Closes the socket that is bound to this address.
+    pub(super) fn unbind(&self, local: SocketAddr) {
+        lock(&self.sockets).retain(|(socket, task)| {
+            let other = socket.local() != local;
+            if !other {
+                task.abort();
+            }
+            other
+        });
+    }
+
+    /// The socket of multicast DNS, if it is open.
+    pub(super) fn multicast(&self) -> Option<Arc<Multicast>> {
+        lock(&self.multicast).clone()
+    }
+
     /// Takes in what one system call gives.
     fn receive(&self, socket: &Socket, batches: &mut Vec<Batch>) -> io::Result<()> {
         let pooled = lock(&self.slabs).pop();
@@ -325,7 +370,7 @@ impl Inner {
         let router = lock(&self.router);
         while let Some(batch) = batches.pop_front() {
             let datagrams = batch.octets.len().div_ceil(batch.stride);
-            if self.kind == Kind::Private {
+            if matches!(self.kind, Kind::Private { .. }) {
                 let Some(inbox) = router.all().next() else { continue };
                 if let Some(batch) = inbox.push(batch) {
                     batches.push_front(batch);
@@ -450,6 +495,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The addresses that the selected ones are on sockets that are bound to all.
+pub(super) fn on_wildcards(sockets: &[Arc<Socket>], selected: &[IpAddr]) -> Vec<SocketAddr> {
+    let at = |ip: &IpAddr| {
+        let ip = *ip;
+        let wild = sockets.iter().filter(move |s| s.is_wildcard() && s.local().is_ipv4() == ip.is_ipv4());
+        wild.map(move |socket| SocketAddr::new(ip, socket.local().port()))
+    };
+    selected.iter().flat_map(at).collect()
+}
+
 /// Binds the first port of the range that is free, or any port without a range.
 fn bind_within(address: SocketAddr, ports: Option<(u16, u16)>) -> std::io::Result<Socket> {
     let Some((first, last)) = ports else { return Socket::bind(address) };
@@ -499,7 +554,7 @@ mod tests {
         let endpoint = Endpoint::bind(&[([127, 0, 0, 1], 0).into()]).unwrap();
         let local = endpoint.local_addresses()[0];
         let drivers = [(); 2].map(|()| Arc::new(Notify::new()));
-        let [a, b] = [0, 1].map(|i: usize| endpoint.register(drivers[i].clone()));
+        let [a, b] = [0, 1].map(|i: usize| endpoint.register(drivers[i].clone(), vec![local], &[]));
         a.add_ufrag("aaaa");
         b.add_ufrag("bbbb");
         let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -529,7 +584,7 @@ mod tests {
     async fn the_last_handle_closes_the_sockets() {
         let endpoint = Endpoint::bind(&[([127, 0, 0, 1], 0).into()]).unwrap();
         let (local, inner) = (endpoint.local_addresses()[0], Arc::downgrade(&endpoint.inner));
-        let registration = endpoint.register(Arc::default());
+        let registration = endpoint.register(Arc::default(), vec![local], &[]);
         drop(endpoint);
         assert!(inner.upgrade().is_some());
         drop(registration);
@@ -550,7 +605,7 @@ mod tests {
         let endpoint = Endpoint::private(&runtime, &[([127, 0, 0, 1], 0).into()], None);
         let local = endpoint.local_addresses()[0];
         let driver = Arc::new(Notify::new());
-        let registration = endpoint.register(driver.clone());
+        let registration = endpoint.register(driver.clone(), vec![local], &[]);
         let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         const COUNT: u16 = 2_000;
         for i in 0..COUNT {

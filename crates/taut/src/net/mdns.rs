@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use socket2::{Domain, Protocol, SockRef, Type};
@@ -28,6 +29,11 @@ const MAX_MESSAGE: usize = 9_000;
 #[derive(Debug)]
 pub(crate) struct Multicast {
     io: UdpSocket,
+    links: Mutex<Links>,
+}
+
+#[derive(Debug, Default)]
+struct Links {
     /// Where the group was joined.
     members: Vec<Ipv4Addr>,
     /// Whose networks are on the link.
@@ -49,18 +55,35 @@ impl Multicast {
         socket.bind(&local.into())?;
         socket.set_multicast_loop_v4(true)?;
         socket.set_multicast_ttl_v4(255)?;
-        let mut members = interfaces::multicast_v4(&interfaces);
-        members.retain(|interface| match socket.join_multicast_v4(&GROUP, interface) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::debug!(%error, %interface, "no multicast on this interface");
-                false
-            }
-        });
-        if members.is_empty() {
+        let multicast = Self { io: UdpSocket::from_std(socket.into())?, links: Mutex::default() };
+        multicast.follow(&interfaces);
+        if multicast.links().members.is_empty() {
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no interface takes multicast"));
         }
-        Ok(Self { io: UdpSocket::from_std(socket.into())?, members, interfaces })
+        Ok(multicast)
+    }
+
+    /// These are the interfaces from now on: joins the group on those that are new. The system leaves it on those that went.
+    pub(crate) fn follow(&self, interfaces: &[Interface]) {
+        let mut links = self.links();
+        let mut members = interfaces::multicast_v4(interfaces);
+        members.retain(|address| {
+            let joined = match SockRef::from(&self.io).join_multicast_v4(&GROUP, address) {
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => Err(error),
+                // One that has been joined already is in use.
+                _ => Ok(()),
+            };
+            if let Err(error) = &joined {
+                tracing::debug!(%error, %address, "no multicast on this interface");
+            }
+            joined.is_ok()
+        });
+        *links = Links { members, interfaces: interfaces.to_vec() };
+    }
+
+    fn links(&self) -> MutexGuard<'_, Links> {
+        // Written whole, so a panic elsewhere leaves nothing half-done.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a message: to the group over every interface, to a host by the routing table. What fails is lost, as
@@ -72,7 +95,7 @@ impl Multicast {
             }
             return;
         }
-        for interface in &self.members {
+        for interface in &self.links().members {
             let sent = SockRef::from(&self.io)
                 .set_multicast_if_v4(interface)
                 .and_then(|()| self.io.try_send_to(message, destination));
@@ -94,7 +117,7 @@ impl Multicast {
         let (len, remote) = loop {
             let (len, remote) = self.io.recv_from(&mut room).await?;
             match remote {
-                SocketAddr::V4(v4) if interfaces::is_on_link(&self.interfaces, *v4.ip()) => {
+                SocketAddr::V4(v4) if interfaces::is_on_link(&self.links().interfaces, *v4.ip()) => {
                     break (len, remote);
                 }
                 _ => tracing::trace!(%remote, "dropped an mDNS message from off the link"),

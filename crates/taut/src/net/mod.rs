@@ -1,7 +1,8 @@
-//! Everything that touches the operating system: interfaces, sockets, the endpoint that connections share, multicast
+//! Everything that touches the operating system: interfaces and their changes, sockets, the endpoint that connections share, multicast
 //! DNS, name resolution, streams to TURN servers, and a TURN server's sockets. No other module of the crate opens a socket.
 
 pub(crate) mod endpoint;
+mod follow;
 pub(crate) mod inbox;
 pub(crate) mod interfaces;
 mod mdns;
@@ -11,6 +12,7 @@ pub(crate) mod sockets;
 pub(crate) mod streams;
 pub(crate) mod tls;
 pub(crate) mod turn_server;
+pub(crate) mod watch;
 
 pub use endpoint::{Endpoint, EndpointStats};
 pub use turn_server::{TurnServer, TurnServerOptions};
