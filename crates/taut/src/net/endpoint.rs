@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::follow::on_wildcards;
 use super::inbox::Inbox;
 use super::interfaces::Interface;
 use super::mdns::{self, Multicast};
@@ -222,7 +223,7 @@ impl Registration {
     ///
     /// If another connection has the path.
     pub(crate) fn note_sent(&self, transmit: &Transmit, contents: &[u8]) -> Result<(), RouteError> {
-        if self.inner.kind == Kind::Private || transmit.segment_size.is_some() {
+        if self.inner.kind != Kind::Shared || transmit.segment_size.is_some() {
             return Ok(());
         }
         let noted = lock(&self.inner.router).note_sent(self.id, &transmit.path, contents);
@@ -493,16 +494,6 @@ pub(crate) fn runtime() -> Result<Handle, Error> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // The tables are consistent after every statement, so a panic elsewhere leaves nothing half-done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The addresses that the selected ones are on sockets that are bound to all.
-pub(super) fn on_wildcards(sockets: &[Arc<Socket>], selected: &[IpAddr]) -> Vec<SocketAddr> {
-    let at = |ip: &IpAddr| {
-        let ip = *ip;
-        let wild = sockets.iter().filter(move |s| s.is_wildcard() && s.local().is_ipv4() == ip.is_ipv4());
-        wild.map(move |socket| SocketAddr::new(ip, socket.local().port()))
-    };
-    selected.iter().flat_map(at).collect()
 }
 
 /// Binds the first port of the range that is free, or any port without a range.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::endpoint::{Kind, Registration};
 use super::interfaces::{Interface, socket_address};
+use super::sockets::Socket;
 
 /// What changed for a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Registration {
                     |local: &SocketAddr| !self.listed.contains(&local.ip()) && listed.contains(&local.ip());
                 let sockets = self.sockets.iter();
                 let concrete = sockets.filter(|socket| !socket.is_wildcard()).map(|socket| socket.local());
-                let wild = super::endpoint::on_wildcards(&self.sockets, selected);
+                let wild = on_wildcards(&self.sockets, selected);
                 let mut come: Vec<SocketAddr> = concrete.filter(back).chain(wild).collect();
                 come.retain(|local| !self.used.contains(local));
                 come
@@ -71,6 +72,16 @@ impl Registration {
         self.inner.unbind(local);
         self.sockets.retain(|socket: &Arc<_>| socket.local() != local);
     }
+}
+
+/// The addresses that the selected ones are on sockets that are bound to all.
+pub(super) fn on_wildcards(sockets: &[Arc<Socket>], selected: &[IpAddr]) -> Vec<SocketAddr> {
+    let at = |ip: &IpAddr| {
+        let ip = *ip;
+        let wild = sockets.iter().filter(move |s| s.is_wildcard() && s.local().is_ipv4() == ip.is_ipv4());
+        wild.map(move |socket| SocketAddr::new(ip, socket.local().port()))
+    };
+    selected.iter().flat_map(at).collect()
 }
 
 #[cfg(test)]
