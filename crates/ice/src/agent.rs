@@ -250,7 +250,6 @@ impl Agent {
         }
         let generation = self.generations.current_mut();
         generation.set_remote(credentials);
-        generation.remote_lite = lite;
         generation.patience = now.checked_add(self.config.patience);
         self.replay_early_checks(now);
         self.reconcile(now);

@@ -235,6 +235,8 @@ impl Agent {
             pair.restart();
             self.checklist.trigger(id);
         }
+        // The other side uses a pair that did not answer us: it may again.
+        self.settle_doubt(now, id);
         self.add_route(path);
         if wish == Wish::Nominate && self.role == Role::Controlled {
             self.on_use_candidate(now, id);

@@ -273,12 +273,11 @@ impl Agent {
         self.write_request(generation, &check, out).map(|len| Transmit::single(path, len))
     }
 
-    /// A lite agent that sees us come from elsewhere, because a NAT has changed its mapping, follows only what is nominated.
+    /// Says again what is nominated: the other side may have lost the pair meanwhile, or see us come from elsewhere because a NAT has
+    /// changed its mapping, and a lite agent follows only what is nominated.
     fn consent_cause(&self, id: PairId) -> Cause {
-        let nominated = self.checklist.get(id).filter(|pair| pair.is_nominated());
-        let generation = nominated.and_then(|pair| self.generations.get(pair.generation));
-        let lite = generation.is_some_and(|generation| generation.remote_lite);
-        if lite && self.role == Role::Controlling { Cause::Nomination } else { Cause::Ordinary }
+        let nominated = self.checklist.get(id).is_some_and(Pair::is_nominated);
+        if nominated && self.role == Role::Controlling { Cause::Nomination } else { Cause::Ordinary }
     }
 
     /// Starts a check on a pair; the request itself is written when its transaction says so, which is now.

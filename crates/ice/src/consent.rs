@@ -28,14 +28,12 @@ pub(crate) struct Consent {
     next: Instant,
     /// The requests without an answer, oldest first.
     outstanding: VecDeque<(TransactionId, Instant)>,
-    /// Whether any request was sent: consent that was never asked for can be regained.
-    pub(crate) used: bool,
 }
 
 impl Consent {
     pub(crate) fn new(now: Instant, rng: &mut Rng) -> Self {
         let outstanding = VecDeque::new();
-        Self { last_answer: now, next: now + interval(rng), outstanding, used: false }
+        Self { last_answer: now, next: now + interval(rng), outstanding }
     }
 
     pub(crate) fn asked(&self, id: TransactionId) -> bool {
@@ -52,7 +50,6 @@ impl Consent {
 
     /// Starts a request; the next one is counted from now.
     pub(crate) fn ask(&mut self, now: Instant, id: TransactionId, rng: &mut Rng) {
-        self.used = true;
         self.next = now + interval(rng);
         if self.outstanding.len() >= MAX_OUTSTANDING {
             self.outstanding.pop_front();
@@ -86,8 +83,11 @@ impl Agent {
         pair.valid().and_then(|valid| valid.consent.last_answer.checked_add(self.config.consent_expiry))
     }
 
-    /// When a pair becomes doubtful if nothing is answered.
+    /// When a pair becomes doubtful if nothing is answered, or, to a lite agent, if nothing is asked.
     pub(crate) fn doubted_at(&self, pair: &Pair) -> Option<Instant> {
+        if self.config.lite {
+            return self.overdue_at(pair)?.checked_add(DOUBT_AFTER);
+        }
         let since = pair.valid()?.unanswered_since()?;
         let rtt = pair.counters.current_rtt.unwrap_or_default();
         since.checked_add(DOUBT_AFTER.max(rtt.saturating_mul(3)))
@@ -101,17 +101,23 @@ impl Agent {
         pair.valid()?.unanswered_since()?.checked_add(self.config.disconnected_after)
     }
 
-    /// Checks the pair in use when it does not answer for consent.
+    /// Checks the pair in use when it does not answer for consent, before another one may take its place.
     pub(crate) fn settle_doubts(&mut self, now: Instant) {
-        let Some(id) = self.selected else { return };
-        let Some(pair) = self.checklist.get(id) else { return };
+        if let Some(id) = self.selected {
+            self.settle_doubt(now, id);
+        }
+    }
+
+    /// Checks a valid pair that has not answered for long, unless a check is under way.
+    pub(crate) fn settle_doubt(&mut self, now: Instant, id: PairId) {
+        let Some(pair) = self.checklist.get(id).filter(|_| !self.config.lite) else { return };
         if pair.check().is_none() && self.doubted_at(pair).is_some_and(|at| at <= now) {
             self.checklist.trigger(id);
         }
     }
 
-    /// Ends the pairs whose consent lapsed. A pair on which consent was asked for in vain is not used again; one
-    /// that just lay idle may be checked anew.
+    /// Ends the pairs whose consent lapsed. The pair in use, on which it was asked for in vain, is not used again; one
+    /// that lay idle may be checked anew.
     pub(crate) fn expire_consent(&mut self, now: Instant) {
         let lapsed: Vec<PairId> = self
             .checklist
@@ -120,9 +126,7 @@ impl Agent {
             .map(|(id, _)| id)
             .collect();
         for id in lapsed {
-            let Some(pair) = self.checklist.get_mut(id) else { continue };
-            let used = pair.valid().is_some_and(|valid| valid.consent.used);
-            self.end_pair(id, if used { Status::Revoked } else { Status::Failed });
+            self.end_pair(id, if self.selected == Some(id) { Status::Revoked } else { Status::Failed });
         }
     }
 }

@@ -30,8 +30,6 @@ pub(crate) struct Generation {
     /// Checks that came before the remote credentials.
     pub(crate) early: Vec<EarlyCheck>,
     pub(crate) nomination: Nomination,
-    /// The other side is a lite agent.
-    pub(crate) remote_lite: bool,
     /// A pair has been nominated: of the candidates that come now only those are paired that promise a better one.
     pub(crate) concluded: bool,
     /// Data has gone over a pair of this generation.
@@ -57,7 +55,6 @@ impl Generation {
             remote: RemoteSide::Unknown,
             early: Vec::new(),
             nomination: Nomination::Idle,
-            remote_lite: false,
             concluded: false,
             connected: false,
             seeking: false,

@@ -39,7 +39,11 @@ impl Agent {
 
     /// When the state of a lite agent becomes disconnected if no check comes.
     pub(crate) fn falls_silent_at(&self, pair: &Pair) -> Option<Instant> {
-        let heard = pair.valid()?.consent.last_answer;
-        heard.checked_add(LONGEST_INTERVAL.saturating_add(self.config.disconnected_after))
+        self.overdue_at(pair)?.checked_add(self.config.disconnected_after)
+    }
+
+    /// When the next check of the other side should have come.
+    pub(crate) fn overdue_at(&self, pair: &Pair) -> Option<Instant> {
+        pair.valid()?.consent.last_answer.checked_add(LONGEST_INTERVAL)
     }
 }

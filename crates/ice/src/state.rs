@@ -27,9 +27,9 @@ impl Agent {
         self.advance_naming(now);
         self.advance_nomination(now);
         self.retire_superseded(now);
+        self.settle_doubts(now);
         self.select(now);
         self.seek_other_ways(now);
-        self.settle_doubts(now);
         self.advance_gathering(now);
         let state = self.compute_state(now);
         self.set_state(state);

@@ -4,9 +4,12 @@
 
 mod common;
 
+use common::scene::Scene;
 use common::{Net, ms, secs};
-use taut_ice::{Config, Event, State, Validation};
+use taut_ice::{Config, Event, Role, State, Validation};
 use taut_netsim::{Link, Loss, Nat, NatKind};
+use taut_stun::Message;
+use taut_stun::attribute::UseCandidate;
 
 const A4: &[&str] = &["192.0.2.1"];
 const B4: &[&str] = &["192.0.2.2"];
@@ -213,4 +216,24 @@ fn a_side_that_has_failed_tells_the_other_one() {
     assert_ne!(net.b().agent.state(), State::Failed);
     heal(&mut net);
     assert!(net.run_until(secs(7), |net| net.b().agent.state() == State::Failed), "at its next request");
+}
+
+/// The other side may have lost the pair and found it again meanwhile: what is nominated is said again with every request.
+#[test]
+fn requests_for_consent_repeat_the_nomination() {
+    for (role, wanted) in [(Role::Controlling, true), (Role::Controlled, false)] {
+        let mut scene = Scene::connected(role);
+        scene.now += ms(100);
+        scene.agent.handle_timeout(scene.now);
+        scene.answer_all();
+        if role == Role::Controlling {
+            assert!(scene.agent.pair_stats().iter().any(|pair| pair.nominated));
+        }
+        scene.now += secs(6);
+        scene.agent.handle_timeout(scene.now);
+        let request = scene.request();
+        let nominates = Message::parse(&request).unwrap().get::<UseCandidate>().unwrap().is_some();
+        assert_eq!(nominates, wanted);
+        assert_eq!(scene.agent.stats().consent_requests_sent, 1);
+    }
 }

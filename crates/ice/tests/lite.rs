@@ -146,3 +146,32 @@ fn a_lite_agent_restarts() {
     net.world.run_for(secs(60));
     assert!(net.connected());
 }
+
+/// The path from the full agent to the lite one dies: the full one notices, nominates another pair, and the lite one follows as soon as
+/// the old pair is overdue.
+#[test]
+fn a_lite_agent_follows_to_another_pair() {
+    for seed in 0..10 {
+        let mut net = Net::with_configs(
+            seed,
+            Link::default().latency(ms(20)),
+            (&["192.0.2.1"], Config::default()),
+            (&["198.51.100.1", "198.51.100.2"], Config::default().with_lite(true)),
+        );
+        start(&mut net, false);
+        net.connect(secs(5));
+        net.run(secs(20));
+        let b = net.b;
+        let dead = net.b().agent.selected_path().unwrap().local;
+        net.world.remove_address(b, dead.ip());
+        let began = net.world.elapsed();
+        let moved = |net: &Net| {
+            let [a, b] = [net.a(), net.b()].map(|peer| peer.agent.selected_path());
+            let (Some(a), Some(b)) = (a, b) else { return false };
+            b.local != dead && (a.local, a.remote) == (b.remote, b.local) && net.connected()
+        };
+        assert!(net.run_until(secs(30), moved), "seed {seed}");
+        // The full agent asks after 6 s at most, and tries other pairs 5 s later.
+        assert!(net.world.elapsed() - began <= secs(13), "seed {seed}: {:?}", net.world.elapsed() - began);
+    }
+}

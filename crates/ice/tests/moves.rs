@@ -191,3 +191,27 @@ fn ways_that_failed_are_tried_again_when_the_one_in_use_is_lost() {
     assert!(net.run_until(secs(10), |net| local(net, a).as_deref() == Some("198.51.100.1")));
     assert!(net.a().at(|event| matches!(event, Event::StateChanged(State::Failed))).is_none());
 }
+
+/// A way that was in use and lies idle since is none that consent was lost on: when the other way dies, it serves again.
+#[test]
+fn two_ways_that_die_in_turn_serve_in_turn() {
+    let addresses = ["192.0.2.1", "198.51.100.1"];
+    for seed in 0..10 {
+        let mut net = Net::new(seed, link(), &addresses, &["192.0.2.2"]);
+        start(&mut net, seed);
+        let (a, b) = (net.a, net.b);
+        for _ in 0..4 {
+            let dead = local(&net, a).expect("a pair");
+            net.world.remove_address(a, ip(&dead));
+            let moved = |net: &Net| {
+                local(net, a).is_some_and(|local| local != dead)
+                    && remote(net, b) == local(net, a)
+                    && net.connected()
+            };
+            assert!(net.run_until(secs(15), moved), "seed {seed}");
+            net.world.add_address(a, ip(&dead));
+            net.world.run_for(secs(60));
+            assert!(net.connected() && local(&net, a) == remote(&net, b), "seed {seed}");
+        }
+    }
+}

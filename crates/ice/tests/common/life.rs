@@ -21,6 +21,9 @@ const CONNECTED_ALONE: Duration = Duration::from_secs(20);
 /// How long it may be before it has failed, too.
 const ALIVE_ALONE: Duration = Duration::from_secs(60);
 
+/// Within this time a side follows the other one to another pair: three requests for consent are missing on the pair before.
+const FOLLOWS: Duration = Duration::from_secs(20);
+
 /// The most addresses of a side.
 const MAX_ADDRESSES: usize = 8;
 
@@ -104,13 +107,28 @@ impl Life {
         self.story.push(format!("{:?}: {what}", self.net.world.elapsed()));
     }
 
-    /// What a failure says.
+    /// What a failure says: what happened, and how it stands with both sides, candidates that lead nowhere left out.
     pub fn show(&self) -> String {
-        let side = |side: usize| {
-            let agent = self.agent(side);
-            format!("{}{:#?}", agent.report(), agent.role())
-        };
-        format!("seed {}\n{}\n{}\n{}", self.seed, self.story.join("\n"), side(0), side(1))
+        let mut lines = vec![format!("seed {}", self.seed)];
+        lines.extend(self.story.iter().cloned());
+        let start = self.net.world.now() - self.net.world.elapsed();
+        for side in [0, 1] {
+            let peer = self.net.peer(self.id(side));
+            let events = peer.events.iter().filter(|(_, event)| {
+                matches!(
+                    event,
+                    Event::StateChanged(_)
+                        | Event::SelectedPairChanged { .. }
+                        | Event::CredentialsRetired { .. }
+                )
+            });
+            lines.push(format!("side {side}, {:?}", peer.agent.role()));
+            lines.extend(events.map(|(at, event)| format!("  {:?}: {event:?}", *at - start)));
+            let report = peer.agent.report().to_string();
+            let known = |line: &&str| !line.contains(" 203.0.113.");
+            lines.extend(report.lines().filter(known).map(str::to_owned));
+        }
+        lines.join("\n")
     }
 
     // ---- time
@@ -421,7 +439,7 @@ impl Life {
             );
             assert_ne!(self.agent(side).state(), State::Failed, "{}", self.show());
         }
-        assert!(self.settle(secs(10)).is_some(), "after the rest\n{}", self.show());
+        assert!(self.settle(FOLLOWS).is_some(), "after the rest\n{}", self.show());
         self.check_consent();
     }
 }
