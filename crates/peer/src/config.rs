@@ -28,6 +28,12 @@ const MIN_MTU: usize = 576;
 /// The largest MTU: the UDP payload of a jumbo frame.
 const MAX_MTU: usize = 8_948;
 
+/// The largest UDP payload that data channels use by default where the path carries it.
+const DEFAULT_DATA_MTU: usize = 8_948;
+
+/// The largest that they can use: a DTLS record holds no more (RFC 6347 section 4.1.1).
+const MAX_DATA_MTU: usize = 16_384;
+
 /// The configuration of a [`Peer`](crate::Peer) (W3C `RTCConfiguration`, and what a native user wants besides).
 ///
 /// ```
@@ -94,8 +100,17 @@ pub struct Config {
     pub data_congestion: DataCongestion,
     /// Which data channel sends next, by the priorities of the channels. By default each gets its share.
     pub data_scheduler: DataScheduler,
-    /// The largest UDP payload that is sent, in octets, 576 to 8,948. 1,200 by default.
+    /// Whether messages of different data channels may be mixed on the wire, so that a large one does not hold up the others
+    /// (I-DATA, RFC 8260), where the other side can too. True by default.
+    pub data_interleaving: bool,
+    /// Whether SCTP leaves out its checksum, where the other side agrees: DTLS has a better one (RFC 9653). True by default.
+    pub data_zero_checksum: bool,
+    /// The largest UDP payload that is sent, in octets, 576 to 8,948; data may go beyond it, see
+    /// [`data_max_mtu`](Self::data_max_mtu). 1,200 by default.
     pub mtu: usize,
+    /// The largest UDP payload that data channels use where the path is found to carry it (path MTU discovery, RFC 8899), in
+    /// octets, at most 16,384. Where it is not above [`mtu`](Self::mtu), nothing is looked for.
+    pub data_max_mtu: usize,
 }
 
 impl Default for Config {
@@ -122,7 +137,10 @@ impl Default for Config {
             data_receive_buffer: 16 * 1024 * 1024,
             data_congestion: DataCongestion::default(),
             data_scheduler: DataScheduler::default(),
+            data_interleaving: true,
+            data_zero_checksum: true,
             mtu: DEFAULT_MTU,
+            data_max_mtu: DEFAULT_DATA_MTU,
         }
     }
 }
@@ -310,10 +328,37 @@ impl Config {
         self
     }
 
+    /// Sets whether messages of different data channels may be mixed on the wire.
+    #[must_use]
+    pub fn with_data_interleaving(mut self, interleaving: bool) -> Self {
+        self.data_interleaving = interleaving;
+        self
+    }
+
+    /// Sets whether SCTP leaves out its checksum.
+    #[must_use]
+    pub fn with_data_zero_checksum(mut self, zero_checksum: bool) -> Self {
+        self.data_zero_checksum = zero_checksum;
+        self
+    }
+
     /// Sets the largest UDP payload that is sent, in octets.
     #[must_use]
     pub fn with_mtu(mut self, octets: usize) -> Self {
         self.mtu = octets;
+        self
+    }
+
+    /// Sets the largest UDP payload that is looked for on the path of data channels, in octets.
+    ///
+    /// A search begins with the first full packet and goes from 1,200 over the sizes of common links up to this, with a
+    /// few probes that nothing depends on. A message is cut into the same pieces as without it, and a larger packet takes
+    /// several of them, so that nothing is stuck when the path becomes smaller: small messages gain on every path, large
+    /// ones where twice the [`mtu`](Self::mtu) and more comes through, as with jumbo frames or within one machine. Who
+    /// knows what the path carries sets [`mtu`](Self::mtu) instead.
+    #[must_use]
+    pub fn with_data_max_mtu(mut self, octets: usize) -> Self {
+        self.data_max_mtu = octets;
         self
     }
 
@@ -322,6 +367,9 @@ impl Config {
         let bad = |message: &str| Err(Error::new(ErrorKind::Range, message));
         if !(MIN_MTU..=MAX_MTU).contains(&self.mtu) {
             return bad("the MTU must be 576 to 8948 octets");
+        }
+        if self.data_max_mtu > MAX_DATA_MTU {
+            return bad("the MTU of data must be at most 16384 octets");
         }
         if self.max_message_size == 0 {
             return bad("the largest message must be at least one octet");
@@ -532,6 +580,7 @@ mod tests {
         assert!(Config::default().check().is_ok());
         assert!(Config::default().with_mtu(100).check().is_err());
         assert!(Config::default().with_mtu(65_000).check().is_err());
+        assert!(Config::default().with_data_max_mtu(16_385).check().is_err());
         assert!(Config::default().with_max_message_size(0).check().is_err());
         assert!(Config::default().with_data_send_buffer(0).check().is_err());
         assert!(Config::default().with_port_range(2_000, 1_999).check().is_err());

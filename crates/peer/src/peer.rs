@@ -86,9 +86,11 @@ impl Peer {
             .with_receive_buffer(config.data_receive_buffer)
             .with_congestion(config.data_congestion)
             .with_scheduler(config.data_scheduler)
+            .with_interleaving(config.data_interleaving)
+            .with_zero_checksum(config.data_zero_checksum)
             .with_mtu(config.mtu);
         let data = taut_datachannel::Session::new(data_config, rng.child());
-        let transport = Transport::new(ice, dtls, media, data, config.mtu);
+        let transport = Transport::new(ice, dtls, media, data, config.mtu, config.data_max_mtu);
         let signaling = Signaling::new(signaling_config, rng.child());
         Ok(Self {
             ice_config,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use taut_datachannel::ChannelInit;
+use taut_datachannel::{ChannelInit, Message};
 use taut_media::{Codec, Frame, Kind, Mode};
 use taut_sansio::net::{Path, Received};
 use taut_sansio::rng::Rng;
@@ -26,10 +26,14 @@ fn address(side: usize) -> SocketAddr {
 
 impl Pair {
     fn new() -> Self {
+        Self::with(&Config::default())
+    }
+
+    fn with(config: &Config) -> Self {
         let now = Instant::now();
         let clock = WallClock { instant: now, unix: Duration::from_secs(1_800_000_000) };
         let peer = |side: usize| {
-            let mut peer = Peer::new(Config::default(), clock, [side as u8; 32]).expect("a peer");
+            let mut peer = Peer::new(config.clone(), clock, [side as u8; 32]).expect("a peer");
             peer.add_local_address(now, address(side));
             peer
         };
@@ -108,6 +112,23 @@ impl Pair {
             ]
         };
         self.peers.iter().flat_map(sizes).collect()
+    }
+}
+
+#[test]
+fn sctp_leaves_out_its_checksum_where_that_is_configured() {
+    for zero in [true, false] {
+        let mut pair = Pair::with(&Config::default().with_data_zero_checksum(zero));
+        let channel =
+            pair.peers[0].create_data_channel(pair.now, ChannelInit::new("data")).expect("a channel");
+        pair.negotiate();
+        pair.connect();
+        pair.run(100 * MS);
+        pair.peers[0].send(pair.now, channel, Message::text("hi")).expect("it is open");
+        let mut packet = Vec::new();
+        let length = pair.peers[0].transport.data.poll_transmit(pair.now, 1_000, &mut packet);
+        assert!(length.is_some_and(|length| length > 12));
+        assert_eq!(packet[8..12] == [0; 4], zero);
     }
 }
 

@@ -1,6 +1,8 @@
 //! One transport: a path, its keys, and the media and data that travel under them. All media sections of a
 //! connection are bundled onto one (RFC 9143), so a [`Peer`](crate::Peer) has one transport.
 
+mod path_mtu;
+
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -100,6 +102,12 @@ enum Data {
 /// 1,200 octets with RTP alone, and to those come the tag and the MID.
 const MAX_FORWARDED: usize = 1_452;
 
+/// The most that a relay adds to a datagram: a Send indication with an IPv6 address (RFC 8656 section 11.1), in octets.
+const MAX_RELAY_OVERHEAD: usize = 52;
+
+/// The largest batch: one UDP packet before it is cut into segments, in octets.
+const MAX_BATCH: usize = 65_000;
+
 /// What a batch is made of; a batch never mixes kinds, because the sizes of one kind say nothing about another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -107,6 +115,8 @@ enum Source {
     Rtcp,
     Rtp,
     Data,
+    /// A probe of the path MTU.
+    Probe,
 }
 
 /// See the module.
@@ -125,6 +135,10 @@ pub(crate) struct Transport {
     blocked: BTreeSet<Path>,
     plaintext: Vec<u8>,
     mtu: usize,
+    /// The same for data, where the path is found to carry it.
+    data_mtu: usize,
+    /// The path that data channels know of, and what the layers between SCTP and UDP add there.
+    measured: Option<(Path, usize)>,
 }
 
 impl Transport {
@@ -134,6 +148,7 @@ impl Transport {
         media: taut_media::Session,
         data: taut_datachannel::Session,
         mtu: usize,
+        data_max_mtu: usize,
     ) -> Self {
         Self {
             ice,
@@ -149,6 +164,8 @@ impl Transport {
             blocked: BTreeSet::new(),
             plaintext: Vec::new(),
             mtu,
+            data_mtu: data_max_mtu.max(mtu),
+            measured: None,
         }
     }
 
@@ -394,7 +411,9 @@ impl Transport {
         let path = self.ice.selected_path()?;
         let outer = self.ice.outer_path(&path).filter(|outer| !self.blocked.contains(outer))?;
         let start = out.len();
+        self.measure(now, &path, &outer);
         let (source, segment) = self.append_first(now, &path, out)?;
+        let max_segments = max_segments.min(MAX_BATCH / segment.max(1));
         let mut segments = 1;
         while segments < max_segments && self.continues(&path, source, segment) {
             match self.append(now, &path, source, segment, out) {
@@ -411,7 +430,7 @@ impl Transport {
         self.stats.packets_sent += segments as u64;
         self.stats.bytes_sent += len as u64;
         let segment_size = (segments > 1).then_some(segment);
-        Some(Transmit { segment_size, ..Transmit::single(outer, len) })
+        Some(Transmit { segment_size, mtu_probe: source == Source::Probe, ..Transmit::single(outer, len) })
     }
 
     /// What ICE still has to say once it is closed: allocations and names are given back.
@@ -423,8 +442,9 @@ impl Transport {
     /// there is, so a batch that began with a small packet goes on with what fits without a cut.
     fn continues(&mut self, path: &Path, source: Source, segment: usize) -> bool {
         match source {
-            Source::Handshake | Source::Rtcp => false,
+            Source::Handshake | Source::Rtcp | Source::Probe => false,
             Source::Rtp => true,
+            // Pieces are cut for the MTU, however much larger a packet may be.
             Source::Data if segment + SCTP_SLACK >= self.mtu => true,
             Source::Data => {
                 let overhead = self.ice.relay_overhead(path) + self.dtls.overhead();
@@ -435,10 +455,15 @@ impl Transport {
 
     /// The first packet of a batch decides the source and the size of the others.
     fn append_first(&mut self, now: Instant, path: &Path, out: &mut Vec<u8>) -> Option<(Source, usize)> {
-        let sources = [Source::Handshake, Source::Rtcp, Source::Rtp, Source::Data];
+        let sources = [Source::Handshake, Source::Rtcp, Source::Rtp, Source::Data, Source::Probe];
         sources.into_iter().find_map(|source| {
-            // What is cut here fits the MTU; what is forwarded has the size that its sender chose.
-            let room = if source == Source::Rtp { self.mtu.max(MAX_FORWARDED) } else { self.mtu };
+            let room = match source {
+                Source::Handshake | Source::Rtcp => self.mtu,
+                // What is cut here fits the MTU; what is forwarded has the size that its sender chose.
+                Source::Rtp => self.mtu.max(MAX_FORWARDED),
+                // SCTP knows how much comes through. What it cut for a path without a relay goes through one, too.
+                Source::Data | Source::Probe => self.data_mtu.max(self.mtu + MAX_RELAY_OVERHEAD),
+            };
             Some((source, self.append(now, path, source, room, out)?))
         })
     }
@@ -492,6 +517,12 @@ impl Transport {
                 self.plaintext.clear();
                 let room = room.checked_sub(self.dtls.overhead())?;
                 self.data.poll_transmit(now, room, &mut self.plaintext)?;
+                Some(self.dtls.seal(now, &self.plaintext, out).is_ok())
+            }
+            (Source::Probe, Security::Established(_)) => {
+                self.plaintext.clear();
+                let room = room.checked_sub(self.dtls.overhead())?;
+                self.data.poll_mtu_probe(now, room, &mut self.plaintext)?;
                 Some(self.dtls.seal(now, &self.plaintext, out).is_ok())
             }
             _ => None,

@@ -257,7 +257,7 @@ fn ipv6() {
 #[test]
 fn no_datagram_is_larger_than_the_mtu() {
     for mtu in [576, 1_200, 1_400, 8_948] {
-        let config = config().with_mtu(mtu);
+        let config = config().with_mtu(mtu).with_data_max_mtu(mtu);
         let link = lan().mtu(mtu + 28);
         let mut call = Call::with_configs(mtu as u64, link, config.clone(), config);
         let contents = connect(&mut call, "dav");
@@ -327,7 +327,7 @@ fn data_is_sent_as_the_congestion_control_that_was_chosen_would() {
     // Where one packet in a hundred is lost, only one of them goes on as if nothing were.
     let arrived = |algorithm| {
         let link = Link::default().latency(MS * 20).loss(Loss::Random(0.01));
-        let chosen = config().with_data_congestion(algorithm);
+        let chosen = config().with_data_congestion(algorithm).with_data_max_mtu(0);
         let mut call = Call::with_configs(1, link, chosen, config());
         let contents = connect(&mut call, "d");
         let (now, a, b, channel) = (call.now(), call.a, call.b, contents.channel.unwrap());
@@ -368,6 +368,31 @@ fn data_channels_share_the_way_as_the_scheduler_that_was_chosen_says() {
     assert!(high < 400_000 && low > 950_000, "{high} {low}");
     let [high, low] = waiting(DataScheduler::WeightedFair);
     assert!(high + 300_000 < low && low < 950_000, "{high} {low}");
+}
+
+#[test]
+fn a_large_message_holds_up_others_only_where_they_are_not_mixed() {
+    let time = |interleaving| {
+        let link = Link::default().latency(MS * 20).rate(8_000_000).queue(40_000);
+        let chosen = config().with_data_interleaving(interleaving);
+        let mut call = Call::with_configs(1, link, chosen, config());
+        let large = connect(&mut call, "d").channel.unwrap();
+        let (now, a, b) = (call.now(), call.a, call.b);
+        let small = call.peer(a).create_data_channel(now, ChannelInit::new("small")).unwrap();
+        call.run_for(SECOND);
+        let now = call.now();
+        call.peer(a).send(now, large, binary(body(0, 200_000))).unwrap();
+        call.run_for(20 * MS);
+        let now = call.now();
+        call.peer(a).send(now, small, binary(body(0, 100))).unwrap();
+        assert!(
+            call.run_until(5 * SECOND, |w, _, b| w.node(b).message_count() == 1 + usize::from(!interleaving))
+        );
+        assert_eq!(call.side(b).message_count() == 1, interleaving);
+        call.now() - now
+    };
+    let (mixed, alone) = (time(true), time(false));
+    assert!(mixed < 100 * MS && alone > 150 * MS, "{mixed:?} {alone:?}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::packet::Tsn;
 use crate::packet::cause::code;
 use crate::packet::init::InitFields;
 use crate::packet::parameter::Capabilities;
+use crate::path_mtu::{Limits, PathMtu};
 use crate::rx::{Chunk, Receiver};
 use crate::stats::Stats;
 use crate::timer::Timers;
@@ -115,9 +116,9 @@ enum Clock {
 /// [`set_priority`](Self::set_priority), [`reset_streams`](Self::reset_streams),
 /// [`pause_stream`](Self::pause_stream), [`shutdown`](Self::shutdown), [`abort`](Self::abort).
 /// **Input**: [`handle_packet`](Self::handle_packet), [`handle_timeout`](Self::handle_timeout).
-/// **Output**: [`poll_transmit`](Self::poll_transmit), [`poll_read`](Self::poll_read),
-/// [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout), to be asked in this order after every
-/// command and every input.
+/// **Output**: [`poll_transmit`](Self::poll_transmit), [`poll_mtu_probe`](Self::poll_mtu_probe),
+/// [`poll_read`](Self::poll_read), [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout), to be asked in
+/// this order after every command and every input.
 #[derive(Debug)]
 pub struct Association {
     pub(crate) config: Config,
@@ -136,6 +137,7 @@ pub struct Association {
     pub(crate) sending: Sending,
     pub(crate) timers: Timers,
     pub(crate) tx: Transmitter,
+    pub(crate) path_mtu: PathMtu,
     pub(crate) rx: Receiver,
     pub(crate) reconfig: Reconfiguration,
     pub(crate) incoming_resets: BTreeSet<u16>,
@@ -167,6 +169,7 @@ impl Association {
             sending: Sending::default(),
             timers: Timers::default(),
             tx: Transmitter::new(&config, local_tsn),
+            path_mtu: PathMtu::new(Limits::new(config.mtu, 0, 0)),
             rx: Receiver::new(config.receive_window, config.mtu),
             reconfig: Reconfiguration::new(),
             incoming_resets: BTreeSet::new(),
@@ -326,6 +329,9 @@ impl Association {
         let mut stats = self.stats;
         self.tx.fill_stats(&mut stats);
         stats.unread = self.rx.charged();
+        stats.mtu = self.path_mtu.size();
+        stats.mtu_probes_lost = self.path_mtu.lost();
+        stats.mtu_black_holes = self.path_mtu.black_holes();
         stats
     }
 

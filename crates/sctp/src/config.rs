@@ -10,7 +10,8 @@ pub struct Config {
     pub local_port: u16,
     /// The port of the other side.
     pub remote_port: u16,
-    /// The largest SCTP packet in octets that is ever made, however much room there is.
+    /// The largest SCTP packet in octets that every path carries. Larger ones are made only where
+    /// [`Association::set_path_mtu`](crate::Association::set_path_mtu) asks for it and they were found to come through.
     pub mtu: usize,
     /// Octets of received data that may wait to be read, with what it costs to keep them (256 for each chunk, 320 for
     /// each stream). The window that is advertised is what is left of that; it begins with 1 MiB and grows to this as
@@ -166,12 +167,15 @@ impl Config {
     /// The smallest MTU: a handshake packet fits with room to spare.
     pub const MTU_MIN: usize = 512;
 
+    /// The largest MTU: what the length of a chunk can tell.
+    pub const MTU_MAX: usize = 65_532;
+
     /// The smallest window: RFC 9260 section 3.3.2 asks for at least 1,500 octets.
     pub const WINDOW_MIN: usize = 1_500;
 
     /// The settings with everything brought into its range.
     pub(crate) fn sane(mut self) -> Self {
-        self.mtu = self.mtu.clamp(Self::MTU_MIN, 65_532);
+        self.mtu = self.mtu.clamp(Self::MTU_MIN, Self::MTU_MAX);
         self.receive_window = self.receive_window.clamp(Self::WINDOW_MIN, u32::MAX as usize);
         self.streams = self.streams.max(1);
         self.rto_min = self.rto_min.max(Duration::from_millis(1));

@@ -2,7 +2,8 @@
 //!
 //! One [`Association`] lives inside one DTLS connection (RFC 8261): no addresses, no multihoming. It does partial
 //! reliability (RFC 3758) and stream reset (RFC 6525), mixes messages of different streams and schedules them (RFC 8260),
-//! goes without checksums where DTLS has better ones (RFC 9653), and finds losses by time and by probes (RFC 8985).
+//! goes without checksums where DTLS has better ones (RFC 9653), finds losses by time and by probes (RFC 8985), and how large
+//! packets may be (RFC 8899).
 //!
 //! What it holds of received data, all that it takes to keep it in order included, is at most the receive window and
 //! 256 KiB, whatever the other side sends.
@@ -22,6 +23,7 @@ mod assoc;
 mod association;
 mod config;
 mod packet;
+mod path_mtu;
 mod rx;
 mod stats;
 #[cfg(test)]

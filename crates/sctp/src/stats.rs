@@ -54,6 +54,14 @@ pub struct Stats {
     pub bad_sacks: u64,
     /// Heartbeat answers that are not to our question.
     pub bad_heartbeats: u64,
+    /// Probes of the path MTU sent (RFC 8899).
+    pub mtu_probes: u64,
+    /// Those that were not answered in time.
+    pub mtu_probes_lost: u64,
+    /// Times that packets above [`Config::mtu`](crate::Config::mtu) did not come through any more.
+    pub mtu_black_holes: u32,
+    /// The largest packet that is made now, in octets.
+    pub mtu: usize,
     /// The smoothed round-trip time, once measured.
     pub rtt: Option<Duration>,
     /// The retransmission timeout.

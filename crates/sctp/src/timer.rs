@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-/// The timers of RFC 9260, T-reconf of RFC 6525, and one for all that RFC 8985 asks for.
+/// The timers of RFC 9260, T-reconf of RFC 6525, one for all that RFC 8985 asks for, and one of RFC 8899.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
     /// INIT or COOKIE ECHO is unanswered (T1-init, T1-cookie).
@@ -23,10 +23,12 @@ pub(crate) enum Timer {
     Heartbeat,
     /// A reset request is unanswered.
     Reconfig,
+    /// A probe of the path MTU is unanswered.
+    PathMtu,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Handshake,
         Self::Shutdown,
         Self::ShutdownGuard,
@@ -36,6 +38,7 @@ impl Timer {
         Self::Sack,
         Self::Heartbeat,
         Self::Reconfig,
+        Self::PathMtu,
     ];
 }
 

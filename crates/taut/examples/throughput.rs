@@ -1,7 +1,7 @@
 //! Measures two peers in one process over loopback: how long it takes to connect, and how fast a data channel is.
 //!
 //! ```console
-//! $ cargo run --release -p taut --example throughput -- [MESSAGE_OCTETS] [SECONDS] [newreno|cubic|bbr]
+//! $ cargo run --release -p taut --example throughput -- [MESSAGE_OCTETS] [SECONDS] [newreno|cubic|bbr] [DATA_MAX_MTU]
 //! ```
 
 use std::time::Duration;
@@ -26,7 +26,11 @@ async fn main() -> Result<(), Error> {
     };
 
     let begin = Instant::now();
-    let config = Configuration::default().with_loopback(Loopback::Always).with_data_congestion(congestion);
+    let mut config =
+        Configuration::default().with_loopback(Loopback::Always).with_data_congestion(congestion);
+    if let Some(octets) = std::env::args().nth(4).and_then(|text| text.parse().ok()) {
+        config = config.with_data_max_mtu(octets);
+    }
     let (sender, sender_events) = PeerConnection::new(config.clone())?;
     let (receiver, receiver_events) = PeerConnection::new(config)?;
     let channel = sender.create_data_channel("data", DataChannelInit::default())?;

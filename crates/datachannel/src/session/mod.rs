@@ -39,7 +39,8 @@ enum Link {
 /// [`begin_message`](Self::begin_message), [`close_channel`](Self::close_channel), [`shutdown`](Self::shutdown), [`abort`](Self::abort).
 /// **Input**: [`handle_packet`](Self::handle_packet), [`handle_timeout`](Self::handle_timeout),
 /// [`handle_transport_closed`](Self::handle_transport_closed).
-/// **Output**: [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
+/// **Output**: [`poll_transmit`](Self::poll_transmit), [`poll_mtu_probe`](Self::poll_mtu_probe),
+/// [`poll_event`](Self::poll_event),
 /// [`poll_message`](Self::poll_message), [`poll_part`](Self::poll_part), [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub struct Session {
@@ -170,6 +171,20 @@ impl Session {
         let length = self.association.poll_transmit(now, room, out);
         self.note_sent(now);
         length
+    }
+
+    /// What packets may have on the path that is used now, and how large ones are looked for, as in
+    /// [`Association::set_path_mtu`](taut_sctp::Association::set_path_mtu).
+    pub fn set_path_mtu(&mut self, now: Instant, mtu: usize, max_mtu: usize, headers: usize) {
+        let now = self.tick(now);
+        self.association.set_path_mtu(now, mtu, max_mtu, headers);
+    }
+
+    /// Appends the probe of the path MTU that is due, of at most `room` octets, and returns its length. It goes alone and
+    /// without IP fragmentation. To be asked when [`poll_transmit`](Self::poll_transmit) has no more.
+    pub fn poll_mtu_probe(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) -> Option<usize> {
+        let now = self.tick(now);
+        self.association.poll_mtu_probe(now, room, out)
     }
 
     /// Whether the data that would go next needs no cut to go into a packet of `room` octets.

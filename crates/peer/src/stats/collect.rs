@@ -133,6 +133,7 @@ impl Peer {
             remote_certificate_id: remote.as_ref().map(id),
             sctp_smoothed_round_trip_time: data.rtt,
             sctp_congestion_window: data.congestion_window,
+            sctp_mtu: data.association.mtu,
             dropped: transport.stats,
         };
         for certificate in std::iter::once(local).chain(remote) {

@@ -263,6 +263,8 @@ pub struct TransportReport {
     pub sctp_smoothed_round_trip_time: Option<Duration>,
     /// The congestion window of the SCTP association, in octets.
     pub sctp_congestion_window: usize,
+    /// The largest SCTP packet that is sent now, in octets (W3C `RTCSctpTransportStats.mtu`).
+    pub sctp_mtu: usize,
     /// Datagrams dropped, by reason.
     pub dropped: crate::TransportStats,
 }

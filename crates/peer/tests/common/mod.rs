@@ -62,6 +62,7 @@ pub(crate) struct Sent {
     pub(crate) remote: SocketAddr,
     pub(crate) len: usize,
     pub(crate) what: What,
+    pub(crate) mtu_probe: bool,
 }
 
 /// What a datagram is, by its first two octets (RFC 7983, RFC 5761 section 4).
@@ -152,7 +153,13 @@ impl Node for Side {
         let transmit = self.peer.poll_transmit(now - self.behind, max_segments, out)?;
         for datagram in out[start..].chunks(transmit.segment_size.unwrap_or(transmit.len)) {
             let (len, what) = (datagram.len(), What::of(datagram));
-            self.sent.push(Sent { at: now, remote: transmit.path.remote, len, what });
+            self.sent.push(Sent {
+                at: now,
+                remote: transmit.path.remote,
+                len,
+                what,
+                mtu_probe: transmit.mtu_probe,
+            });
             self.tape.iter_mut().for_each(|tape| tape.push(datagram.to_vec()));
         }
         Some(transmit)

@@ -43,8 +43,11 @@ impl Association {
 
     /// HEARTBEAT ACK.
     pub(crate) fn on_heartbeat_ack(&mut self, now: Instant, value: &[u8]) {
-        let (Heartbeat::Out { counter, sent_at }, Some(told)) = (self.heartbeat, self.read_info(value))
-        else {
+        let told = self.read_info(value);
+        if told.is_some_and(|number| self.path_mtu.on_answer(now, number)) {
+            return self.tx.clear_errors();
+        }
+        let (Heartbeat::Out { counter, sent_at }, Some(told)) = (self.heartbeat, told) else {
             self.stats.bad_heartbeats += 1;
             return;
         };
@@ -69,15 +72,14 @@ impl Association {
         Reader::new(body).u64().ok()
     }
 
-    /// The information of the next heartbeat.
-    pub(crate) fn heartbeat_info(&mut self, now: Instant) -> Vec<u8> {
+    /// The number of the next heartbeat, and its information.
+    pub(crate) fn heartbeat_info(&mut self) -> (u64, Vec<u8>) {
         self.heartbeat_counter += 1;
         let counter = self.heartbeat_counter;
-        self.heartbeat = Heartbeat::Out { counter, sent_at: now };
         let mut info = counter.to_be_bytes().to_vec();
         let mac = self.signer.sign(&info);
         info.extend(mac.iter().take(MAC_SENT));
-        info
+        (counter, info)
     }
 
     /// The time for the next heartbeat has come; the last one counts as unanswered if it is.

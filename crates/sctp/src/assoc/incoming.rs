@@ -178,6 +178,8 @@ impl Association {
                 return Flow::Stop;
             }
             kind::ERROR => self.on_error(item.value),
+            // It only fills the packet (RFC 4820 section 4).
+            kind::PAD => {}
             kind::RE_CONFIG if self.can_receive() => self.on_reconfig(item.value),
             kind::FORWARD_TSN if self.can_receive() => self.on_forward_tsn(Format::Data, item.value),
             kind::I_FORWARD_TSN if self.can_receive() => self.on_forward_tsn(Format::Interleaved, item.value),

@@ -5,6 +5,7 @@ pub(crate) mod cookie;
 pub(crate) mod handshake;
 pub(crate) mod heartbeat;
 pub(crate) mod incoming;
+pub(crate) mod mtu_probe;
 pub(crate) mod outgoing;
 pub(crate) mod reconfig;
 pub(crate) mod shutdown;

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use crate::assoc::heartbeat::Heartbeat;
 use crate::association::{Association, Phase, Reply, Sending};
 use crate::packet::parameter::{Capabilities, parameter_kind};
 use crate::packet::tlv::padded;
@@ -22,17 +23,16 @@ impl Association {
     /// returns `None`.
     ///
     /// A chunk that has been sent is never cut again (RFC 9260 section 6.9), and no chunk is cut larger than
-    /// [`Config::mtu`](crate::Config::mtu), which fits every path of IPv6, allows: a `room` of at least that is
-    /// always enough. If `room` was larger before, what was sent then waits for as much room again.
+    /// [`Config::mtu`](crate::Config::mtu) allows, or what was [set](Self::set_path_mtu) for the path: a `room` of at least
+    /// that is always enough. What was cut when that was more is sent again in a packet as large as it needs, if there is
+    /// `room`, and waits for it otherwise.
     pub fn poll_transmit(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) -> Option<usize> {
         let now = self.tick(now);
         let start = out.len();
-        let end = start + (room.min(self.config.mtu) & !3);
-        // Without a checksum goes what the other side can tell apart from the start of a new association (RFC 9653
-        // section 5.2).
-        let bare = self.agreed.zero_checksum
-            && self.replies.is_empty()
-            && !matches!(self.phase, Phase::Idle | Phase::CookieWait | Phase::CookieEchoed { .. });
+        // What is lost may have been cut when there was more room.
+        let size = self.path_mtu.size().max(self.tx.lost_packet_len());
+        let end = start + (room.min(size) & !3);
+        let bare = self.is_bare();
         if self.write_reply(end, out) || self.write_bundle(now, end, out) {
             if !bare {
                 finish(out, start);
@@ -40,6 +40,7 @@ impl Association {
             let length = out.len() - start;
             self.stats.packets_sent += 1;
             self.stats.bytes_sent += length as u64;
+            self.path_mtu.on_packet(now, length);
             // The timers run from the first packet of many; the rest is brought up to date after the last.
             match self.sending {
                 Sending::Nothing => {
@@ -63,10 +64,18 @@ impl Association {
     /// Whether the data that would go next needs no cut to go into a packet of `room` octets, so that a batch of
     /// packets of that size loses nothing by going on.
     pub fn next_data_fits(&mut self, room: usize) -> bool {
-        room.min(self.config.mtu).checked_sub(HEADER_LEN).is_some_and(|room| self.tx.next_fits(room))
+        room.min(self.path_mtu.size()).checked_sub(HEADER_LEN).is_some_and(|room| self.tx.next_fits(room))
     }
 
-    fn header(&self, tag: u32) -> Header {
+    /// Without a checksum goes what the other side can tell apart from the start of a new association (RFC 9653 section
+    /// 5.2).
+    pub(crate) fn is_bare(&self) -> bool {
+        self.agreed.zero_checksum
+            && self.replies.is_empty()
+            && !matches!(self.phase, Phase::Idle | Phase::CookieWait | Phase::CookieEchoed { .. })
+    }
+
+    pub(crate) fn header(&self, tag: u32) -> Header {
         Header { source: self.config.local_port, destination: self.config.remote_port, tag }
     }
 
@@ -218,7 +227,8 @@ impl Association {
             self.pending.heartbeat_acks.pop_front();
         }
         if self.pending.heartbeat && self.is_open() && end.saturating_sub(out.len()) >= HEARTBEAT_LEN {
-            let info = self.heartbeat_info(now);
+            let (counter, info) = self.heartbeat_info();
+            self.heartbeat = Heartbeat::Out { counter, sent_at: now };
             put_tlv(out, chunk_head(kind::HEARTBEAT, 0), |out| {
                 put_tlv(out, parameter_kind::HEARTBEAT_INFO, |out| out.extend_from_slice(&info));
             });

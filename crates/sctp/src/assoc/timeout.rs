@@ -12,6 +12,7 @@ impl Association {
     pub(crate) fn settle(&mut self, now: Instant) {
         self.settle_shutdown();
         self.settle_reconfig();
+        self.settle_path_mtu();
         self.arm_timers(now);
     }
 
@@ -57,7 +58,7 @@ impl Association {
                     | Phase::ShutdownAckSent
             ),
             Timer::Retransmit => open && self.tx.wants_timer(),
-            Timer::Probe | Timer::Pace => self.timers.is_set(timer),
+            Timer::Probe | Timer::Pace | Timer::PathMtu => self.timers.is_set(timer),
             Timer::Sack => open && self.rx.is_ack_delayed(),
             Timer::Heartbeat => open,
             Timer::Reconfig => open && self.reconfig.is_waiting(),
@@ -73,7 +74,9 @@ impl Association {
             Timer::ShutdownGuard => {
                 self.config.rto_max * 5 + self.config.rto_max * self.config.max_retransmits
             }
-            Timer::Retransmit | Timer::Probe | Timer::Pace | Timer::Reconfig => self.tx.rto(),
+            Timer::Retransmit | Timer::Probe | Timer::Pace | Timer::Reconfig | Timer::PathMtu => {
+                self.tx.rto()
+            }
             Timer::Sack => self.config.sack_delay,
             Timer::Heartbeat => {
                 // Jitter of half the timeout either way (RFC 9260 section 8.3).
@@ -110,6 +113,7 @@ impl Association {
                 Timer::Sack => self.rx.ack_now(),
                 Timer::Heartbeat => self.on_heartbeat_timeout(),
                 Timer::Reconfig => self.on_reconfig_timeout(),
+                Timer::PathMtu => self.path_mtu.handle_timeout(now),
             }
         }
     }

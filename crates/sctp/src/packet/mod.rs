@@ -16,7 +16,7 @@ pub(crate) use tlv::{TlvError, Walker, chunk_head, put_tlv};
 pub(crate) const HEADER_LEN: usize = 12;
 
 /// Chunk types (RFC 9260 section 3.2 table 1; 64 and 194: RFC 8260 sections 2.1 and 2.3.1; 130: RFC 6525 section
-/// 3.1; 192: RFC 3758 section 3.2).
+/// 3.1; 132: RFC 4820 section 3; 192: RFC 3758 section 3.2).
 pub(crate) mod kind {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const INIT: u8 = 1;
@@ -33,6 +33,7 @@ pub(crate) mod kind {
     pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
     pub(crate) const I_DATA: u8 = 64;
     pub(crate) const RE_CONFIG: u8 = 130;
+    pub(crate) const PAD: u8 = 132;
     pub(crate) const FORWARD_TSN: u8 = 192;
     pub(crate) const I_FORWARD_TSN: u8 = 194;
 }

@@ -7,6 +7,7 @@ mod hostile;
 mod interleave;
 mod loss;
 mod partial;
+mod path_mtu;
 mod reset;
 mod restart;
 mod shutdown;
@@ -23,6 +24,9 @@ use crate::*;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 
+/// What the layers below have room for.
+pub(super) const ROOM: usize = 16_000;
+
 /// What the network does to packets; the same both ways.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Net {
@@ -30,11 +34,13 @@ pub(super) struct Net {
     pub(super) jitter: Duration,
     pub(super) loss: f64,
     pub(super) duplicate: f64,
+    /// The largest packet that passes.
+    pub(super) mtu: usize,
 }
 
 impl Default for Net {
     fn default() -> Self {
-        Self { latency: 5 * MS, jitter: Duration::ZERO, loss: 0.0, duplicate: 0.0 }
+        Self { latency: 5 * MS, jitter: Duration::ZERO, loss: 0.0, duplicate: 0.0, mtu: usize::MAX }
     }
 }
 
@@ -185,9 +191,12 @@ impl Pair {
         loop {
             let mut out = Vec::new();
             let side = self.side(end);
-            let sent = side.sctp.poll_transmit(now, 1200, &mut out);
+            let mut sent = side.sctp.poll_transmit(now, ROOM, &mut out);
+            if sent.is_none() {
+                sent = side.sctp.poll_mtu_probe(now, ROOM, &mut out);
+            }
             assert_eq!(sent, (!out.is_empty()).then_some(out.len()));
-            assert!(out.len() <= 1200);
+            assert!(out.len() <= ROOM);
             polls += 1;
             assert!(polls < 10_000, "polling ends");
             if sent.is_none() {
@@ -218,7 +227,7 @@ impl Pair {
         self.record.push((from, packet.clone()));
         let copies = if self.rng.unit() < self.net.duplicate { 2 } else { 1 };
         for _ in 0..copies {
-            if self.rng.unit() < self.net.loss {
+            if self.rng.unit() < self.net.loss || packet.len() > self.net.mtu {
                 continue;
             }
             let at = self.now + self.net.latency + self.net.jitter.mul_f64(self.rng.unit());

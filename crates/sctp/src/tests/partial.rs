@@ -7,8 +7,13 @@ fn limited(reliability: Reliability, ordering: Ordering) -> WriteOptions {
 #[test]
 fn what_is_given_up_is_never_torn_late_or_twice() {
     for seed in 0..96u64 {
-        let net =
-            Net { latency: 20 * MS, jitter: 10 * MS, loss: 0.1 + (seed % 3) as f64 * 0.1, duplicate: 0.05 };
+        let net = Net {
+            latency: 20 * MS,
+            jitter: 10 * MS,
+            loss: 0.1 + (seed % 3) as f64 * 0.1,
+            duplicate: 0.05,
+            ..Net::default()
+        };
         let mut pair = Pair::connected(seed, net, config_of(seed));
         let ordering = if seed % 2 == 0 { Ordering::Ordered } else { Ordering::Unordered };
         let reliability = match seed % 4 {

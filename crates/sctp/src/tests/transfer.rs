@@ -32,6 +32,7 @@ fn two_hundred_seeds_every_reliable_message_once_and_in_order() {
             jitter: (seed % 5) as u32 * 10 * MS,
             loss: (seed % 11) as f64 * 0.02,
             duplicate: (seed % 3) as f64 * 0.05,
+            ..Net::default()
         };
         // TSNs wrap on the way.
         let mut rng = Rng::from_u64(seed);

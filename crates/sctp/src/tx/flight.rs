@@ -33,6 +33,8 @@ pub(crate) struct Packet {
     /// Octets that were lost until then.
     lost: u64,
     app_limited: bool,
+    /// Octets of its chunks.
+    octets: u32,
 }
 
 /// What an acknowledgement says of the rate.
@@ -78,6 +80,12 @@ pub(crate) struct Flight {
     app_limited_until: u64,
     /// The packet that is being made has a number.
     open: bool,
+    /// Packets of more than so many octets of chunks are large.
+    large: u32,
+    /// The newest large packet that was acknowledged.
+    large_acked: u64,
+    /// The last large packet that was lost and is newer than that, and how many of them there were.
+    large_lost: (u64, usize),
 }
 
 impl Default for Flight {
@@ -91,6 +99,9 @@ impl Default for Flight {
             lost: 0,
             app_limited_until: 0,
             open: false,
+            large: u32::MAX,
+            large_acked: 0,
+            large_lost: (0, 0),
         }
     }
 }
@@ -119,12 +130,14 @@ impl Flight {
                     first_sent: self.first_sent.unwrap_or(now),
                     lost: self.lost,
                     app_limited: self.app_limited_until > self.delivered,
+                    octets: 0,
                 },
             );
         }
         if let Some(packet) = self.packets.back_mut() {
             packet.chunks += 1;
             packet.in_flight = in_flight + octets;
+            packet.octets = packet.octets.saturating_add(octets as u32);
         }
         self.newest()
     }
@@ -166,12 +179,41 @@ impl Flight {
     /// A chunk of a packet was lost.
     pub(crate) fn on_lost(&mut self, number: u64, octets: usize) -> Option<LostPacket> {
         self.lost += octets as u64;
-        let packet = self.get(number)?;
+        let packet = *self.get(number)?;
+        let (last, count) = self.large_lost;
+        if packet.octets > self.large && number > self.large_acked && number != last {
+            self.large_lost = (number, count + 1);
+        }
         Some(LostPacket {
             in_flight: packet.in_flight,
             lost: (self.lost - packet.lost) as usize,
             app_limited: packet.app_limited,
         })
+    }
+
+    /// From how many octets of chunks on a packet is large.
+    pub(crate) fn set_large(&mut self, octets: usize) {
+        self.large = u32::try_from(octets).unwrap_or(u32::MAX);
+        self.large_lost = (0, 0);
+    }
+
+    /// A packet was acknowledged.
+    pub(crate) fn on_acked(&mut self, number: u64, packet: &Packet) {
+        if packet.octets > self.large && number > self.large_acked {
+            self.large_acked = number;
+            self.large_lost = (0, 0);
+        }
+    }
+
+    /// How many large packets were lost since one was acknowledged that was sent later.
+    pub(crate) fn large_lost(&self) -> usize {
+        self.large_lost.1
+    }
+
+    /// Those that were lost are dealt with.
+    pub(crate) fn forget_large_lost(&mut self) {
+        self.large_lost.1 = 0;
+        self.large_acked = self.newest();
     }
 
     /// There is less to send than the window takes.

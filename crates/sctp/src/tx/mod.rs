@@ -45,6 +45,17 @@ enum Recovery {
     Timeout { exit: u64 },
 }
 
+/// Large packets in a row that acknowledgements of others show to be lost before that counts as a black hole.
+const BLACK_HOLE_LOSSES: usize = 6;
+
+/// The same where nothing is acknowledged at all until the timer goes off.
+const BLACK_HOLE_TIMEOUTS: usize = 2;
+
+/// Octets of chunks that packets of this size have no room for.
+fn large_from(mtu: usize) -> usize {
+    mtu.saturating_sub(HEADER_LEN)
+}
+
 /// What a SACK did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SackResult {
@@ -92,6 +103,8 @@ pub(crate) struct Transmitter {
     /// What both sides can do.
     agreed: Capabilities,
     max_packet: usize,
+    /// Packets larger than that do not come through any more.
+    black_hole: bool,
 }
 
 /// The FORWARD TSN that is wanted (RFC 3758 section 3.5).
@@ -103,9 +116,11 @@ enum Forward {
 
 impl Transmitter {
     pub(crate) fn new(config: &Config, first: Tsn) -> Self {
+        let mut out = Outstanding::new(first);
+        out.set_large(large_from(config.mtu));
         Self {
             queue: SendQueue::new(config.scheduler),
-            out: Outstanding::new(first),
+            out,
             rto: Rto::new(config.rto_initial, config.rto_min, config.rto_max),
             // The first TSN is random, and different at both ends.
             controller: congestion::controller(config.congestion, config.mtu, first.get()),
@@ -125,6 +140,7 @@ impl Transmitter {
             last_acked: None,
             agreed: Capabilities::default(),
             max_packet: config.mtu,
+            black_hole: false,
         }
     }
 
@@ -159,6 +175,25 @@ impl Transmitter {
 
     pub(crate) fn write(&mut self, now: Instant, stream: StreamId, options: &WriteOptions, data: Bytes) {
         self.queue.push(now, stream.0, options, data);
+    }
+
+    /// No chunk is cut larger from now on than a packet of so many octets takes.
+    pub(crate) fn set_mtu(&mut self, mtu: usize) {
+        self.max_packet = mtu;
+        self.out.set_large(large_from(mtu));
+    }
+
+    /// Whether packets larger than a chunk may be do not come through any more: true once for each time that it shows.
+    pub(crate) fn take_black_hole(&mut self) -> bool {
+        std::mem::take(&mut self.black_hole)
+    }
+
+    /// As many large packets as that were lost, and none came through that was sent later.
+    fn find_black_hole(&mut self, enough: usize) {
+        if self.out.large_lost() >= enough {
+            self.black_hole = true;
+            self.out.forget_large_lost();
+        }
     }
 
     /// Takes a SACK (RFC 9260 section 6.2.1).
@@ -282,6 +317,7 @@ impl Transmitter {
             return;
         }
         stats.fast_retransmits += lost.tsns.len() as u64;
+        self.find_black_hole(BLACK_HOLE_LOSSES);
         if let Some(packet) = &lost.packet {
             self.controller.on_lost_packet(now, packet);
         }
@@ -345,6 +381,7 @@ impl Transmitter {
             self.doubt.start_timeout();
             self.set_rate(now);
         }
+        self.find_black_hole(BLACK_HOLE_TIMEOUTS);
         self.fast_packet = true;
         if self.out.forward_point().is_some() {
             self.forward = Forward::Due;
@@ -445,6 +482,8 @@ impl Transmitter {
         if full && self.probe != Probe::Due {
             return None;
         }
+        // What is sent must fit every path, because it cannot be cut again.
+        let room = room.min(self.max_packet.saturating_sub(HEADER_LEN));
         let room = room.checked_sub(self.header_len()).map(|room| room & !3)?;
         let length = self.queue.peek(now, room)?;
         let outstanding = self.out.octets();
@@ -464,6 +503,11 @@ impl Transmitter {
             Some((_, length)) => padded(length) <= room,
             None => self.queue.next_ends_within(room),
         }
+    }
+
+    /// Octets of a packet that takes the first lost chunk; zero if none is.
+    pub(crate) fn lost_packet_len(&self) -> usize {
+        self.out.first_lost().map_or(0, |(_, length)| HEADER_LEN + padded(self.header_len() + length))
     }
 
     fn header_len(&self) -> usize {

@@ -205,6 +205,21 @@ impl Outstanding {
         self.flight.begin();
     }
 
+    /// From how many octets of chunks on a packet is large.
+    pub(crate) fn set_large(&mut self, octets: usize) {
+        self.flight.set_large(octets);
+    }
+
+    /// Large packets that were lost since one was acknowledged.
+    pub(crate) fn large_lost(&self) -> usize {
+        self.flight.large_lost()
+    }
+
+    /// What was lost of large packets is dealt with.
+    pub(crate) fn forget_large_lost(&mut self) {
+        self.flight.forget_large_lost();
+    }
+
     /// There is less to send than the window takes.
     pub(crate) fn on_app_limited(&mut self) {
         self.flight.on_app_limited(self.in_flight);
@@ -408,8 +423,12 @@ impl Outstanding {
         let of_this = transmits == 1 || now.saturating_duration_since(sent_at) >= lowest_rtt;
         if was == Fate::InFlight {
             self.in_flight = self.in_flight.saturating_sub(size);
-            if of_this && acked.newest.is_none_or(|(newest, _)| packet > newest) {
-                acked.newest = self.flight.get(packet).map(|&record| (packet, record)).or(acked.newest);
+            if of_this
+                && acked.newest.is_none_or(|(newest, _)| packet > newest)
+                && let Some(&record) = self.flight.get(packet)
+            {
+                self.flight.on_acked(packet, &record);
+                acked.newest = Some((packet, record));
             }
             self.flight.release(packet);
         } else {

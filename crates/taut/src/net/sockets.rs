@@ -90,7 +90,8 @@ impl Iterator for Batch {
 }
 
 impl Socket {
-    /// Binds a socket. Needs a tokio runtime with its I/O driver.
+    /// Binds a socket. Needs a tokio runtime with its I/O driver. What `quinn-udp` sets up forbids IP fragmentation, which
+    /// probes of the path MTU need.
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
@@ -155,7 +156,10 @@ impl Socket {
                 Err(error) => {
                     tracing::trace!(%error, remote = %transmit.path.remote, "datagrams refused");
                     sent.octets += chunk.len();
-                    sent.refused += chunk.len().div_ceil(segment) as u64;
+                    // A probe that is too large for the interface is an answer, too.
+                    if !transmit.mtu_probe {
+                        sent.refused += chunk.len().div_ceil(segment) as u64;
+                    }
                 }
             }
         }
@@ -346,6 +350,14 @@ mod tests {
         let too_long = vec![0; 70_000];
         let sent = socket.send(&Transmit::single(path, too_long.len()), &too_long);
         assert_eq!(sent, Sent { octets: 70_000, blocked: false, refused: 1 });
+        let probe = Transmit { mtu_probe: true, ..Transmit::single(path, too_long.len()) };
+        assert_eq!(socket.send(&probe, &too_long), Sent { octets: 70_000, blocked: false, refused: 0 });
+    }
+
+    #[tokio::test]
+    async fn datagrams_are_not_cut_on_their_way() {
+        let socket = Socket::bind(loopback()).unwrap();
+        assert!(!cfg!(target_os = "linux") || !socket.offload.may_fragment());
     }
 
     #[test]
