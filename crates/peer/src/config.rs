@@ -28,9 +28,6 @@ const MIN_MTU: usize = 576;
 /// The largest MTU: the UDP payload of a jumbo frame.
 const MAX_MTU: usize = 8_948;
 
-/// The largest UDP payload that data channels use by default where the path carries it.
-const DEFAULT_DATA_MTU: usize = 8_948;
-
 /// The largest that they can use: a DTLS record holds no more (RFC 6347 section 4.1.1).
 const MAX_DATA_MTU: usize = 16_384;
 
@@ -109,7 +106,7 @@ pub struct Config {
     /// [`data_max_mtu`](Self::data_max_mtu). 1,200 by default.
     pub mtu: usize,
     /// The largest UDP payload that data channels use where the path is found to carry it (path MTU discovery, RFC 8899), in
-    /// octets, at most 16,384. Where it is not above [`mtu`](Self::mtu), nothing is looked for.
+    /// octets, at most 16,384. Where it is not above [`mtu`](Self::mtu), as by default, nothing is looked for.
     pub data_max_mtu: usize,
 }
 
@@ -140,7 +137,7 @@ impl Default for Config {
             data_interleaving: true,
             data_zero_checksum: true,
             mtu: DEFAULT_MTU,
-            data_max_mtu: DEFAULT_DATA_MTU,
+            data_max_mtu: DEFAULT_MTU,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Two associations and the network between them, in virtual time.
 #![allow(clippy::disallowed_methods, reason = "a starting point in time is needed; it is never read again")]
 
+mod abandon;
 mod congestion;
 mod handshake;
 mod hostile;
