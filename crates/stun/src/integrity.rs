@@ -1,10 +1,12 @@
 //! MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489 sections 14.5 and 14.6), with kept keys.
 
+use hmac::digest::CtOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use crate::hmac_sha1::{self, BLOCK, HmacSha1};
 use crate::message::{HEADER_LEN, Message, Tail};
 
 /// The hash under a message's integrity.
@@ -38,13 +40,10 @@ pub enum IntegrityError {
     Mismatch,
 }
 
-/// The octets of an HMAC block of SHA-1 and SHA-256.
-const BLOCK: usize = 64;
-
 /// A key with the HMAC states of both hashes already keyed; each message costs a copy of a state, not a key setup.
 #[derive(Clone)]
 pub struct Key {
-    sha1: Hmac<Sha1>,
+    sha1: HmacSha1,
     sha256: Hmac<Sha256>,
 }
 
@@ -89,12 +88,12 @@ impl Key {
                 sha256_block.iter_mut().zip(Sha256::digest(key)).for_each(|(place, octet)| *place = octet);
             }
         }
-        Self { sha1: Hmac::new(&sha1_block.into()), sha256: Hmac::new(&sha256_block.into()) }
+        Self { sha1: HmacSha1::new(&sha1_block), sha256: Hmac::new(&sha256_block.into()) }
     }
 
     /// HMAC-SHA1 of `octets`: what nonces without state and TURN's time-limited passwords are made of.
     pub fn hmac_sha1(&self, octets: &[u8]) -> [u8; 20] {
-        self.sha1.clone().chain_update(octets).finalize().into_bytes().into()
+        self.sha1.mac(octets, &[])
     }
 
     pub(crate) fn verify(&self, message: &Message<'_>) -> Result<Algorithm, IntegrityError> {
@@ -103,21 +102,24 @@ impl Key {
             if !(16..=32).contains(&tail.value.len()) || !tail.value.len().is_multiple_of(4) {
                 return Err(IntegrityError::Mismatch);
             }
-            let mac = absorb(&self.sha256, message.header(), tail);
+            let mac = self.sha256.clone().chain_update(header_until(message, tail)).chain_update(tail.before);
             return mac
                 .verify_truncated_left(tail.value)
                 .map(|()| Algorithm::Sha256)
                 .map_err(|_| IntegrityError::Mismatch);
         }
         let tail = message.sha1.as_ref().ok_or(IntegrityError::Missing)?;
-        let mac = absorb(&self.sha1, message.header(), tail);
-        mac.verify_slice(tail.value).map(|()| Algorithm::Sha1).map_err(|_| IntegrityError::Mismatch)
+        let theirs: [u8; hmac_sha1::LEN] = tail.value.try_into().map_err(|_| IntegrityError::Mismatch)?;
+        let ours = self.sha1.mac(&header_until(message, tail), tail.before);
+        // In constant time.
+        let same = CtOutput::<Sha1>::new(ours.into()) == CtOutput::new(theirs.into());
+        if same { Ok(Algorithm::Sha1) } else { Err(IntegrityError::Mismatch) }
     }
 
     /// Appends the value for a message whose header already has the length with the attribute in it.
     pub(crate) fn append(&self, algorithm: Algorithm, message: &[u8], out: &mut [u8]) {
         match algorithm {
-            Algorithm::Sha1 => copy(&self.sha1.clone().chain_update(message).finalize().into_bytes(), out),
+            Algorithm::Sha1 => copy(&self.sha1.mac(message, &[]), out),
             Algorithm::Sha256 => {
                 copy(&self.sha256.clone().chain_update(message).finalize().into_bytes(), out)
             }
@@ -129,18 +131,15 @@ fn copy(from: &[u8], to: &mut [u8]) {
     to.iter_mut().zip(from).for_each(|(place, octet)| *place = *octet);
 }
 
-/// Feeds header and body up to the attribute, with the length that the message had when the attribute was added:
-/// up to and including it.
-fn absorb<M: Mac + Clone>(keyed: &M, mut header: [u8; HEADER_LEN], tail: &Tail<'_>) -> M {
+/// The header with the length that the message had when the attribute was added: up to and including it.
+fn header_until(message: &Message<'_>, tail: &Tail<'_>) -> [u8; HEADER_LEN] {
+    let mut header = message.header();
     let length = tail.before.len().saturating_add(4).saturating_add(tail.value.len());
     // The message's own length fits 16 bits, and this is not longer.
     let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     header[2] = high;
     header[3] = low;
-    let mut mac = keyed.clone();
-    mac.update(&header);
-    mac.update(tail.before);
-    mac
+    header
 }
 
 impl std::fmt::Debug for Key {

@@ -17,6 +17,7 @@ pub mod attribute;
 pub mod binding;
 mod builder;
 mod fingerprint;
+mod hmac_sha1;
 mod integrity;
 mod message;
 mod transaction;
