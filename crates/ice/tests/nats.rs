@@ -5,20 +5,24 @@
 
 mod common;
 
+use common::turn::{self, TurnServer};
 use common::{Host, Net, StunServer, ips, ms, secs};
 use taut_ice::{CandidateKind, Config, Role, State, StunServer as Server};
 use taut_netsim::{Dependence, Link, Nat, NatKind};
 
 fn config() -> Config {
-    let host = taut_ice::Host::Ip("198.51.100.1".parse().unwrap());
+    let host = taut_ice::Host::Ip(SERVER.parse().unwrap());
     Config::default().with_stun_servers(vec![Server { host, port: 3478 }])
 }
+
+/// The address of the STUN server, which is a TURN server where there is one.
+const SERVER: &str = "198.51.100.1";
 
 /// Two agents, each behind a translator of its own, and a STUN server.
 fn behind(seed: u64, nats: [Nat; 2]) -> Net {
     let link = Link::default().latency(ms(20));
     let mut net = Net::with_configs(seed, link, (&["10.0.0.1"], config()), (&["10.1.0.1"], config()));
-    net.world.add_node(Host::Stun(StunServer::default()), &ips(&["198.51.100.1"]));
+    net.world.add_node(Host::Stun(StunServer::default()), &ips(&[SERVER]));
     for (id, nat) in [net.a, net.b].into_iter().zip(nats) {
         let nat = net.world.add_nat(nat);
         net.world.place_behind(id, nat);
@@ -27,7 +31,7 @@ fn behind(seed: u64, nats: [Nat; 2]) -> Net {
     net
 }
 
-fn connects(a: (Dependence, Dependence), b: (Dependence, Dependence)) -> bool {
+fn connects(a: Kind, b: Kind) -> bool {
     let nat = |(mapping, filtering), public: &str| Nat::with(mapping, filtering, public.parse().unwrap());
     let results: Vec<bool> = (0..3)
         .map(|seed| {
@@ -48,7 +52,7 @@ fn connects(a: (Dependence, Dependence), b: (Dependence, Dependence)) -> bool {
     results[0]
 }
 
-fn name(kind: (Dependence, Dependence)) -> String {
+fn name(kind: Kind) -> String {
     let short = |dependence| match dependence {
         Dependence::EndpointIndependent => "EI",
         Dependence::AddressDependent => "AD",
@@ -69,20 +73,55 @@ APD/EI         +       +       -       +       +       -       -       -       -
 APD/AD         +       +       -       +       -       -       -       -       -
 APD/APD        +       +       -       -       -       -       -       -       -";
 
-#[test]
-fn all_eighty_one_combinations() {
-    let kinds: Vec<_> =
+type Kind = (Dependence, Dependence);
+
+/// What `outcome` says of every combination, mapping and filtering of a by row, of b by column.
+fn table(outcome: impl Fn(Kind, Kind) -> &'static str) -> String {
+    let kinds: Vec<Kind> =
         Dependence::ALL.into_iter().flat_map(|m| Dependence::ALL.into_iter().map(move |f| (m, f))).collect();
     let mut table = String::new();
     for a in &kinds {
         table += &format!("{:8}", name(*a));
         for b in &kinds {
-            table += &format!("{:>8}", if connects(*a, *b) { "+" } else { "-" });
+            table += &format!("{:>8}", outcome(*a, *b));
         }
         table.push('\n');
     }
     println!("{table}");
-    assert_eq!(table.trim(), TABLE.trim(), "mapping/filtering of a by row, of b by column");
+    table.trim().to_owned()
+}
+
+#[test]
+fn all_eighty_one_combinations() {
+    let table = table(|a, b| if connects(a, b) { "+" } else { "-" });
+    assert_eq!(table, TABLE.trim());
+}
+
+/// With a TURN server that both sides may use: `+` for a pair without relays, `r` for one with.
+fn connects_with_turn(a: Kind, b: Kind) -> &'static str {
+    let nat = |(mapping, filtering), public: &str| Nat::with(mapping, filtering, public.parse().unwrap());
+    let config = config().with_turn_servers(vec![turn::configured(SERVER)]);
+    let link = Link::default().latency(ms(20));
+    let mut net = Net::with_configs(0, link, (&["10.0.0.1"], config.clone()), (&["10.1.0.1"], config));
+    let clock = net.world.wall_clock();
+    net.world.add_node(Host::Turn(TurnServer::new(turn::config(SERVER), clock, 7)), &ips(&[SERVER]));
+    for (id, nat) in [(net.a, nat(a, "203.0.113.1")), (net.b, nat(b, "203.0.113.2"))] {
+        let nat = net.world.add_nat(nat);
+        net.world.place_behind(id, nat);
+    }
+    net.step = ms(10);
+    net.start();
+    assert!(net.run_until(secs(20), Net::nominated), "{a:?} {b:?} do not connect");
+    net.world.run_for(secs(60));
+    assert!(net.connected(), "{a:?} {b:?} do not stay connected");
+    let pair = net.a().agent.selected_pair().expect("a pair");
+    let relayed = [pair.local.kind, pair.remote.kind].contains(&CandidateKind::Relayed);
+    if relayed { "r" } else { "+" }
+}
+
+#[test]
+fn with_a_relay_all_eighty_one_connect_and_directly_where_that_is_possible() {
+    assert_eq!(table(connects_with_turn), TABLE.trim().replace('-', "r"));
 }
 
 /// Only server-reflexive candidates are signalled: what a translator does with them is what counts.
@@ -112,7 +151,7 @@ fn two_hosts_behind_one_translator_meet_outside_only_if_it_hairpins() {
             (&["10.0.0.1"], config()),
             (&["10.0.0.2"], config()),
         );
-        net.world.add_node(Host::Stun(StunServer::default()), &ips(&["198.51.100.1"]));
+        net.world.add_node(Host::Stun(StunServer::default()), &ips(&[SERVER]));
         let nat = net.world.add_nat(nat);
         for id in [net.a, net.b] {
             net.world.place_behind(id, nat);
