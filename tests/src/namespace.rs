@@ -18,6 +18,9 @@ const SETUP: [&str; 7] = [
     "route add default via 10.77.0.254 dev va",
 ];
 
+/// The IPv4 address in it.
+pub const ADDRESS: &str = "10.77.0.1";
+
 /// A namespace of the test's own; deleted on drop, with every process that is still in it.
 #[derive(Debug)]
 pub struct Namespace {

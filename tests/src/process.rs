@@ -88,6 +88,38 @@ impl Drop for Server {
     }
 }
 
+/// A process beside the test, killed on drop.
+#[derive(Debug)]
+pub struct Background(Child);
+
+impl Background {
+    /// Starts it, and waits until it prints something.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, or does not print anything.
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut this = Self(child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")));
+        let mut lines = BufReader::new(this.0.stdout.take().expect("stdout is piped")).lines();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = sender.send(lines.next().is_some_and(|line| line.is_ok()));
+            // Reads to the end, so that it never writes into a closed pipe.
+            lines.map_while(Result::ok).for_each(drop);
+        });
+        assert_eq!(receiver.recv_timeout(START), Ok(true), "{command:?} did not begin");
+        this
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The first address in a line of output.
 fn address(line: &str) -> Option<String> {
     line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)

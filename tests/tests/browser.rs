@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taut_tests::interop::{Level, install_browser_driver, turn};
-use taut_tests::namespace::Namespace;
-use taut_tests::process::{Server, output, text, through};
+use taut_tests::namespace::{ADDRESS, Namespace};
+use taut_tests::process::{Background, Server, output, text, through};
 use taut_tests::workspace;
 
 /// How long one scenario may take on a busy machine; the longest takes pictures of many calls.
@@ -30,11 +30,16 @@ fn scenario(name: &str, options: &Value) {
 }
 
 /// Runs a scenario with a server, started with these arguments, and a namespace of its own.
-fn run(browser: &str, name: &str, mut options: Value, arguments: &[&str]) {
-    install_browser_driver();
+fn run(browser: &str, name: &str, options: Value, arguments: &[&str]) {
     let namespace = Namespace::new().expect("TAUT_INTEROP needs root and iproute2");
+    let server = Server::start_with(&namespace.launcher(), workspace::taut(), arguments);
+    drive(&namespace, &server, browser, name, options);
+}
+
+/// Runs a scenario with this server.
+fn drive(namespace: &Namespace, server: &Server, browser: &str, name: &str, mut options: Value) {
+    install_browser_driver();
     let launcher = namespace.launcher();
-    let server = Server::start_with(&launcher, workspace::taut(), arguments);
     options["url"] = json!(server.url);
     options["server"] = json!(server.id());
     options["directory"] = json!(workspace::temporary().join("browser"));
@@ -115,4 +120,29 @@ fn killed() {
             }
         }
     });
+}
+
+/// Calls through `taut turn-server`, over UDP and TCP: the page, the server, or both use relays alone.
+#[test]
+fn relays_alone() {
+    let Some(_turn) = turn("relay") else { return };
+    for browser in BROWSERS {
+        let namespace = Namespace::new().expect("TAUT_INTEROP needs root and iproute2");
+        let launcher = namespace.launcher();
+        let listen = format!("{ADDRESS}:3478");
+        let mut relay = through(&launcher, workspace::taut());
+        relay.args(["turn-server", "--listen", &listen, "--relay", ADDRESS, "--allow-peer", ADDRESS]);
+        let _relay = Background::start(relay.args(["--user", "lab:lab"]));
+        let servers = [format!("turn:{listen}"), format!("turn:{listen}?transport=tcp")];
+        for (page, server) in [(true, false), (false, true), (true, true)] {
+            let mut more = vec!["--ice-username", "lab", "--ice-credential", "lab"];
+            servers.iter().for_each(|url| more.extend(["--ice-server", url]));
+            if server {
+                more.push("--relay-only");
+            }
+            let running = Server::start_with(&launcher, workspace::taut(), &more);
+            let options = json!({ "pageAlone": page, "serverAlone": server, "servers": servers });
+            drive(&namespace, &running, browser, "relay", options);
+        }
+    }
 }

@@ -1,25 +1,33 @@
-//! TURN against coturn, on loopback: connections of taut through coturn's server, and coturn's client through ours.
+//! TURN, on loopback: calls of taut through coturn and through `taut turn-server`, and coturn's client through ours.
 //!
 //! Runs with `TAUT_INTEROP=1` where coturn is installed, and says so where it is not.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "real servers take real time")]
 
-use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use taut::turn_server::ServerConfig;
 use taut::{
-    Configuration, ConnectionState, DataChannel, DataChannelInit, Event, Events, IceServer,
-    IceTransportPolicy, Loopback, Message, OfferOptions, PeerConnection, TurnCredentials, TurnServer,
-    TurnServerOptions,
+    Codec, Configuration, ConnectionState, DataChannel, DataChannelInit, Event, Events, Frame,
+    IceConnectionState, IceServer, IceTransportPolicy, Kind, Loopback, MediaStreamTrack, Message,
+    OfferOptions, PeerConnection, TurnCredentials, TurnServer, TurnServerOptions,
 };
+use taut_tests::turn::{SECRET, Scheme, TurnProcess, USER, certificate, free_port};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+/// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// How soon it must be noticed that a server is dead.
+const NOTICED: Duration = Duration::from_secs(12);
+
+/// How soon a call must be there again after its server.
+const RECOVERED: Duration = Duration::from_secs(10);
 
 fn wanted(program: &str) -> bool {
     if std::env::var_os("TAUT_INTEROP").is_none() {
@@ -32,130 +40,29 @@ fn wanted(program: &str) -> bool {
     true
 }
 
-fn free_port() -> u16 {
-    // One that is free for UDP and TCP.
-    loop {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = udp.local_addr().unwrap().port();
-        if std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-}
+/// A clock that stands still while this process does not get to run: what is measured with it is the time that taut
+/// takes, and not the time that a busy machine takes.
+#[derive(Clone)]
+struct Clock(Arc<AtomicU32>);
 
-/// A folder that goes with the test.
-struct Folder(PathBuf);
+impl Clock {
+    const TICK: Duration = Duration::from_millis(20);
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("taut-turn-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let file = self.0.join(name);
-        fs::write(&file, text).unwrap();
-        file
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A certificate for loopback, and its key.
-fn certificate() -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
-    (made.cert.pem(), made.signing_key.serialize_pem())
-}
-
-/// A running coturn.
-struct Coturn {
-    child: Child,
-    port: u16,
-    tls_port: u16,
-    arguments: Vec<String>,
-    roots: String,
-    _folder: Folder,
-}
-
-impl Coturn {
-    fn start(name: &str, more: &[&str]) -> Self {
-        let folder = Folder::new(name);
-        let (roots, key) = certificate();
-        let (certificate, key) = (folder.write("c.pem", &roots), folder.write("k.pem", &key));
-        let (port, tls_port) = (free_port(), free_port());
-        let mut arguments: Vec<String> = [
-            "-n",
-            "--listening-ip=127.0.0.1",
-            "--relay-ip=127.0.0.1",
-            "--realm=lab.test",
-            "--fingerprint",
-            "--min-port=49152",
-            "--max-port=49999",
-            "--no-stdout-log",
-            "--simple-log",
-            "--allow-loopback-peers",
-            "--cli-password=x",
-            "--no-cli",
-        ]
-        .map(str::to_owned)
-        .into();
-        arguments.extend([
-            format!("--listening-port={port}"),
-            format!("--tls-listening-port={tls_port}"),
-            format!("--cert={}", certificate.display()),
-            format!("--pkey={}", key.display()),
-            format!("--log-file={}", folder.0.join("turn.log").display()),
-            format!("--pidfile={}", folder.0.join("turn.pid").display()),
-            format!("--userdb={}", folder.0.join("db.sqlite").display()),
-        ]);
-        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-        let child = Self::spawn(&arguments);
-        let this = Self { child, port, tls_port, arguments, roots, _folder: folder };
-        this.wait();
-        this
+    fn start() -> Self {
+        let ticks = Arc::new(AtomicU32::new(0));
+        let counted = Arc::downgrade(&ticks);
+        tokio::spawn(async move {
+            while let Some(ticks) = counted.upgrade() {
+                ticks.fetch_add(1, Ordering::Relaxed);
+                drop(ticks);
+                tokio::time::sleep(Self::TICK).await;
+            }
+        });
+        Self(ticks)
     }
 
-    fn spawn(arguments: &[String]) -> Child {
-        let mut command = Command::new("turnserver");
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().expect("coturn starts")
-    }
-
-    fn wait(&self) {
-        let begun = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            assert!(begun.elapsed() < LIMIT, "coturn does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn restart(&mut self) {
-        self.child = Self::spawn(&self.arguments);
-        self.wait();
-    }
-
-    fn urls(&self) -> [String; 3] {
-        [
-            format!("turn:127.0.0.1:{}", self.port),
-            format!("turn:127.0.0.1:{}?transport=tcp", self.port),
-            format!("turns:127.0.0.1:{}", self.tls_port),
-        ]
-    }
-}
-
-impl Drop for Coturn {
-    fn drop(&mut self) {
-        self.kill();
+    fn now(&self) -> Duration {
+        Self::TICK * self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -191,16 +98,29 @@ fn forward(mut events: Events, other: PeerConnection) -> UnboundedReceiver<Event
     receiver
 }
 
-fn relayed_pair(url: &str, user: (&str, &str), roots: &str) -> (Side, Side) {
-    let make = || {
-        let server = IceServer::parse(url).unwrap().with_credentials(user.0, user.1);
-        let config = Configuration::default()
-            .with_loopback(Loopback::Always)
-            .with_ice_server(server)
-            .with_ice_transport_policy(IceTransportPolicy::Relay)
-            .with_turn_roots(roots);
-        PeerConnection::new(config).unwrap()
-    };
+/// Who asks a server of this scheme.
+fn credentials(scheme: Scheme) -> (String, String) {
+    match scheme {
+        Scheme::Users => (USER.to_owned(), USER.to_owned()),
+        Scheme::Secret => {
+            let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            let made = TurnCredentials::time_limited(SECRET, "bob", unix + Duration::from_secs(600));
+            (made.username, made.password)
+        }
+    }
+}
+
+fn relay_only(url: &str, scheme: Scheme, roots: &str) -> Configuration {
+    let (user, password) = credentials(scheme);
+    Configuration::default()
+        .with_loopback(Loopback::Always)
+        .with_ice_server(IceServer::parse(url).unwrap().with_credentials(user, password))
+        .with_ice_transport_policy(IceTransportPolicy::Relay)
+        .with_turn_roots(roots)
+}
+
+fn relayed_pair(url: &str, scheme: Scheme, roots: &str) -> (Side, Side) {
+    let make = || PeerConnection::new(relay_only(url, scheme, roots)).unwrap();
     let ((a, a_events), (b, b_events)) = (make(), make());
     let a_events = forward(a_events, b.clone());
     let b_events = forward(b_events, a.clone());
@@ -213,21 +133,79 @@ async fn negotiate(a: &PeerConnection, b: &PeerConnection) {
     a.set_remote_description(b.local_description().unwrap()).await.unwrap();
 }
 
-/// Connects and gives the two ends of a channel.
-async fn open(a: &Side, b: &mut Side) -> (DataChannel, DataChannel) {
-    let chat = a.pc.create_data_channel("chat", DataChannelInit::default()).unwrap();
-    a.pc.set_local_description(None).await.unwrap();
-    negotiate(&a.pc, &b.pc).await;
-    let other = within("a channel", async {
-        loop {
-            if let Some(Event::DataChannel(channel)) = b.events.recv().await {
-                return channel;
+/// A call: a channel, and a track from one side to the other.
+struct Call {
+    a: Side,
+    b: Side,
+    chat: DataChannel,
+    other: DataChannel,
+    source: MediaStreamTrack,
+    sink: MediaStreamTrack,
+    written: u32,
+}
+
+impl Call {
+    async fn connect((a, mut b): (Side, Side)) -> Self {
+        let chat = a.pc.create_data_channel("chat", DataChannelInit::default()).unwrap();
+        let source = MediaStreamTrack::new(Kind::Audio);
+        a.pc.add_track(&source, &[]).unwrap();
+        a.pc.set_local_description(None).await.unwrap();
+        negotiate(&a.pc, &b.pc).await;
+        let (other, sink) = within("a channel and a track", async {
+            let (mut channel, mut track) = (None, None);
+            loop {
+                match b.events.recv().await.expect("more events") {
+                    Event::DataChannel(found) if found.label() == "chat" => channel = Some(found),
+                    Event::Track(found) => track = Some(found.track),
+                    _ => {}
+                }
+                if let (Some(channel), Some(track)) = (&channel, &track) {
+                    return (channel.clone(), track.clone());
+                }
             }
+        })
+        .await;
+        within("opens", chat.opened()).await.unwrap();
+        Self { a, b, chat, other, source, sink, written: 0 }
+    }
+
+    /// Messages of many lengths there and back, and sound.
+    async fn works(&mut self) {
+        echo(&self.chat, &self.other).await;
+        let first = self.written;
+        self.written += 25;
+        let tone = |i: u32| {
+            let data = [&[0xfc][..], &i.to_be_bytes()].concat();
+            Frame::new(Codec::Opus, data, Duration::from_millis(u64::from(i) * 20))
+        };
+        let write = async {
+            for i in first..first + 25 {
+                self.source.write_frame(&tone(i)).unwrap();
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        // What was written while there was no way is lost, as on any network; the last of these is not.
+        let read = async {
+            while let Some(frame) = self.sink.recv_frame().await {
+                if frame.data == tone(first + 24).data {
+                    return;
+                }
+            }
+            panic!("the track has ended");
+        };
+        within("sound", async { tokio::join!(write, read) }).await;
+    }
+
+    /// Nothing but relays was used.
+    fn assert_relayed(&self) {
+        for pc in [&self.a.pc, &self.b.pc] {
+            let sdp = pc.local_description().unwrap().sdp;
+            assert!(
+                sdp.contains("typ relay") && !sdp.contains("typ host") && !sdp.contains("typ srflx"),
+                "{sdp}"
+            );
         }
-    })
-    .await;
-    within("opens", chat.opened()).await.unwrap();
-    (chat, other)
+    }
 }
 
 async fn echo(chat: &DataChannel, other: &DataChannel) {
@@ -241,72 +219,146 @@ async fn echo(chat: &DataChannel, other: &DataChannel) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn data_goes_through_coturn_over_udp_tcp_and_tls() {
-    if !wanted("turnserver") {
-        return;
-    }
-    let coturn = Coturn::start("users", &["--lt-cred-mech", "--user=lab:lab"]);
-    for url in coturn.urls() {
-        let (a, mut b) = relayed_pair(&url, ("lab", "lab"), &coturn.roots);
-        let (chat, other) = open(&a, &mut b).await;
-        echo(&chat, &other).await;
-        println!("{url}: fine");
+/// How a server is started: its name, the scheme, and how many seconds a nonce is good.
+type Start = fn(&str, Scheme, Option<u32>) -> TurnProcess;
+
+async fn calls_go_through(start: Start) {
+    for scheme in [Scheme::Users, Scheme::Secret] {
+        let server = start(&format!("calls-{scheme:?}"), scheme, None);
+        for url in server.urls() {
+            let mut call = Call::connect(relayed_pair(&url, scheme, &server.roots)).await;
+            call.works().await;
+            call.assert_relayed();
+            println!("{url}, {scheme:?}: fine");
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn time_limited_names_and_nonces_that_run_out_are_fine_with_coturn() {
-    if !wanted("turnserver") {
-        return;
+async fn calls_go_through_coturn_over_udp_tcp_and_tls_with_both_kinds_of_credentials() {
+    if wanted("turnserver") {
+        calls_go_through(TurnProcess::coturn).await;
     }
-    let more = ["--use-auth-secret", "--static-auth-secret=north", "--stale-nonce=3"];
-    let coturn = Coturn::start("secret", &more);
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let made = TurnCredentials::time_limited("north", "bob", unix + Duration::from_secs(600));
-    for url in &coturn.urls()[..2] {
-        let (a, mut b) = relayed_pair(url, (&made.username, &made.password), &coturn.roots);
-        let (chat, other) = open(&a, &mut b).await;
-        // Longer than a nonce is good, and than the server may be silent.
-        for _ in 0..3 {
-            echo(&chat, &other).await;
-            tokio::time::sleep(Duration::from_secs(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_through_taut_over_udp_tcp_and_tls_with_both_kinds_of_credentials() {
+    if wanted("turnserver") {
+        calls_go_through(TurnProcess::taut).await;
+    }
+}
+
+/// A side that waits for another one asks the server every 6.5 s whether it still has the allocation, each time with a nonce
+/// that has run out by then. If it could not get a fresh one, it would lose its relay, and have another address.
+async fn nonces_run_out(start: Start) {
+    for scheme in [Scheme::Users, Scheme::Secret] {
+        let server = start(&format!("nonces-{scheme:?}"), scheme, Some(3));
+        let calls = server.urls().map(|url| {
+            let (a, b) = relayed_pair(&url, scheme, &server.roots);
+            async move {
+                let chat = a.pc.create_data_channel("early", DataChannelInit::default()).unwrap();
+                a.pc.set_local_description(None).await.unwrap();
+                within("the relay", a.pc.gathering_complete()).await;
+                let gathered = a.pc.local_description().unwrap().sdp;
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                assert_eq!(a.pc.local_description().unwrap().sdp, gathered, "{url}: the relay is the same");
+                let mut call = Call::connect((a, b)).await;
+                call.works().await;
+                assert_eq!(call.a.pc.connection_state(), ConnectionState::Connected);
+                call.assert_relayed();
+                drop(chat);
+                println!("{url}, {scheme:?}: fine");
+            }
+        });
+        let [udp, tcp, tls] = calls;
+        tokio::join!(udp, tcp, tls);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonces_of_coturn_that_run_out_are_replaced() {
+    if wanted("turnserver") {
+        nonces_run_out(TurnProcess::coturn).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonces_of_taut_that_run_out_are_replaced() {
+    if wanted("turnserver") {
+        nonces_run_out(TurnProcess::taut).await;
+    }
+}
+
+/// Waits until a side says that it has lost the other one.
+async fn notices(side: &mut Side, what: &str) {
+    within(what, async {
+        loop {
+            match side.events.recv().await.expect("more events") {
+                Event::IceConnectionStateChange(IceConnectionState::Disconnected) => return,
+                Event::IceConnectionStateChange(
+                    state @ (IceConnectionState::Failed | IceConnectionState::Closed),
+                ) => {
+                    panic!("{what}: {state:?} before disconnected")
+                }
+                _ => {}
+            }
         }
-        assert_eq!(a.pc.connection_state(), ConnectionState::Connected);
-        println!("{url}: fine");
+    })
+    .await;
+}
+
+/// The server dies in the middle of calls over UDP, TCP and TLS, and returns.
+async fn a_dead_server_is_noticed_and_used_again(start: Start) {
+    let mut server = start("killed", Scheme::Users, None);
+    let mut calls = Vec::new();
+    for url in server.urls() {
+        let mut call = Call::connect(relayed_pair(&url, Scheme::Users, &server.roots)).await;
+        call.works().await;
+        for side in [&mut call.a, &mut call.b] {
+            // What happened on the way here.
+            while side.events.try_recv().is_ok() {}
+        }
+        calls.push((url, call));
     }
+    let clock = Clock::start();
+    server.kill();
+    let died = clock.now();
+    let [udp, tcp, tls] = &mut calls[..] else { panic!("three calls") };
+    let all_noticed = async |(url, call): &mut (String, Call)| {
+        for side in [&mut call.a, &mut call.b] {
+            notices(side, url).await;
+        }
+        let took = clock.now() - died;
+        assert!(took <= NOTICED, "{url}: noticed after {took:?}");
+        println!("{url}: noticed after {took:?}");
+    };
+    tokio::join!(all_noticed(udp), all_noticed(tcp), all_noticed(tls));
+    server.restart();
+    let back = clock.now();
+    let all_recovered = async |(url, call): &mut (String, Call)| {
+        let offer = call.a.pc.create_offer(OfferOptions::default().with_ice_restart(true)).await.unwrap();
+        call.a.pc.set_local_description(offer).await.unwrap();
+        negotiate(&call.a.pc, &call.b.pc).await;
+        call.works().await;
+        let took = clock.now() - back;
+        assert!(took <= RECOVERED, "{url}: recovered after {took:?}");
+        println!("{url}: recovered after {took:?}");
+    };
+    tokio::join!(all_recovered(udp), all_recovered(tcp), all_recovered(tls));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_coturn_that_is_killed_is_noticed_and_used_again() {
-    if !wanted("turnserver") {
-        return;
+    if wanted("turnserver") {
+        a_dead_server_is_noticed_and_used_again(TurnProcess::coturn).await;
     }
-    let mut coturn = Coturn::start("killed", &["--lt-cred-mech", "--user=lab:lab"]);
-    let url = coturn.urls()[0].clone();
-    let (a, mut b) = relayed_pair(&url, ("lab", "lab"), &coturn.roots);
-    let (chat, other) = open(&a, &mut b).await;
-    echo(&chat, &other).await;
-    coturn.kill();
-    let died = Instant::now();
-    while a.pc.ice_connection_state() == taut::IceConnectionState::Connected
-        || a.pc.ice_connection_state() == taut::IceConnectionState::Completed
-    {
-        assert!(died.elapsed() < Duration::from_secs(12), "not noticed");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_taut_server_that_is_killed_is_noticed_and_used_again() {
+    if wanted("turnserver") {
+        a_dead_server_is_noticed_and_used_again(TurnProcess::taut).await;
     }
-    println!("noticed after {:?}", died.elapsed());
-    tokio::time::sleep(Duration::from_secs(12).saturating_sub(died.elapsed())).await;
-    coturn.restart();
-    let back = Instant::now();
-    let offer = a.pc.create_offer(OfferOptions::default().with_ice_restart(true)).await.unwrap();
-    a.pc.set_local_description(offer).await.unwrap();
-    negotiate(&a.pc, &b.pc).await;
-    let message = Message::text("still there?");
-    chat.send(message.clone()).await.unwrap();
-    assert_eq!(within("a message", other.recv()).await, Some(message));
-    println!("recovered after {:?}", back.elapsed());
-    assert!(back.elapsed() < Duration::from_secs(10));
 }
 
 /// Runs coturn's client against a server of ours: it sends to a peer, which coturn brings along, and must get all back.

@@ -233,6 +233,9 @@ fn a_server_that_returns_is_used_again_after_a_restart() {
     assert!(net.run_until(secs(12), lost), "noticed");
     assert!(net.world.elapsed() - died <= secs(12));
     net.run(secs(10));
+    for id in [net.a, net.b] {
+        assert_eq!(net.peer(id).states().last(), Some(&State::Disconnected), "there is time to come back");
+    }
     let clock = WallClock { instant: net.world.now(), unix: secs(1_700_000_100) };
     match net.world.node_mut(server) {
         Host::Turn(turn) => *turn = TurnServer::new(config(SERVER), clock, 8),
