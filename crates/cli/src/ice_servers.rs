@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
-use taut::{IceServer, IceServerKind};
+use taut::{IceServer, IceServerKind, IceTransportPolicy, Proxy};
 
 /// The most octets of a user name (RFC 8489 section 14.3), and of a password: both are in a header of every answer.
 const MAX_TEXT: usize = 508;
@@ -26,6 +26,22 @@ pub(crate) struct IceServerArguments {
     /// The password of that user. Every client is told it: one whose quota may be used up
     #[arg(long = "ice-credential", value_name = "PASSWORD", requires = "username")]
     credential: Option<Text>,
+
+    /// Use relays alone for this side, so that clients learn none of its addresses
+    #[arg(long, requires = "urls")]
+    relay_only: bool,
+
+    /// A proxy that this side reaches TURN servers over TCP and TLS through: http://HOST:PORT or socks5://HOST:PORT
+    #[arg(long = "proxy", value_name = "URL", requires = "urls", value_parser = Proxy::parse)]
+    proxy: Option<Proxy>,
+
+    /// The user of the proxy
+    #[arg(long = "proxy-username", value_name = "NAME", requires = "proxy_password", requires = "proxy")]
+    proxy_username: Option<Text>,
+
+    /// The password of that user
+    #[arg(long = "proxy-password", value_name = "PASSWORD", requires = "proxy_username")]
+    proxy_password: Option<Text>,
 }
 
 /// An ICE server as it was given, for the clients, and as it was understood, for this side.
@@ -45,11 +61,26 @@ impl IceServerArguments {
         let turn = self.urls.iter().any(IceServerUrl::is_turn);
         match &self.credential {
             None if turn => Err("a TURN server needs --ice-username and --ice-credential"),
+            None if self.relay_only => Err("--relay-only needs a TURN server: there is no such --ice-server"),
             Some(_) if !turn => {
                 Err("--ice-username and --ice-credential are for TURN servers: there is no such --ice-server")
             }
             _ => Ok(()),
         }
+    }
+
+    /// Which candidates this side uses.
+    pub(crate) fn policy(&self) -> IceTransportPolicy {
+        if self.relay_only { IceTransportPolicy::Relay } else { IceTransportPolicy::All }
+    }
+
+    /// The proxy, with its credentials.
+    pub(crate) fn proxy(&self) -> Option<Proxy> {
+        let credentials = self.proxy_username.as_ref().zip(self.proxy_password.as_ref());
+        self.proxy.clone().map(|proxy| match credentials {
+            Some((Text(user), Text(password))) => proxy.with_credentials(user, password),
+            None => proxy,
+        })
     }
 
     /// The servers; those that relay have the credentials.
@@ -170,7 +201,26 @@ mod tests {
         refused(&[&turn, &NAMED[2..]], "--ice-username <NAME>");
         refused(&[&NAMED], "no such --ice-server");
         refused(&[&["--ice-server", "stun:a"], &NAMED], "no such --ice-server");
+        refused(&[&["--ice-server", "stun:a", "--relay-only"]], "--relay-only needs a TURN server");
+        refused(&[&["--relay-only"]], "--ice-server <URL>");
+        let alone = parse(&[&turn[..], &NAMED, &["--relay-only"]].concat()).expect("valid");
+        assert_eq!(alone.policy(), IceTransportPolicy::Relay);
         assert!(parse(&[&turn[..], &NAMED].concat()).is_ok());
+    }
+
+    #[test]
+    fn a_proxy_has_its_own_credentials_and_is_for_servers() {
+        let servers = [&NAMED[..], &["--ice-server", "turns:a"]].concat();
+        let proxy =
+            |words: &[&str]| parse(&[&servers[..], words].concat()).map(|arguments| arguments.proxy());
+        assert_eq!(proxy(&[]), Ok(None));
+        let plain = Proxy::parse("http://p:3128").expect("a proxy");
+        assert_eq!(proxy(&["--proxy", "http://p:3128"]), Ok(Some(plain.clone())));
+        let named = ["--proxy", "http://p:3128", "--proxy-username", "bob", "--proxy-password", "secret"];
+        assert_eq!(proxy(&named), Ok(Some(plain.with_credentials("bob", "secret"))));
+        assert!(proxy(&named[..4]).is_err() && proxy(&named[2..]).is_err());
+        assert!(parse(&named).is_err(), "without a server");
+        assert!(proxy(&["--proxy", "https://p"]).expect_err("refused").contains("not supported"));
     }
 
     #[test]

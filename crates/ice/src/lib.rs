@@ -68,6 +68,6 @@ pub use event::{CandidateError, Event, GatheringState, ResolveId, State, Validat
 pub use filter::{AddressFilter, ExternalAddress, Families, Network, ParseNetworkError};
 pub use gathering::MAX_STUN_CLIENTS;
 pub use naming::MAX_NAMES;
-pub use relay::{MAX_RELAYS, RelayEnvelope, StreamId};
+pub use relay::{ConnectError, MAX_RELAYS, RelayEnvelope, StreamId};
 pub use report::{PairReport, Report, ServerError, Verdict};
 pub use stats::{CandidatePair, PairState, PairStats, Stats};

@@ -27,6 +27,33 @@ pub const MAX_RELAYS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(u32);
 
+/// Why a stream to a TURN server was not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody listens there, or the network does not lead there.
+    #[error("the server is not reached")]
+    Unreachable,
+    /// It took too long.
+    #[error("the server takes too long to connect")]
+    TimedOut,
+    /// TLS failed: the certificate is for somebody else or not trusted, or the server speaks no TLS.
+    #[error("the certificate of the server is not accepted, or it speaks no TLS")]
+    Tls,
+    /// The proxy on the way is not there.
+    #[error("the proxy is not reached")]
+    ProxyUnreachable,
+    /// The proxy does not connect to this server.
+    #[error("the proxy refuses to connect to the server")]
+    ProxyRefused,
+    /// The proxy wants credentials, or other ones.
+    #[error("the proxy wants a user and a password, or other ones")]
+    ProxyUnauthorized,
+    /// What the proxy said is not what such a proxy says.
+    #[error("the proxy does not answer as its kind does")]
+    ProxyMalformed,
+}
+
 /// One allocation, or the wish for one.
 #[derive(Debug)]
 struct Relay {
@@ -37,6 +64,8 @@ struct Relay {
     local: SocketAddr,
     /// The stream that was asked for last.
     stream: Option<StreamId>,
+    /// Why there is no stream, if there is none.
+    no_stream: ConnectError,
     /// It has an allocation, or will not get one: gathering need not wait for it.
     settled: bool,
     /// The path to the server that the composition knows of.
@@ -79,13 +108,18 @@ impl Relays {
 impl Agent {
     /// The answer to [`Event::Connect`]: the stream is open on this path, or is not to be had. What comes in on it is given
     /// to [`handle_datagram`](Self::handle_datagram) message by message, as `taut_turn::Deframer` cuts it.
-    #[allow(clippy::result_unit_err, reason = "why there is no stream makes no difference here")]
-    pub fn handle_connected(&mut self, now: Instant, id: StreamId, path: Result<Path, ()>) {
+    pub fn handle_connected(&mut self, now: Instant, id: StreamId, path: Result<Path, ConnectError>) {
         let now = self.tick(now);
         if let Some(relay) = self.relays.list.iter_mut().find(|relay| relay.stream == Some(id)) {
             match path {
-                Ok(path) => relay.client.handle_connected(now, path),
-                Err(()) => relay.client.handle_disconnected(now),
+                Ok(path) => {
+                    relay.no_stream = ConnectError::Unreachable;
+                    relay.client.handle_connected(now, path);
+                }
+                Err(error) => {
+                    relay.no_stream = error;
+                    relay.client.handle_disconnected(now);
+                }
             }
         }
         self.reconcile(now);
@@ -225,7 +259,9 @@ impl Agent {
         let config = ClientConfig::default().with_credentials(credentials);
         let (to, rng) = (scoped(base, address), self.rng.child());
         let client = Client::new(now, config, transport, base, to, rng);
-        let relay = Relay { client, server, local: base, stream: None, settled: false, route: None };
+        let no_stream = ConnectError::Unreachable;
+        let relay =
+            Relay { client, server, local: base, stream: None, no_stream, settled: false, route: None };
         self.relays.list.push(relay);
     }
 
@@ -288,7 +324,7 @@ impl Agent {
                         CloseReason::TimedOut => "the server did not answer".to_owned(),
                         CloseReason::TooManyRedirects => "the server redirects without end".to_owned(),
                         CloseReason::UnknownPasswordAlgorithm => "no common password algorithm".to_owned(),
-                        _ => "the server is not reached".to_owned(),
+                        _ => relay.no_stream.to_string(),
                     };
                     self.candidate_error(Server::Turn(relay.server), Some(relay.local), reason.code(), &text);
                 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind};
+use crate::proxy::Proxy;
 
 pub use taut_datachannel::CongestionAlgorithm as DataCongestion;
 pub use taut_datachannel::Scheduler as DataScheduler;
@@ -51,6 +52,8 @@ pub struct Config {
     /// Certificates, as PEM text, that TURN servers over TLS must be vouched for by, instead of those that the system trusts.
     /// See [`with_turn_roots`](Self::with_turn_roots).
     pub turn_roots: Option<String>,
+    /// The proxy that TURN servers over TCP and TLS are reached through. None by default. See [`with_proxy`](Self::with_proxy).
+    pub proxy: Option<Proxy>,
     /// Whether loopback addresses become candidates. By default only when there is no other interface.
     pub loopback: Loopback,
     /// Which addresses of this host become candidates. All that can, by default.
@@ -116,6 +119,7 @@ impl Default for Config {
             ice_servers: Vec::new(),
             ice_transport_policy: IceTransportPolicy::All,
             turn_roots: None,
+            proxy: None,
             loopback: Loopback::default(),
             address_filter: AddressFilter::default(),
             hide_addresses: false,
@@ -162,6 +166,15 @@ impl Config {
     #[must_use]
     pub fn with_turn_roots(mut self, pem: impl Into<String>) -> Self {
         self.turn_roots = Some(pem.into());
+        self
+    }
+
+    /// Sets the proxy that TURN servers over TCP and TLS are reached through; UDP goes there as little as anything else. It is
+    /// told the address of the server, whose name is resolved here. A [`Peer`](crate::Peer) opens no streams itself: it is for
+    /// its driver.
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -377,6 +390,7 @@ impl Config {
         if self.port_range.is_some_and(|(first, last)| first == 0 || first > last) {
             return bad("the port range must begin above 0 and not end before it begins");
         }
+        self.proxy.as_ref().map_or(Ok(()), Proxy::check)?;
         let named = |server: &IceServer| server.username.is_some() && server.credential.is_some();
         if self.ice_servers.iter().any(|server| server.kind != IceServerKind::Stun && !named(server)) {
             return Err(Error::new(
@@ -472,14 +486,7 @@ impl IceServer {
             None if kind == IceServerKind::Turn(TurnTransport::Tls) => TURNS_PORT,
             None => STUN_PORT,
         };
-        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        let host = match (literal, host.parse::<Ipv4Addr>()) {
-            (Some(literal), _) => Host::Ip(literal.parse::<Ipv6Addr>().map_err(|_| syntax())?.into()),
-            (None, Ok(ip)) => Host::Ip(ip.into()),
-            (None, Err(_)) if host.is_empty() || !host.bytes().all(name) => return Err(syntax()),
-            (None, Err(_)) => Host::Name(host.to_owned()),
-        };
+        let host = parse_host(host).ok_or_else(syntax)?;
         Ok(Self { host, port, kind, username: None, credential: None })
     }
 
@@ -492,8 +499,20 @@ impl IceServer {
     }
 }
 
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+pub(crate) fn parse_host(host: &str) -> Option<Host> {
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    match (literal, host.parse::<Ipv4Addr>()) {
+        (Some(literal), _) => Some(Host::Ip(literal.parse::<Ipv6Addr>().ok()?.into())),
+        (None, Ok(ip)) => Some(Host::Ip(ip.into())),
+        (None, Err(_)) if host.is_empty() || !host.bytes().all(name) => None,
+        (None, Err(_)) => Some(Host::Name(host.to_owned())),
+    }
+}
+
 /// `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
+pub(crate) fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     if text.starts_with('[') {
         let end = text.find(']')?;
         let (host, tail) = text.split_at_checked(end + 1)?;
@@ -583,5 +602,7 @@ mod tests {
         assert!(Config::default().with_port_range(2_000, 1_999).check().is_err());
         assert!(Config::default().with_port_range(0, 1_999).check().is_err());
         assert!(Config::default().with_port_range(2_000, 2_000).check().is_ok());
+        let nameless = Proxy::parse("http://a").unwrap().with_credentials("", "");
+        assert!(Config::default().with_proxy(nameless).check().is_err());
     }
 }

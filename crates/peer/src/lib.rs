@@ -21,6 +21,7 @@ mod gate;
 mod ice;
 mod negotiate;
 mod peer;
+mod proxy;
 pub mod signaling;
 pub mod stats;
 #[cfg(test)]
@@ -43,14 +44,15 @@ pub use event::{
     IceGatheringState, ResolveId, StreamId,
 };
 pub use peer::Peer;
+pub use proxy::{Proxy, ProxyKind};
 pub use signaling::{NegotiatedCodec, OfferOptions, SignalingState};
 pub use stats::StatsReport;
 pub use taut_datachannel::{
     Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind, MessagePart, Priority, SendError,
 };
 pub use taut_ice::{
-    Credentials as IceParameters, InterfaceAddress, PairReport as IcePairReport, Report as IceReport,
-    Verdict as IceVerdict,
+    ConnectError, Credentials as IceParameters, InterfaceAddress, PairReport as IcePairReport,
+    Report as IceReport, Verdict as IceVerdict,
 };
 pub use taut_media::{Codec, Frame, Kind, Mode};
 pub use taut_rtp as rtp;

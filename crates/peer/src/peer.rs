@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use taut_ice::InterfaceAddress;
+use taut_ice::{ConnectError, InterfaceAddress};
 use taut_media::Mode;
 use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
@@ -174,8 +174,7 @@ impl Peer {
 
     /// The answer to [`Event::Connect`]: the stream is open on this path, or is not to be had. What comes in on it is a
     /// datagram for every message, as `taut_turn::Deframer` cuts them.
-    #[allow(clippy::result_unit_err, reason = "why there is no stream makes no difference here")]
-    pub fn handle_connected(&mut self, now: Instant, id: StreamId, path: Result<Path, ()>) {
+    pub fn handle_connected(&mut self, now: Instant, id: StreamId, path: Result<Path, ConnectError>) {
         if !self.lifecycle.is_open() {
             return;
         }

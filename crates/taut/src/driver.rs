@@ -16,6 +16,7 @@ use crate::connection::{Action, Shared};
 use crate::net::endpoint::Registration;
 use crate::net::router::RouteError;
 use crate::net::sockets::{Batch, Socket};
+use crate::net::streams::StreamOptions;
 use crate::net::watch::Changes;
 use crate::net::{interfaces, resolve};
 use crate::peer_connection::select;
@@ -46,8 +47,8 @@ pub(crate) struct Driver {
     actions: Vec<Action>,
     /// Tells when the addresses of the host change, if that is of interest.
     changes: Option<Changes>,
-    /// What TURN servers over TLS must be vouched for by.
-    turn_roots: Option<String>,
+    /// How streams to TURN servers are opened.
+    streams: Arc<StreamOptions>,
     /// When the goodbye is given up.
     deadline: Option<Instant>,
 }
@@ -79,7 +80,7 @@ impl Driver {
         registration: Registration,
         changes: Option<Changes>,
         mtu: usize,
-        turn_roots: Option<String>,
+        streams: StreamOptions,
     ) -> Self {
         Self {
             shared,
@@ -91,7 +92,7 @@ impl Driver {
             blocked: Vec::new(),
             actions: Vec::new(),
             changes,
-            turn_roots,
+            streams: Arc::new(streams),
             deadline: None,
         }
     }
@@ -256,9 +257,9 @@ impl Driver {
                 Action::AddUfrag(ufrag) => self.registration.add_ufrag(&ufrag),
                 Action::RemoveUfrag(ufrag) => self.registration.remove_ufrag(&ufrag),
                 Action::Connect(target) => {
-                    let (roots, inbox) = (self.turn_roots.clone(), self.registration.inbox());
+                    let (options, inbox) = (self.streams.clone(), self.registration.inbox());
                     let mut state = self.shared.lock();
-                    state.streams_open.connect(target, roots, &self.shared, inbox);
+                    state.streams_open.connect(target, options, &self.shared, inbox);
                 }
                 Action::OpenMulticast => multicast = true,
                 Action::Resolve { id, host } => {

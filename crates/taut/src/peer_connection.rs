@@ -19,6 +19,7 @@ use crate::key_log::KeyLog;
 use crate::media_stream::MediaStream;
 use crate::net::endpoint::{Endpoint, runtime};
 use crate::net::interfaces::{self, Interface};
+use crate::net::streams::StreamOptions;
 use crate::net::watch::Changes;
 use crate::rtp_objects::{
     RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, TrackOrKind, check_local,
@@ -90,14 +91,14 @@ impl PeerConnection {
         interfaces: &[Interface],
         changes: Option<Changes>,
     ) -> (Self, Events) {
-        let Parts { mut peer, key_log, mtu, turn_roots } = parts;
+        let Parts { mut peer, key_log, mtu, streams } = parts;
         let addresses = endpoint.usable_addresses(|| select(&peer, interfaces));
         for &address in &addresses {
             peer.add_local_address(clock::now(), address);
         }
         let handle = Handle::new(peer, key_log);
         let registration = endpoint.register(handle.wake.clone(), addresses, interfaces);
-        let driver = Driver::new(Arc::clone(handle.shared()), registration, changes, mtu, turn_roots);
+        let driver = Driver::new(Arc::clone(handle.shared()), registration, changes, mtu, streams);
         runtime.spawn(driver.run());
         (Self { handle: handle.clone() }, Events::new(handle))
     }
@@ -430,19 +431,20 @@ struct Parts {
     peer: Peer,
     key_log: Option<KeyLog>,
     mtu: usize,
-    turn_roots: Option<String>,
+    streams: StreamOptions,
 }
 
 impl Parts {
     fn new(config: Config) -> Result<Self, Error> {
-        let (mtu, file, turn_roots) = (config.mtu, config.key_log.clone(), config.turn_roots.clone());
-        if let Some(pem) = &turn_roots {
+        let (mtu, file) = (config.mtu, config.key_log.clone());
+        let streams = StreamOptions { roots: config.turn_roots.clone(), proxy: config.proxy.clone() };
+        if let Some(pem) = &streams.roots {
             crate::net::tls::connector(Some(pem))
                 .map_err(|error| Error::io("cannot use the TURN roots", error))?;
         }
         let peer = Peer::new(config, clock::wall(), ids::seed()?)?;
         let key_log = file.as_deref().map(KeyLog::open).transpose()?;
-        Ok(Self { peer, key_log, mtu, turn_roots })
+        Ok(Self { peer, key_log, mtu, streams })
     }
 }
 

@@ -5,11 +5,12 @@ mod common;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
+use common::proxy::{Manner, TestProxy};
 use common::{Side, config, connected, negotiate, pair_of, within};
 use taut::turn_server::ServerConfig;
 use taut::{
     Configuration, DataChannel, DataChannelInit, Endpoint, ErrorKind, Event, IceServer, IceTransportPolicy,
-    Message, PeerConnection, TurnCredentials, TurnServer, TurnServerOptions,
+    Message, PeerConnection, Proxy, ProxyKind, TurnCredentials, TurnServer, TurnServerOptions,
 };
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -113,21 +114,26 @@ async fn a_time_limited_name_is_taken() {
 
 /// The codes of the candidate errors that gathering ends with.
 async fn errors(config: Configuration) -> Vec<u16> {
+    candidate_errors(config).await.into_iter().map(|(code, _)| code).collect()
+}
+
+/// The codes and texts of the candidate errors that gathering ends with.
+async fn candidate_errors(config: Configuration) -> Vec<(u16, String)> {
     let (pc, mut events) = PeerConnection::new(config).unwrap();
     pc.create_data_channel("x", DataChannelInit::default()).unwrap();
     pc.set_local_description(None).await.unwrap();
-    let mut codes = Vec::new();
+    let mut found = Vec::new();
     within("the end of gathering", async {
         while let Some(event) = events.recv().await {
             match event {
-                Event::IceCandidateError(error) => codes.push(error.code),
+                Event::IceCandidateError(error) => found.push((error.code, error.text)),
                 Event::IceCandidate(None) => return,
                 _ => {}
             }
         }
     })
     .await;
-    codes
+    found
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,4 +210,56 @@ async fn a_server_that_is_dropped_frees_its_ports() {
         }
     })
     .await;
+}
+
+fn through(kind: ProxyKind, proxy: &TestProxy) -> Proxy {
+    let scheme = if kind == ProxyKind::Http { "http" } else { "socks5" };
+    Proxy::parse(&format!("{scheme}://{}", proxy.address)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tcp_and_tls_go_through_a_proxy_and_udp_does_not() {
+    let (server, roots) = server().await;
+    let [udp, tcp, tls] = urls(&server);
+    for kind in [ProxyKind::Http, ProxyKind::Socks5] {
+        for (manner, url) in [(Manner::Open, &tcp), (Manner::Guarded, &tls), (Manner::Closed, &udp)] {
+            let proxy = TestProxy::start(kind, manner).await;
+            let given = through(kind, &proxy).with_credentials("ann", "p@ss:word");
+            let make = || PeerConnection::new(relay_only(url, &roots).with_proxy(given.clone())).unwrap();
+            let (a, mut b) = pair_of(make(), make());
+            echo(&a, &mut b).await;
+            let expected = if url == &udp { 0 } else { 2 };
+            assert_eq!(proxy.connected(), expected, "{kind:?} {url}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_a_proxy_is_told() {
+    let (server, roots) = server().await;
+    let tcp = &urls(&server)[1];
+    let told = async |proxy: Proxy| {
+        let errors = candidate_errors(relay_only(tcp, &roots).with_proxy(proxy)).await;
+        let [(701, text)] = &errors[..] else { panic!("{errors:?}") };
+        text.clone()
+    };
+    for kind in [ProxyKind::Http, ProxyKind::Socks5] {
+        let refused = "the proxy refuses to connect to the server";
+        let malformed = "the proxy does not answer as its kind does";
+        for (manner, expected) in [
+            (Manner::Closed, refused),
+            (Manner::Rude, refused),
+            (Manner::Babbling, malformed),
+            (Manner::Guarded, "the proxy wants a user and a password, or other ones"),
+        ] {
+            let proxy = TestProxy::start(kind, manner).await;
+            assert_eq!(told(through(kind, &proxy)).await, expected, "{kind:?} {manner:?}");
+            let named = through(kind, &proxy).with_credentials("ann", "wrong");
+            assert_eq!(told(named).await, expected, "{kind:?} {manner:?} with a wrong password");
+            assert_eq!(proxy.connected(), 0);
+        }
+    }
+    let nobody = Proxy::parse(&format!("socks5://127.0.0.1:{}", any_free_port())).unwrap();
+    assert_eq!(told(nobody).await, "the proxy is not reached");
+    assert_eq!(server.stats().to_peers, 0);
 }

@@ -37,6 +37,11 @@ impl Settings {
         let configuration = ice_servers.iter().fold(configuration, |configuration, server| {
             configuration.with_ice_server(server.server.clone())
         });
+        let configuration = configuration.with_ice_transport_policy(arguments.ice_servers.policy());
+        let configuration = match arguments.ice_servers.proxy() {
+            Some(proxy) => configuration.with_proxy(proxy),
+            None => configuration,
+        };
         Self {
             configuration,
             max_sessions: arguments.max_sessions,

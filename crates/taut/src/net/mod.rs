@@ -1,11 +1,12 @@
 //! Everything that touches the operating system: interfaces and their changes, sockets, the endpoint that connections share, multicast
-//! DNS, name resolution, streams to TURN servers, and a TURN server's sockets. No other module of the crate opens a socket.
+//! DNS, name resolution, streams to TURN servers and the proxies on their way, and a TURN server's sockets. No other module of the crate opens a socket.
 
 pub(crate) mod endpoint;
 mod follow;
 pub(crate) mod inbox;
 pub(crate) mod interfaces;
 mod mdns;
+mod proxy;
 pub(crate) mod resolve;
 pub(crate) mod router;
 pub(crate) mod sockets;

@@ -7,17 +7,18 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use taut_peer::StreamId;
+use taut_peer::{ConnectError, Proxy, StreamId};
 use taut_sansio::net::{Path, Received, Transport};
 use taut_turn::Deframer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio_rustls::client::TlsStream;
 
 use super::inbox::Inbox;
 use super::sockets::Batch;
-use super::tls;
+use super::{proxy, tls};
 use crate::clock;
 use crate::connection::Shared;
 
@@ -34,6 +35,15 @@ const READ: usize = 16 << 10;
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// How streams are opened.
+#[derive(Debug, Default)]
+pub(crate) struct StreamOptions {
+    /// What servers over TLS must be vouched for by, instead of by what the system trusts.
+    pub(crate) roots: Option<String>,
+    /// Where they are opened through.
+    pub(crate) proxy: Option<Proxy>,
+}
 
 /// What is to be opened.
 #[derive(Debug)]
@@ -65,7 +75,7 @@ impl Streams {
     pub(crate) fn connect(
         &mut self,
         target: Target,
-        roots: Option<String>,
+        options: Arc<StreamOptions>,
         shared: &Arc<Shared>,
         inbox: Arc<Inbox>,
     ) {
@@ -75,7 +85,7 @@ impl Streams {
         }
         self.tasks.retain(|(_, task)| !task.is_finished());
         let id = target.id;
-        let task = tokio::spawn(run(target, roots, Arc::downgrade(shared), inbox));
+        let task = tokio::spawn(run(target, options, Arc::downgrade(shared), inbox));
         self.tasks.push((id, task.abort_handle()));
     }
 
@@ -105,30 +115,55 @@ impl Drop for Streams {
 }
 
 /// Opens a stream.
-async fn open(target: &Target, roots: Option<String>) -> io::Result<(Path, Box<dyn Stream>)> {
-    let stream = TcpStream::connect(target.remote).await?;
-    stream.set_nodelay(true)?;
-    let path = Path { transport: target.transport, local: stream.local_addr()?, remote: target.remote };
+async fn open(
+    target: &Target,
+    options: &Arc<StreamOptions>,
+) -> Result<(Path, Box<dyn Stream>), ConnectError> {
+    let stream = match &options.proxy {
+        Some(proxy) => proxy::connect(proxy, target.remote).await?,
+        None => TcpStream::connect(target.remote)
+            .await
+            .map_err(|error| failed(error, ConnectError::Unreachable))?,
+    };
+    let unreachable = |error| failed(error, ConnectError::Unreachable);
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let local = stream.local_addr().map_err(unreachable)?;
+    let path = Path { transport: target.transport, local, remote: target.remote };
     if target.transport != Transport::Tls {
         return Ok((path, Box::new(stream)));
     }
+    let stream =
+        secure(stream, target, options.clone()).await.map_err(|error| failed(error, ConnectError::Tls))?;
+    Ok((path, Box::new(stream)))
+}
+
+fn failed(error: io::Error, why: ConnectError) -> ConnectError {
+    tracing::debug!(%error, "no stream");
+    why
+}
+
+/// Begins TLS.
+async fn secure(
+    stream: TcpStream,
+    target: &Target,
+    options: Arc<StreamOptions>,
+) -> io::Result<TlsStream<TcpStream>> {
     let name = tls::server_name(&target.host)?;
     // The certificates of the system are in files.
-    let connector = tokio::task::spawn_blocking(move || tls::connector(roots.as_deref()));
+    let connector = tokio::task::spawn_blocking(move || tls::connector(options.roots.as_deref()));
     let connector = connector.await.map_err(io::Error::other)??;
-    Ok((path, Box::new(connector.connect(name, stream).await?)))
+    connector.connect(name, stream).await
 }
 
 /// The life of one stream.
-async fn run(target: Target, roots: Option<String>, shared: Weak<Shared>, inbox: Arc<Inbox>) {
-    let opened = tokio::time::timeout(OPEN_TIMEOUT, open(&target, roots)).await;
-    let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    let (path, stream) = match opened {
+async fn run(target: Target, options: Arc<StreamOptions>, shared: Weak<Shared>, inbox: Arc<Inbox>) {
+    let opened = tokio::time::timeout(OPEN_TIMEOUT, open(&target, &options)).await;
+    let (path, stream) = match opened.unwrap_or(Err(ConnectError::TimedOut)) {
         Ok(opened) => opened,
         Err(error) => {
             tracing::debug!(%error, remote = %target.remote, "no stream to the TURN server");
             if let Some(shared) = shared.upgrade() {
-                shared.with(|state, now| state.peer.handle_connected(now, target.id, Err(())));
+                shared.with(|state, now| state.peer.handle_connected(now, target.id, Err(error)));
             }
             return;
         }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test needs everything")]
 
+pub(crate) mod proxy;
+
 use std::future::Future;
 use std::time::Duration;
 
