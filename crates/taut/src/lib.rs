@@ -117,8 +117,8 @@ pub use taut_peer::{
     DataScheduler, Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host, IceCandidate,
     IceCandidateError, IceConnectionState, IceGatheringState, IcePairReport, IceParameters, IceReport,
     IceServer, IceServerKind, IceTransportPolicy, IceVerdict, Kind, Loopback, Message, MessageKind, Network,
-    OfferOptions, Priority as DataChannelPriority, Proxy, ProxyKind, SctpState as SctpTransportState, SdpType,
-    SessionDescription, SignalingState, SrtpProfile, StatsReport, TurnTransport, rtp, sdp, stats,
+    OfferOptions, Priority as DataChannelPriority, Proxy, ProxyKind, SctpState as SctpTransportState,
+    SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport, TurnTransport, rtp, sdp, stats,
 };
 /// Who a client of a TURN server is, for those who give out time-limited credentials.
 pub use taut_turn::Credentials as TurnCredentials;
