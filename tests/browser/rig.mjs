@@ -44,6 +44,40 @@ export async function state(page, text, ms = 15_000) {
   }
 }
 
+/** How many frames a video has shown since `count` was called for it. (Firefox counts no frames of streams by itself.) */
+export const shown = (page, id) => page.evaluate((id) => document.getElementById(id).shown, id);
+
+export const count = (page, id) => page.evaluate((id) => {
+  const video = document.getElementById(id);
+  video.shown = 0;
+  const next = () => { video.shown += 1; video.requestVideoFrameCallback(next); };
+  video.requestVideoFrameCallback(next);
+}, id);
+
+/** Waits until a video that is counted has shown this many frames more. */
+export async function plays(page, id, frames, ms = 20_000) {
+  const before = await shown(page, id);
+  await until(`the ${id} video plays`, ms, async () => (await shown(page, id)) >= before + frames);
+  note(`ok: the ${id} video plays`);
+}
+
+/** The chat box echoes. */
+export async function chat(page, text) {
+  await page.type("#text", text);
+  await page.click("#send");
+  const last = () => page.evaluate(() => document.querySelector("#log .theirs:last-child")?.firstChild.textContent);
+  await until(`the echo of ${text}`, 10_000, async () => (await last()) === text);
+  note(`ok: chat echoes: ${text}`);
+}
+
+/** The pair that the server uses, with the candidates of both sides, and its user name fragment; undefined before it has one. */
+export const serverPair = (page) => page.evaluate(async () => {
+  const entries = await (await fetch(`${call.session}/stats`)).json();
+  const find = (id) => entries.find((entry) => entry.id === id);
+  const transport = entries.find((entry) => entry.type === "transport"), pair = find(transport?.selectedCandidatePairId);
+  return pair && { ufrag: transport.iceLocalUsernameFragment, pair: pair.id, local: find(pair.localCandidateId), remote: find(pair.remoteCandidateId) };
+});
+
 /** What the page complains about. */
 export const complaint = (page) => page.evaluate(() => document.getElementById("error").innerText);
 

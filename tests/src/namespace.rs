@@ -7,19 +7,23 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What makes the namespace, after `ip netns add NAME`; each runs as `ip -n NAME …`.
-const SETUP: [&str; 7] = [
+/// What makes every namespace, after `ip netns add NAME`; each runs as `ip -n NAME …`.
+const SETUP: [&str; 5] = [
     "link set lo up",
     "link add va type veth peer name vb",
-    "addr add 10.77.0.1/24 dev va",
     "addr add fd77::1/64 dev va nodad",
     "link set va up",
     "link set vb up",
-    "route add default via 10.77.0.254 dev va",
 ];
 
 /// The IPv4 address in it.
 pub const ADDRESS: &str = "10.77.0.1";
+
+/// What makes one of both families, after that. Browsers take the interface of the default route, unless a page may do more.
+const VERSION_4: [&str; 2] = ["addr add 10.77.0.1/24 dev va", "route add default via 10.77.0.254 dev va"];
+
+/// What makes one of IPv6 alone, after that.
+const VERSION_6: [&str; 1] = ["-6 route add default via fd77::254 dev va"];
 
 /// A namespace of the test's own; deleted on drop, with every process that is still in it.
 #[derive(Debug)]
@@ -34,11 +38,24 @@ impl Namespace {
     ///
     /// What `ip` said, when the privilege or the tool is missing.
     pub fn new() -> Result<Self, String> {
+        Self::with(&VERSION_4)
+    }
+
+    /// Makes one whose interface has IPv6 addresses alone.
+    ///
+    /// # Errors
+    ///
+    /// What `ip` said, when the privilege or the tool is missing.
+    pub fn version_6() -> Result<Self, String> {
+        Self::with(&VERSION_6)
+    }
+
+    fn with(family: &[&str]) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("taut-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         ip(&format!("netns add {name}"))?;
         let namespace = Self { name };
-        for step in SETUP {
+        for step in SETUP.iter().chain(family) {
             ip(&format!("-n {} {step}", namespace.name))?;
         }
         Ok(namespace)

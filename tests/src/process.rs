@@ -35,8 +35,17 @@ impl Server {
     ///
     /// When it does not start.
     pub fn start_with(launcher: &[&str], taut: &Path, more: &[&str]) -> Self {
+        Self::start_on("127.0.0.1:0", launcher, taut, more)
+    }
+
+    /// The same, on this address.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn start_on(listen: &str, launcher: &[&str], taut: &Path, more: &[&str]) -> Self {
         let mut command = through(launcher, taut);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(more);
+        command.args(["serve", "--listen", listen]).args(more);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("taut serve starts");
         let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();

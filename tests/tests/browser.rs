@@ -88,6 +88,23 @@ fn messages_with_a_hidden_server() {
     }
 }
 
+/// ICE restarts from the page.
+#[test]
+fn restarts() {
+    scenario("restart", &json!({}));
+}
+
+/// There is no IPv4 but on the loopback interface, over which the browsers are driven.
+#[test]
+fn version_6_alone() {
+    let Some(_turn) = turn("version6") else { return };
+    for browser in BROWSERS {
+        let namespace = Namespace::version_6().expect("TAUT_INTEROP needs root and iproute2");
+        let server = Server::start_on("[::1]:0", &namespace.launcher(), workspace::taut(), &[]);
+        drive(&namespace, &server, browser, "version6", json!({}));
+    }
+}
+
 /// What the page says when something is wrong.
 #[test]
 fn errors() {

@@ -1,19 +1,9 @@
 // The demo page as a person uses it: the button brings up both videos, the remote one keeps moving, chat echoes,
 // closing is seen by the other side, whichever side closes, and a page that is loaded again starts afresh.
 
-import { check, freed, note, picture, sessions, sleep, state, until } from "../rig.mjs";
+import { chat, check, count, freed, note, picture, sessions, shown, sleep, state, until } from "../rig.mjs";
 
 const SECONDS = 5;
-
-/** How many frames a video has shown since `count` was called for it. (Firefox counts no frames of streams by itself.) */
-const shown = (page, id) => page.evaluate((id) => document.getElementById(id).shown, id);
-
-const count = (page, id) => page.evaluate((id) => {
-  const video = document.getElementById(id);
-  video.shown = 0;
-  const next = () => { video.shown += 1; video.requestVideoFrameCallback(next); };
-  video.requestVideoFrameCallback(next);
-}, id);
 
 export async function run({ url, directory, browser, launch }) {
   const { page, close } = await launch();
@@ -25,7 +15,7 @@ export async function run({ url, directory, browser, launch }) {
 
     const location = await call(page, url);
     await watch(page);
-    await chat(page);
+    for (const text of ["Hello, taut!", "Grüße, 你好, 👋 <b>not bold</b>"]) await chat(page, text);
     await picture(page, directory, `${browser}-demo-connected`);
 
     check((await sessions(url)) === 1, "the server holds one session");
@@ -100,15 +90,4 @@ async function watch(page) {
     return seen;
   });
   check(audio?.packets > 0 && audio.energy > 0, "sound comes back", audio);
-}
-
-/** The chat box echoes. */
-async function chat(page) {
-  for (const text of ["Hello, taut!", "Grüße, 你好, 👋 <b>not bold</b>"]) {
-    await page.type("#text", text);
-    await page.click("#send");
-    const last = () => page.evaluate(() => document.querySelector("#log .theirs:last-child")?.firstChild.textContent);
-    await until(`the echo of ${text}`, 5_000, async () => (await last()) === text);
-    note(`ok: chat echoes: ${text}`);
-  }
 }

@@ -46,6 +46,7 @@ function arrange(inCall) {
   $("start").hidden = $("clip").hidden = inCall;
   $("start").disabled = $("clip").disabled = false;
   $("hangup").hidden = !inCall;
+  $("restart").hidden = true;
   document.body.classList.toggle("in-call", inCall);
 }
 
@@ -62,6 +63,7 @@ function onConnected(mine) {
   show("Connected", "good");
   if (mine.connected) return;
   mine.connected = true;
+  $("restart").hidden = false;
   if (mine.stream) watchRecording(mine);
 }
 
@@ -120,17 +122,60 @@ async function exchange(mine) {
   return body;
 }
 
-/** Sends the candidates that have come since the last time. */
+/** Sends the candidates that have come since the last time; those of a restart follow it. */
 function trickle(mine) {
-  if (!mine.session || !mine.candidates.length) return;
-  const waiting = mine.candidates.splice(0);
-  const ufrag = /^a=ice-ufrag:.*$/m.exec(mine.pc.localDescription.sdp)[0], pwd = /^a=ice-pwd:.*$/m.exec(mine.pc.localDescription.sdp)[0];
-  const lines = [ufrag.trim(), pwd.trim()];
-  for (const candidate of waiting) {
+  if (!mine.session || mine.restarting || !mine.candidates.length) return;
+  patch(mine, mine.tag, mine.candidates.splice(0)).catch(() => {});
+}
+
+/** Sends a fragment (RFC 8840 section 9): the credentials of the local description, and candidates. */
+function patch(mine, tag, candidates) {
+  const sdp = mine.pc.localDescription.sdp;
+  const lines = [/^a=ice-ufrag:.*$/m, /^a=ice-pwd:.*$/m].map((pattern) => pattern.exec(sdp)[0].trim());
+  for (const candidate of candidates) {
     lines.push("m=audio 9 UDP/TLS/RTP/SAVPF 0", `a=mid:${candidate.sdpMid}`, candidate.candidate ? `a=${candidate.candidate}` : "a=end-of-candidates");
   }
-  const headers = { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": mine.tag };
-  fetch(mine.session, { method: "PATCH", headers, body: `${lines.join("\r\n")}\r\n` }).catch(() => {});
+  const headers = { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": tag };
+  return fetch(mine.session, { method: "PATCH", headers, body: `${lines.join("\r\n")}\r\n` });
+}
+
+/** Begins ICE anew while the call goes on: of the new offer and answer only what ICE needs travels (RFC 9725 section 4.3). */
+async function restart() {
+  const mine = call;
+  if (!mine?.connected || mine.restarting) return;
+  mine.restarting = true;
+  $("restart").disabled = true;
+  $("error").hidden = true;
+  try {
+    mine.candidates = [];
+    mine.pc.restartIce();
+    await mine.pc.setLocalDescription();
+    const response = await patch(mine, "*", []);
+    const body = await response.text();
+    if (response.status !== 200) throw new Error(body.trim() || `The server answered with status ${response.status}.`);
+    if (call !== mine) return;
+    mine.tag = response.headers.get("ETag");
+    await mine.pc.setRemoteDescription({ type: "answer", sdp: renewed(mine.pc.remoteDescription.sdp, body) });
+  } catch (error) {
+    if (call !== mine) return;
+    if (mine.pc.signalingState === "have-local-offer") await mine.pc.setLocalDescription({ type: "rollback" }).catch(() => {});
+    complain("ICE was not restarted", error.message);
+  } finally {
+    mine.restarting = false;
+    if (call === mine) {
+      $("restart").disabled = false;
+      trickle(mine);
+    }
+  }
+}
+
+/** The server's description with the credentials and candidates of a fragment, which speak for all of its sections. */
+function renewed(sdp, fragment) {
+  const ice = /^a=(ice-ufrag|ice-pwd|candidate|end-of-candidates)\b/;
+  const lines = (text, keep) => text.split(/\r?\n/).filter((line) => line && keep(line));
+  const fresh = lines(fragment, (line) => ice.test(line)), credentials = fresh.filter((line) => line.startsWith("a=ice-"));
+  const [session, ...media] = sdp.split(/^(?=m=)/m).map((section) => lines(section, (line) => !ice.test(line)));
+  return [...session, ...media.flatMap((section, index) => [...section, ...(index ? credentials : fresh)]), ""].join("\r\n");
 }
 
 /** Ends the session on the server. `keepalive` lets it leave while the page is being closed. */
@@ -145,7 +190,7 @@ async function start(kind) {
   if (call) return;
   const mine = call = {
     kind, pc: null, stream: null, channel: null, session: null, tag: null, connected: false,
-    candidates: [], timers: [], sent: [], last: {}, known: null, silent: 0, recording: null,
+    candidates: [], restarting: false, timers: [], sent: [], last: {}, known: null, silent: 0, recording: null,
   };
   const gone = () => call !== mine;
   $("error").hidden = $("files").hidden = true;
@@ -399,6 +444,7 @@ function describe(browser, taut) {
   const facts = [
     ["Taut's end", pair && end(source, source === taut ? pair.localCandidateId : pair.remoteCandidateId)],
     ["Browser's end", pair && end(source, source === taut ? pair.remoteCandidateId : pair.localCandidateId)],
+    ["ICE session", transport?.iceLocalUsernameFragment && `${transport.iceLocalUsernameFragment} at ${taut?.transport ? "taut" : "the browser"}`],
     ["Transport", pair && `${(source.byId.get(pair.localCandidateId)?.protocol ?? "udp").toUpperCase()}, taut is ${taut?.transport?.iceRole ?? "–"}`],
     ["DTLS", transport && line(DTLS[transport.tlsVersion] ?? transport.tlsVersion, taut?.transport?.dtlsRole && `taut is the ${taut.transport.dtlsRole}`)],
     ["DTLS cipher", transport?.dtlsCipher],
@@ -521,6 +567,7 @@ function draw(plot) {
 $("start").addEventListener("click", () => start("echo"));
 $("clip").addEventListener("click", () => start("clip"));
 $("record").addEventListener("click", toggleRecording);
+$("restart").addEventListener("click", restart);
 $("hangup").addEventListener("click", () => { end(); show("Hung up", "idle"); });
 $("sound").addEventListener("click", () => {
   $("remote").muted = !$("remote").muted;
@@ -538,5 +585,5 @@ $("chat").addEventListener("submit", (event) => {
 });
 addEventListener("pagehide", () => { if (call) { end(); show("Not connected", "idle"); } });
 explain("echo");
-$("facts").replaceChildren(...["Taut's end", "Browser's end", "Transport", "DTLS", "DTLS cipher", "DTLS engine", "SRTP", "Codecs"].map((name) => fact(name, "–")));
+$("facts").replaceChildren(...["Taut's end", "Browser's end", "ICE session", "Transport", "DTLS", "DTLS cipher", "DTLS engine", "SRTP", "Codecs"].map((name) => fact(name, "–")));
 buildPlots();
