@@ -52,6 +52,11 @@ pub(crate) enum Command {
     /// the same with a peer that plays a clip.
     Serve(ServeArguments),
 
+    /// Say what is between this host and a STUN server: whether addresses are translated, and how (RFC 5780)
+    ///
+    /// The exit status is 0 if the server answers.
+    Nat(crate::nat::NatArguments),
+
     /// Run a TURN server, for tests and small deployments
     ///
     /// Needs --user or --secret-file. Relays to public addresses only, unless --allow-peer says otherwise, and never to this
@@ -145,7 +150,7 @@ impl Arguments {
         let serve = match &arguments.command {
             None => &arguments.serve,
             Some(Command::Serve(serve)) => serve,
-            Some(Command::Call(_) | Command::TurnServer(_)) => return Ok(arguments),
+            Some(Command::Call(_) | Command::Nat(_) | Command::TurnServer(_)) => return Ok(arguments),
         };
         let mistake = |reason| Self::command().error(ErrorKind::MissingRequiredArgument, reason);
         serve.ice_servers.check().map_err(mistake)?;
@@ -217,7 +222,7 @@ mod tests {
             let configuration = match arguments.command {
                 Some(Command::Call(call)) => call.dtls.configuration(),
                 Some(Command::Serve(serve)) => serve.dtls.configuration(),
-                Some(Command::TurnServer(_)) => panic!("nobody asked for it"),
+                Some(Command::Nat(_) | Command::TurnServer(_)) => panic!("nobody asked for it"),
                 None => CallArguments::before(&arguments.serve).dtls.configuration(),
             };
             assert_eq!(configuration.dtls_engine, DtlsEngine::Dimpl);

@@ -1,9 +1,10 @@
-//! The `taut` binary: a local call that measures itself, a live demo for the browser, and a TURN server.
+//! The `taut` binary: a local call that measures itself, a live demo for the browser, a look at the NAT, and a TURN server.
 
 mod args;
 mod call;
 mod clip;
 mod ice_servers;
+mod nat;
 mod report;
 mod serve;
 mod turn;
@@ -27,6 +28,8 @@ enum Error {
     Lost(String),
     #[error(transparent)]
     Serve(#[from] serve::Error),
+    #[error("nothing is known of the network: {0}")]
+    Nat(#[from] taut::Error),
     #[error(transparent)]
     Turn(#[from] turn::Error),
 }
@@ -51,6 +54,10 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
         Some(Command::Call(call)) => local_call(call).await,
+        Some(Command::Nat(nat)) => {
+            print(&nat::run(&nat).await?);
+            Ok(())
+        }
         Some(Command::TurnServer(turn)) => Ok(turn::run(turn).await?),
         Some(Command::Serve(serve)) => Ok(serve::run(serve::bind(&serve.listen).await?, &serve).await?),
         None => {

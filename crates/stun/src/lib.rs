@@ -6,14 +6,16 @@
 //! - [`attribute`] has a file per family. A new attribute is a type with the trait [`Attribute`]; nothing else in
 //!   this crate needs to know it.
 //! - [`Transaction`] is the retransmission timer of one request (section 6.2.1).
+//! - [`behavior`] finds out how the translators on the way to a server behave (RFC 5780).
 //! - [`binding`] is a client that learns and keeps a server-reflexive address, and the answer of a binding server.
 //!
 //! What a datagram is, is decided by its first octet (RFC 7983) and, for STUN, the magic cookie: [`is_stun`].
 //!
-//! The machine [`binding::Client`] keeps the contract of `taut_sansio`: calls in any order, time as an argument,
+//! The machines [`binding::Client`] and [`behavior::Discovery`] keep the contract of `taut_sansio`: calls in any order, time as an argument,
 //! bad input dropped and counted.
 
 pub mod attribute;
+pub mod behavior;
 pub mod binding;
 mod builder;
 mod fingerprint;

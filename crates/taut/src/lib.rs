@@ -101,7 +101,7 @@ pub use events::{Event, Events, TrackEvent};
 pub use file::FileOptions;
 pub use media_stream::MediaStream;
 pub use message_stream::{MessageReader, MessageWriter};
-pub use net::{Endpoint, EndpointStats, TurnServer, TurnServerOptions};
+pub use net::{Endpoint, EndpointStats, TurnServer, TurnServerOptions, discover_nat};
 pub use peer_connection::PeerConnection;
 pub use recorder::{Recorder, Recording, Wanted};
 pub use rtp_objects::{RtpReceiver, RtpSender, RtpTransceiver, RtpTransceiverInit, TrackOrKind};
@@ -120,6 +120,8 @@ pub use taut_peer::{
     OfferOptions, Priority as DataChannelPriority, Proxy, ProxyKind, SctpState as SctpTransportState,
     SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport, TurnTransport, rtp, sdp, stats,
 };
+/// What [`discover_nat`] finds.
+pub use taut_stun::behavior::{Dependence as NatDependence, NatBehavior};
 /// Who a client of a TURN server is, for those who give out time-limited credentials.
 pub use taut_turn::Credentials as TurnCredentials;
 /// What a [`TurnServer`] is told and counts.

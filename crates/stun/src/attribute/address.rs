@@ -68,7 +68,7 @@ pub fn xor_address_value(address: SocketAddr, transaction_id: TransactionId, out
     address_value(xor(address, transaction_id), out);
 }
 
-fn address(value: &[u8]) -> Result<SocketAddr, ParseError> {
+pub(super) fn address(value: &[u8]) -> Result<SocketAddr, ParseError> {
     let mut reader = Reader::new(value);
     reader.skip(1)?;
     let family = reader.u8()?;
@@ -82,7 +82,7 @@ fn address(value: &[u8]) -> Result<SocketAddr, ParseError> {
     Ok(SocketAddr::new(ip, port))
 }
 
-fn address_value(address: SocketAddr, out: &mut Vec<u8>) {
+pub(super) fn address_value(address: SocketAddr, out: &mut Vec<u8>) {
     let family = if address.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 };
     out.extend_from_slice(&[0, family]);
     out.extend_from_slice(&address.port().to_be_bytes());

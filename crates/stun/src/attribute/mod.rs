@@ -4,6 +4,7 @@
 //! [`Message::get`](crate::Message::get) and [`Builder::push`](crate::Builder::push) work with every such type.
 
 mod address;
+mod behavior;
 mod error;
 mod ice;
 mod security;
@@ -11,6 +12,7 @@ mod text;
 mod turn;
 
 pub use address::{AlternateServer, MappedAddress, XorMappedAddress, xor_address, xor_address_value};
+pub use behavior::{ChangeRequest, OtherAddress, ResponseOrigin};
 pub use error::{ErrorCode, MAX_UNKNOWN, UnknownAttributes};
 pub use ice::{IceControlled, IceControlling, Priority, UseCandidate};
 pub use security::{MAX_PASSWORD_ALGORITHMS, PasswordAlgorithm, PasswordAlgorithms, UserHash};
@@ -83,6 +85,12 @@ impl AttributeType {
     pub const ALTERNATE_SERVER: Self = Self(0x8023);
     /// FINGERPRINT.
     pub const FINGERPRINT: Self = Self(0x8028);
+    /// CHANGE-REQUEST (RFC 5780 section 7.2).
+    pub const CHANGE_REQUEST: Self = Self(0x0003);
+    /// RESPONSE-ORIGIN (RFC 5780 section 7.3).
+    pub const RESPONSE_ORIGIN: Self = Self(0x802b);
+    /// OTHER-ADDRESS (RFC 5780 section 7.4).
+    pub const OTHER_ADDRESS: Self = Self(0x802c);
     /// ICE-CONTROLLED (RFC 8445 section 16.1).
     pub const ICE_CONTROLLED: Self = Self(0x8029);
     /// ICE-CONTROLLING (RFC 8445 section 16.1).
@@ -154,6 +162,8 @@ mod tests {
             assert_attribute!(XorMappedAddress, XorMappedAddress(address));
             assert_attribute!(MappedAddress, MappedAddress(address));
             assert_attribute!(AlternateServer, AlternateServer(address));
+            assert_attribute!(ResponseOrigin, ResponseOrigin(address));
+            assert_attribute!(OtherAddress, OtherAddress(address));
             assert_attribute!(XorPeerAddress, XorPeerAddress(address));
             assert_attribute!(XorRelayedAddress, XorRelayedAddress(address));
         }
@@ -174,6 +184,9 @@ mod tests {
             assert_attribute!(RequestedAddressFamily, RequestedAddressFamily(family));
             assert_attribute!(AdditionalAddressFamily, AdditionalAddressFamily(family));
             assert_attribute!(AddressErrorCode, AddressErrorCode { family, code: 508 });
+        }
+        for (ip, port) in [(false, true), (true, false), (true, true)] {
+            assert_attribute!(ChangeRequest, ChangeRequest { ip, port });
         }
         assert_attribute!(EvenPort, EvenPort { reserve_next: true });
         assert_attribute!(RequestedTransport, RequestedTransport::UDP);
