@@ -1,5 +1,5 @@
-//! Congestion control in virtual time, over simulated links: the rows of the table in `RESULTS.md`, and a grid of goodput over
-//! loss, round trip and controller.
+//! Congestion control in virtual time, over simulated links: the rows of the table in `RESULTS.md`, and a grid of
+//! goodput over loss, round trip and controller.
 //!
 //! ```console
 //! $ cargo bench -p taut-sctp --bench scenarios -- [ROW…]

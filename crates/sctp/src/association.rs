@@ -114,11 +114,11 @@ enum Clock {
 ///
 /// **Commands**: [`connect`](Self::connect), [`write`](Self::write), [`begin_message`](Self::begin_message),
 /// [`set_priority`](Self::set_priority), [`reset_streams`](Self::reset_streams),
-/// [`pause_stream`](Self::pause_stream), [`shutdown`](Self::shutdown), [`abort`](Self::abort).
-/// **Input**: [`handle_packet`](Self::handle_packet), [`handle_timeout`](Self::handle_timeout).
-/// **Output**: [`poll_transmit`](Self::poll_transmit), [`poll_mtu_probe`](Self::poll_mtu_probe),
-/// [`poll_read`](Self::poll_read), [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout), to be asked in
-/// this order after every command and every input.
+/// [`pause_stream`](Self::pause_stream), [`shutdown`](Self::shutdown), [`abort`](Self::abort). **Input**:
+/// [`handle_packet`](Self::handle_packet), [`handle_timeout`](Self::handle_timeout). **Output**:
+/// [`poll_transmit`](Self::poll_transmit), [`poll_mtu_probe`](Self::poll_mtu_probe), [`poll_read`](Self::poll_read),
+/// [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout), to be asked in this order after every
+/// command and every input.
 #[derive(Debug)]
 pub struct Association {
     pub(crate) config: Config,
@@ -201,8 +201,8 @@ impl Association {
         }
     }
 
-    /// Sets how many octets of data are sent in a second at most, whatever the congestion window says; `None`, as at the
-    /// start, for no bound. For a caller that shares the path between this association and others.
+    /// Sets how many octets of data are sent in a second at most, whatever the congestion window says; `None`, as at
+    /// the start, for no bound. For a caller that shares the path between this association and others.
     pub fn set_rate_cap(&mut self, now: Instant, octets: Option<u64>) {
         let now = self.tick(now);
         self.tx.set_rate_cap(now, octets.map(|octets| octets.max(1) as f64));
@@ -226,8 +226,8 @@ impl Association {
         self.rx.resume(stream);
     }
 
-    /// Whether messages of a stream are handed up before they are whole, as they grow: for messages that are larger than
-    /// the reader wants to hold. Without this it happens as well, but only as far as
+    /// Whether messages of a stream are handed up before they are whole, as they grow: for messages that are larger
+    /// than the reader wants to hold. Without this it happens as well, but only as far as
     /// [`poll_read`](Self::poll_read) says. A message that has begun is read to its end as it was begun.
     pub fn read_in_parts(&mut self, stream: StreamId, in_parts: bool) {
         self.rx.set_in_parts(stream, in_parts);

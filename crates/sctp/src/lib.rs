@@ -1,9 +1,9 @@
 //! SCTP (RFC 9260) for WebRTC data channels, without I/O.
 //!
 //! One [`Association`] lives inside one DTLS connection (RFC 8261): no addresses, no multihoming. It does partial
-//! reliability (RFC 3758) and stream reset (RFC 6525), mixes messages of different streams and schedules them (RFC 8260),
-//! goes without checksums where DTLS has better ones (RFC 9653), finds losses by time and by probes (RFC 8985), and how large
-//! packets may be (RFC 8899).
+//! reliability (RFC 3758) and stream reset (RFC 6525), mixes messages of different streams and schedules them (RFC
+//! 8260), goes without checksums where DTLS has better ones (RFC 9653), finds losses by time and by probes (RFC
+//! 8985), and how large packets may be (RFC 8899).
 //!
 //! What it holds of received data, all that it takes to keep it in order included, is at most the receive window and
 //! 256 KiB, whatever the other side sends.
@@ -26,6 +26,7 @@ mod packet;
 mod path_mtu;
 mod rx;
 mod stats;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod timer;

@@ -1,14 +1,15 @@
-//! Which packet size the path carries: packetization layer path MTU discovery (RFC 8899; section 6.2.3 for SCTP over DTLS).
+//! Which packet size the path carries: packetization layer path MTU discovery (RFC 8899; section 6.2.3 for SCTP over
+//! DTLS).
 //!
-//! A search goes up from the base, which every path carries, over the sizes that links have in practice, and halves what is
-//! left between what came through and what did not. A probe is a HEARTBEAT with a PAD chunk (RFC 4820): no data is at stake,
-//! and its loss is no sign of congestion. Nothing is looked for before a full packet was sent, nor without one once the time
-//! has come to look again: an idle association, and one of small messages, sends no probes.
+//! A search goes up from the base, which every path carries, over the sizes that links have in practice, and halves
+//! what is left between what came through and what did not. A probe is a HEARTBEAT with a PAD chunk (RFC 4820): no
+//! data is at stake, and its loss is no sign of congestion. Nothing is looked for before a full packet was sent, nor
+//! without one once the time has come to look again: an idle association, and one of small messages, sends no probes.
 //!
-//! Chunks are cut for the base all the same, and a larger packet takes more of them: a chunk that was sent cannot be cut
-//! again (RFC 9260 section 6.9), so that on a path that shrinks a larger one could only go on in IP fragments, which many
-//! networks drop. With this nothing that is out ever needs a larger path than the base. That is also why MIN_PLPMTU is
-//! BASE_PLPMTU here: in the error state packets go on at the base.
+//! Chunks are cut for the base all the same, and a larger packet takes more of them: a chunk that was sent cannot be
+//! cut again (RFC 9260 section 6.9), so that on a path that shrinks a larger one could only go on in IP fragments,
+//! which many networks drop. With this nothing that is out ever needs a larger path than the base. That is also why
+//! MIN_PLPMTU is BASE_PLPMTU here: in the error state packets go on at the base.
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,12 @@ pub(crate) const PROBES_MAX: usize = 3;
 /// The least time for the answer to a probe (PROBE_TIMER, RFC 8899 section 5.1.1).
 const PROBE_TIMER: Duration = Duration::from_secs(1);
 
-/// When a search begins anew that has come to its end (PMTU_RAISE_TIMER, RFC 8899 section 5.1.1), or that lost the base.
+/// When a search begins anew that has come to its end (PMTU_RAISE_TIMER, RFC 8899 section 5.1.1), or that lost the
+/// base.
 pub(crate) const RAISE_TIMER: Duration = Duration::from_secs(600);
 
-/// How long larger packets are not tried again after the second black hole; doubled for each that follows. The first may have
-/// been an outage, or another path.
+/// How long larger packets are not tried again after the second black hole; doubled for each that follows. The first
+/// may have been an outage, or another path.
 const BLACK_HOLE_WAIT: Duration = Duration::from_secs(30);
 
 /// MTUs of links in use, IP header included: the least of IPv6, tunnels, PPP over Ethernet, Ethernet, jumbo frames.
@@ -187,8 +189,8 @@ impl PathMtu {
         self.probe().filter(|probe| probe.wait == Wait::Due).map(|probe| probe.size)
     }
 
-    /// The probe that was due is out, under this number; with the retransmission timeout of the moment, which is no less than a
-    /// round trip.
+    /// The probe that was due is out, under this number; with the retransmission timeout of the moment, which is no
+    /// less than a round trip.
     pub(crate) fn on_sent(&mut self, now: Instant, number: u64, rto: Duration) {
         let Some(probe) = self.probe_mut() else { return };
         if let Some(slot) = probe.numbers.iter_mut().find(|slot| slot.is_none()) {

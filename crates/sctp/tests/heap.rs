@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use peak_alloc::PeakAlloc;
 use taut_sansio::rng::Rng;
-use taut_sctp::{Association, Config, State};
+use taut_sctp::{Association, Config, Event, State};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -21,7 +21,11 @@ const INIT: u8 = 1;
 const INIT_ACK: u8 = 2;
 const COOKIE_ECHO: u8 = 10;
 const I_DATA: u8 = 64;
+const SACK: u8 = 3;
+const HEARTBEAT: u8 = 4;
+const ABORT: u8 = 6;
 const RE_CONFIG: u8 = 130;
+const PAD: u8 = 132;
 const I_FORWARD_TSN: u8 = 194;
 const FORWARD_TSN: u8 = 192;
 /// A type that is not known, and is skipped without a word.
@@ -193,6 +197,7 @@ fn hostile_streams_hold_no_more_than_the_window() {
         queues_are_given_back(kind);
     }
     skipped_messages_are_charged();
+    floods_leave_nothing_behind();
 }
 
 /// Streams that were full once and are empty keep little.
@@ -235,5 +240,39 @@ fn skipped_messages_are_charged() {
         println!("skipped: {} octets, {:?}", peer.most, peer.victim.state());
         assert_eq!(peer.victim.state(), State::Closed);
         assert!(peer.most <= 300_000 + SLACK, "{}", peer.most);
+    }
+}
+
+/// What is asked and told again and again: duplicates, resets of streams, acknowledgements of nothing, heartbeats,
+/// and ABORTs with a wrong tag.
+fn floods_leave_nothing_behind() {
+    for kind in [DATA, I_DATA] {
+        let mut peer = Peer::new(300_000, kind);
+        peer.data(1, 1, 0, WHOLE, b"x", &[]);
+        for round in 1..=5_000u32 {
+            peer.data(1, 1, 0, WHOLE, b"x", &[]);
+            // An outgoing reset request, in sequence, of 200 streams (RFC 6525 section 4.1).
+            let mut reset = vec![0, 13, 0x01, 0xa0];
+            reset.extend([round.to_be_bytes(), [0; 4], 1u32.to_be_bytes()].concat());
+            reset.extend((0..200u16).flat_map(|i| (i * 300).wrapping_add(round as u16).to_be_bytes()));
+            peer.send(&chunk(RE_CONFIG, 0, &reset));
+            peer.most = peer.most.max(peer.held());
+            assert!(matches!(peer.victim.poll_event(), Some(Event::IncomingReset(_))), "it is performed");
+            // Of a window that is closed, with 280 blocks; heartbeats of 200 octets.
+            let mut sack = [0u32.to_be_bytes(), 0u32.to_be_bytes(), [1, 24, 0, 0]].concat();
+            sack.extend((0..280u16).flat_map(|i| [2 * i + 2, 2 * i + 2]).flat_map(u16::to_be_bytes));
+            peer.send(&chunk(SACK, 0, &sack));
+            let heartbeat = [vec![0, 1, 0, 204], vec![7; 200]].concat();
+            peer.send(&[chunk(HEARTBEAT, 0, &heartbeat), chunk(PAD, 0, &[0; 600])].concat());
+            let tag = std::mem::replace(&mut peer.tag, round);
+            peer.send(&chunk(ABORT, 0, &[]));
+            peer.tag = tag;
+            peer.most = peer.most.max(peer.held());
+            while peer.victim.poll_read(peer.now).is_some() {}
+        }
+        println!("floods of {kind}: {} octets", peer.most);
+        assert_eq!(peer.victim.state(), State::Established);
+        assert!(peer.victim.stats().duplicate_tsns >= 5_000 && peer.victim.stats().bad_tags >= 4_999);
+        assert!(peer.most <= SLACK, "{}", peer.most);
     }
 }

@@ -1,5 +1,6 @@
-//! Bad networks, by seed: whatever is lost, late, doubled or out of order, what is reliable comes once, in order and unchanged; what
-//! is not comes at most once, whole, and not late; and when the trouble ends everything is through within a minute.
+//! Bad networks, by seed: whatever is lost, late, doubled or out of order, what is reliable comes once, in order and
+//! unchanged; what is not comes at most once, whole, and not late; and when the trouble ends everything is through
+//! within a minute.
 //!
 //! `TAUT_SEEDS=10000 cargo test -p taut-sctp --test storm --release` runs more of them; a failure names its seed.
 

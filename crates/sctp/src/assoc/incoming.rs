@@ -14,6 +14,7 @@ use crate::packet::sack::SackView;
 use crate::packet::tlv::Tlv;
 use crate::packet::{Checksum, FLAG_T, Header, Unknown, Walker, kind, put_tlv};
 use crate::rx::{Accepted, Rtt};
+use crate::steps;
 use crate::tx::SackResult;
 use crate::types::CloseReason;
 
@@ -80,6 +81,7 @@ impl Association {
         let mut counted = false;
         let mut walker = Walker::new(chunks);
         while let Some(item) = walker.next() {
+            steps::count(1);
             let item = match item {
                 Ok(item) => item,
                 Err(error) => {

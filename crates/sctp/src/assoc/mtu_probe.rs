@@ -1,5 +1,6 @@
-//! Probes of the path MTU: a HEARTBEAT, and a PAD chunk that fills the packet to the size that is asked about (RFC 8899
-//! section 6.2.1.2, RFC 4820). The answer is known by the number in it, under our HMAC, and not by a size that it tells.
+//! Probes of the path MTU: a HEARTBEAT, and a PAD chunk that fills the packet to the size that is asked about (RFC
+//! 8899 section 6.2.1.2, RFC 4820). The answer is known by the number in it, under our HMAC, and not by a size that
+//! it tells.
 
 use std::time::Instant;
 
@@ -13,9 +14,9 @@ use crate::timer::Timer;
 
 impl Association {
     /// The path is another one, or the layers below are: `mtu` is what every path carries
-    /// ([`Config::mtu`](crate::Config::mtu)), `max_mtu` what is looked for at most (RFC 8899), both in octets of an SCTP
-    /// packet, and `headers` what all layers below, IP included, add to one. Packets go on at `mtu`, and the search begins
-    /// anew; if `max_mtu` is not larger there is none.
+    /// ([`Config::mtu`](crate::Config::mtu)), `max_mtu` what is looked for at most (RFC 8899), both in octets of an
+    /// SCTP packet, and `headers` what all layers below, IP included, add to one. Packets go on at `mtu`, and the
+    /// search begins anew; if `max_mtu` is not larger there is none.
     pub fn set_path_mtu(&mut self, now: Instant, mtu: usize, max_mtu: usize, headers: usize) {
         let now = self.tick(now);
         self.config.mtu = mtu.clamp(Config::MTU_MIN, Config::MTU_MAX);
@@ -24,9 +25,9 @@ impl Association {
         self.settle(now);
     }
 
-    /// Appends the probe of the path MTU that is due, if it has at most `room` octets, and returns its length. It is to be
-    /// sent alone and without IP fragmentation; its loss means nothing but that it was too large. To be asked when
-    /// [`poll_transmit`](Self::poll_transmit) has no more.
+    /// Appends the probe of the path MTU that is due, if it has at most `room` octets, and returns its length. It is
+    /// to be sent alone and without IP fragmentation; its loss means nothing but that it was too large. To be asked
+    /// when [`poll_transmit`](Self::poll_transmit) has no more.
     pub fn poll_mtu_probe(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) -> Option<usize> {
         let size = self.path_mtu.due().filter(|&size| size <= room && self.is_open())?;
         let now = self.tick(now);

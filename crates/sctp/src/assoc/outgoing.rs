@@ -23,9 +23,9 @@ impl Association {
     /// returns `None`.
     ///
     /// A chunk that has been sent is never cut again (RFC 9260 section 6.9), and no chunk is cut larger than
-    /// [`Config::mtu`](crate::Config::mtu) allows, or what was [set](Self::set_path_mtu) for the path: a `room` of at least
-    /// that is always enough. What was cut when that was more is sent again in a packet as large as it needs, if there is
-    /// `room`, and waits for it otherwise.
+    /// [`Config::mtu`](crate::Config::mtu) allows, or what was [set](Self::set_path_mtu) for the path: a `room` of at
+    /// least that is always enough. What was cut when that was more is sent again in a packet as large as it needs,
+    /// if there is `room`, and waits for it otherwise.
     pub fn poll_transmit(&mut self, now: Instant, room: usize, out: &mut Vec<u8>) -> Option<usize> {
         let now = self.tick(now);
         let start = out.len();

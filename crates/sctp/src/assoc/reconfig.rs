@@ -12,6 +12,7 @@ use crate::packet::reconfig::{
     ADD_LEN, Added, OUTGOING_RESET_LEN, RESPONSE_LEN, Reconfig, ReconfigResult, StreamList, write_add,
     write_incoming_reset, write_outgoing_reset, write_response,
 };
+use crate::steps;
 use crate::timer::Timer;
 use crate::tx::Reset;
 use crate::types::{AddStreamsError, CloseReason, Event, ResetError, StreamId};
@@ -319,6 +320,7 @@ impl Association {
         } else {
             streams.to_vec()
         };
+        steps::count(streams.len());
         for stream in streams {
             self.rx.reset_stream(StreamId(stream));
             self.incoming_resets.insert(stream);
@@ -330,6 +332,7 @@ impl Association {
         let ids: Vec<u16> =
             if streams.is_all() { self.tx.queue.known_streams().collect() } else { streams.iter().collect() };
         let mut result = ReconfigResult::NothingToDo;
+        steps::count(ids.len());
         for stream in ids {
             if self.tx.queue.is_known(stream) && self.tx.queue.reset_state(stream) == Reset::None {
                 self.tx.queue.set_reset(stream, Reset::Wanted);

@@ -34,9 +34,9 @@ impl Association {
     /// [`end_message`](Self::end_message), so that it need not be in memory as a whole. Until then nothing else can be
     /// written on the stream.
     ///
-    /// Without I-DATA nothing else can be sent on the association between the first and the last piece of a message: a
-    /// writer that takes its time holds up all streams. With I-DATA it holds up other large messages alone, because only
-    /// one at a time is begun that is larger than a quarter of the window of the other side.
+    /// Without I-DATA nothing else can be sent on the association between the first and the last piece of a message:
+    /// a writer that takes its time holds up all streams. With I-DATA it holds up other large messages alone, because
+    /// only one at a time is begun that is larger than a quarter of the window of the other side.
     pub fn begin_message(
         &mut self,
         now: Instant,

@@ -1,6 +1,7 @@
 //! Which TSNs came: the cumulative point, and the runs beyond it.
 
 use crate::packet::Tsn;
+use crate::steps;
 
 /// Runs beyond the cumulative point that are kept: what a SACK could tell at most.
 pub(crate) const GAPS_MAX: usize = 512;
@@ -91,6 +92,7 @@ impl Gaps {
             Some((_, end)) if *end + 1 == tsn => {
                 *end = tsn;
                 if next_start == Some(tsn + 1) {
+                    steps::count(self.runs.len() - at);
                     let (_, end_of_next) = self.runs.remove(at + 1);
                     if let Some((_, end)) = self.runs.get_mut(at) {
                         *end = end_of_next;
@@ -104,6 +106,7 @@ impl Gaps {
             }
             _ if full => false,
             _ => {
+                steps::count(self.runs.len() - at);
                 self.runs.insert(at, (tsn, tsn));
                 true
             }
@@ -115,6 +118,7 @@ impl Gaps {
         let reached = self.runs.partition_point(|&(start, _)| start <= self.cumulative + 1);
         if let Some(&(_, end)) = reached.checked_sub(1).and_then(|last| self.runs.get(last)) {
             self.cumulative = self.cumulative.max(end);
+            steps::count(self.runs.len());
             self.runs.drain(..reached);
         }
     }

@@ -1,8 +1,9 @@
 //! From I-DATA fragments to messages in order (RFC 8260 section 2.2.3).
 //!
-//! Fragments of different messages are mixed, and any of them may be missing, so messages are kept until they are whole.
-//! There are two exceptions, because a message may be larger than the window: on a stream that is read in parts what is in
-//! sequence is handed up at once; and of the others one message at a time is, when more than half of the window is held.
+//! Fragments of different messages are mixed, and any of them may be missing, so messages are kept until they are
+//! whole. There are two exceptions, because a message may be larger than the window: on a stream that is read in
+//! parts what is in sequence is handed up at once; and of the others one message at a time is, when more than half of
+//! the window is held.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use super::{CHUNK_OVERHEAD, Chunk};
 use crate::packet::Mid;
 use crate::packet::data::DataHeader;
 use crate::packet::forward_tsn::Lane;
+use crate::steps;
 use crate::types::StreamId;
 
 /// What each message costs of the window that is not whole, beside its fragments.
@@ -79,6 +81,7 @@ impl Partial {
         }
         self.run.push(payload);
         while let Some(payload) = self.later.remove(&self.next()) {
+            steps::count(1);
             self.run.push(payload);
         }
         true
@@ -199,6 +202,7 @@ impl Interleaved {
         let (whole, count) = (partial.is_whole(), partial.run.len());
         let begins = !std::mem::replace(&mut partial.handed_up, true);
         partial.first = partial.next();
+        steps::count(count);
         for (at, payload) in partial.run.drain(..).enumerate() {
             delivery.push(chunk(key, partial.ppid, begins && at == 0, whole && at + 1 == count, payload));
         }

@@ -1,5 +1,5 @@
-//! Receiving: which TSNs came ([`gaps`]), what they carry ([`reassembly`] for DATA, [`interleaved`] for I-DATA), what can
-//! be read ([`delivery`]), and when to say so.
+//! Receiving: which TSNs came ([`gaps`]), what they carry ([`reassembly`] for DATA, [`interleaved`] for I-DATA), what
+//! can be read ([`delivery`]), and when to say so.
 //!
 //! RFC 9260 sections 6.2 (acknowledgement), 6.5 and 6.6 (ordered and unordered delivery), 6.9 (reassembly);
 //! RFC 3758 section 3.6 (FORWARD TSN); RFC 8260.
@@ -218,8 +218,8 @@ impl Receiver {
         self.overruns > OVERRUN_MAX
     }
 
-    /// The window is full of messages none of which is whole, and the next chunk was refused: nothing can end this. Or it
-    /// is full, and there is more to remember of streams.
+    /// The window is full of messages none of which is whole, and the next chunk was refused: nothing can end this.
+    /// Or it is full, and there is more to remember of streams.
     pub(crate) fn is_jammed(&self) -> bool {
         self.jammed
     }

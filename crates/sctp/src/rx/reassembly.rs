@@ -12,6 +12,7 @@ use super::delivery::Delivery;
 use super::{CHUNK_OVERHEAD, Chunk};
 use crate::packet::Ssn;
 use crate::packet::data::DataFlags;
+use crate::steps;
 use crate::types::StreamId;
 
 /// One DATA chunk without its TSN.
@@ -238,6 +239,7 @@ impl Reassembly {
         let Some(key) = self.parked.get(&first).map(Fragment::key) else { return };
         let mut expected = first;
         for (&at, fragment) in self.parked.range(first..=last) {
+            steps::count(1);
             if at != expected || !fragment.is_of(&key) {
                 return;
             }
@@ -269,6 +271,7 @@ impl Reassembly {
     fn extract(&mut self, first: u64, last: u64, delivery: &mut Delivery) {
         let ppid = self.parked.get(&first).map_or(0, |fragment| fragment.ppid);
         for tsn in first..=last {
+            steps::count(1);
             if let Some(fragment) = self.unpark(tsn) {
                 delivery.push(Fragment { ppid, ..fragment }.into_chunk());
             }
@@ -277,6 +280,7 @@ impl Reassembly {
 
     fn discard(&mut self, first: u64, last: u64, delivery: &mut Delivery) {
         while let Some((&tsn, _)) = self.parked.range(first..=last).next() {
+            steps::count(1);
             if let Some(fragment) = self.unpark(tsn) {
                 delivery.refund(fragment.charge());
             }
@@ -324,6 +328,7 @@ impl Reassembly {
         }
         self.cleaned = forwarded + 1;
         while let Some((&tsn, fragment)) = self.parked.range(from..=forwarded).next() {
+            steps::count(1);
             from = tsn + 1;
             let waits = fragment.flags.is_begin() && delivery.waits(fragment.stream, fragment.ssn.get(), tsn);
             if waits {

@@ -1,5 +1,6 @@
-//! How large the receive window is. It begins small and grows to four times what comes in a round trip, so that it never caps a
-//! sender that still speeds up, nor one that repairs a loss while a window waits behind the gap; the config bounds it.
+//! How large the receive window is. It begins small and grows to four times what comes in a round trip, so that it
+//! never caps a sender that still speeds up, nor one that repairs a loss while a window waits behind the gap; the
+//! config bounds it.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The policies of RFC 7496 one by one: how often and how long a message is tried, whole and in parts, with DATA and with
-//! I-DATA, and that nothing half is ever handed up.
+//! The policies of RFC 7496 one by one: how often and how long a message is tried, whole and in parts, with DATA and
+//! with I-DATA, and that nothing half is ever handed up.
 
 use super::*;
 use crate::packet::{Walker, kind};

@@ -14,13 +14,13 @@ fn packet(pair: &mut Pair, end: End, write: impl FnOnce(&mut Vec<u8>)) -> Bytes 
     out.into()
 }
 
-fn give(pair: &mut Pair, end: End, write: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn give(pair: &mut Pair, end: End, write: impl FnOnce(&mut Vec<u8>)) {
     let packet = packet(pair, end, write);
     let now = pair.now;
     pair.side(end).sctp.handle_packet(now, packet);
 }
 
-fn data(tsn: Tsn, stream: u16, ssn: u16, flags: u8) -> DataHeader {
+pub(super) fn data(tsn: Tsn, stream: u16, ssn: u16, flags: u8) -> DataHeader {
     DataHeader { flags: DataFlags::from_wire(flags), tsn, stream, number: ssn.into(), ppid: 51, fsn: 0 }
 }
 
@@ -28,7 +28,7 @@ fn lane(stream: u16) -> Lane {
     Lane { stream, unordered: false }
 }
 
-fn settled(seed: u64, config: Config) -> Pair {
+pub(super) fn settled(seed: u64, config: Config) -> Pair {
     let mut pair = Pair::connected(seed, Net::default(), config);
     pair.run_for(1_000 * MS);
     pair

@@ -3,6 +3,7 @@
 
 mod abandon;
 mod congestion;
+mod floods;
 mod handshake;
 mod hostile;
 mod interleave;

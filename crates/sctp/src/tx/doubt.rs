@@ -1,10 +1,10 @@
-//! Losses that were none. What overtakes is not lost, and a timer may go off while the answer is on its way; both are seen
-//! afterwards, and then what was done about them is undone, and more patience is had.
+//! Losses that were none. What overtakes is not lost, and a timer may go off while the answer is on its way; both are
+//! seen afterwards, and then what was done about them is undone, and more patience is had.
 //!
-//! A chunk was not lost if it is acknowledged without having been sent again, or sooner after that than any answer ever came,
-//! or if the receiver names it as a duplicate (RFC 9260 section 3.3.4; the DSACK of RFC 8985 section 6.2 and RFC 3708).
-//! A fast retransmission was spurious if that shows of all that was taken for lost; a timeout, if it shows of anything: then
-//! acknowledgements of what was sent before it still come (F-RTO, RFC 5682 section 2).
+//! A chunk was not lost if it is acknowledged without having been sent again, or sooner after that than any answer
+//! ever came, or if the receiver names it as a duplicate (RFC 9260 section 3.3.4; the DSACK of RFC 8985 section 6.2
+//! and RFC 3708). A fast retransmission was spurious if that shows of all that was taken for lost; a timeout, if it
+//! shows of anything: then acknowledgements of what was sent before it still come (F-RTO, RFC 5682 section 2).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// The number of the first packet: above those that stand for "none yet" in the loss detection.
 const FIRST: u64 = 4;
 
-/// Appends to a queue that may become large: it grows by a quarter, and not to the double, so that what is in flight takes
-/// little more than its data.
+/// Appends to a queue that may become large: it grows by a quarter, and not to the double, so that what is in flight
+/// takes little more than its data.
 pub(super) fn push_tight<T>(queue: &mut VecDeque<T>, value: T) {
     if queue.len() == queue.capacity() {
         queue.reserve_exact(queue.len() / 4 + 16);

@@ -1,6 +1,7 @@
-//! Sending: what waits ([`queue`]), who is next ([`schedule`]), what is out ([`outstanding`], and by packets [`flight`]), what
-//! only seemed lost ([`doubt`]), when to ask for word ([`probe`]), when to give up waiting ([`rto`]), how much may be out at
-//! once ([`congestion`]) and when it goes ([`pacer`]). RFC 9260 sections 6.1, 6.3, 7; RFC 3758 section 3.5; RFC 8985.
+//! Sending: what waits ([`queue`]), who is next ([`schedule`]), what is out ([`outstanding`], and by packets
+//! [`flight`]), what only seemed lost ([`doubt`]), when to ask for word ([`probe`]), when to give up waiting
+//! ([`rto`]), how much may be out at once ([`congestion`]) and when it goes ([`pacer`]). RFC 9260 sections 6.1, 6.3,
+//! 7; RFC 3758 section 3.5; RFC 8985.
 
 pub(crate) mod congestion;
 mod doubt;
@@ -349,8 +350,8 @@ impl Transmitter {
         }
     }
 
-    /// Gives up what would be sent next, is half sent or lost, and would come too late (RFC 3758 section 3.5, rules A3 and
-    /// A5).
+    /// Gives up what would be sent next, is half sent or lost, and would come too late (RFC 3758 section 3.5, rules
+    /// A3 and A5).
     fn give_up_overdue(&mut self, now: Instant, stats: &mut Stats) {
         if !self.agreed.forwards() || !(self.queue.has_lifetimes() || self.out.has_losses()) {
             return;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::flight::{Flight, Packet, RateSample, push_tight};
 use super::queue::Piece;
 use super::*;
+use crate::steps;
 
 /// Later packets that must be acknowledged before a chunk counts as lost (RFC 9260 section 7.2.4).
 const LOSS_PACKETS: usize = 3;
@@ -328,6 +329,7 @@ impl Outstanding {
         let advanced = cumulative > self.cumulative;
         let mut acked = Acked { advanced, highest_before, ..Acked::default() };
         for duplicate in sack.duplicates() {
+            steps::count(1);
             // Below 2^32 there are none: the numbers begin one turn up.
             let behind = (cumulative as u32).wrapping_sub(duplicate.get());
             let ahead = duplicate.get().wrapping_sub(cumulative as u32);
@@ -338,6 +340,7 @@ impl Outstanding {
             });
         }
         for (first, last) in sack.gaps() {
+            steps::count(1);
             let (first, last) = (cumulative + u64::from(first), cumulative + u64::from(last));
             self.ack_range(first, last, lowest_rtt, now, &mut acked);
         }
@@ -392,6 +395,7 @@ impl Outstanding {
             if known_start > last + 1 {
                 break;
             }
+            steps::count(1);
             if until == at && known_start <= first && last <= known_end {
                 return;
             }
@@ -406,10 +410,14 @@ impl Outstanding {
         for tsn in from..=last {
             self.ack(tsn, lowest_rtt, now, acked);
         }
+        if until - at != 1 {
+            steps::count(self.ranges.len() - at);
+        }
         self.ranges.splice(at..until, [(start, end)]);
     }
 
     fn ack(&mut self, tsn: u64, lowest_rtt: Duration, now: Instant, acked: &mut Acked) {
+        steps::count(1);
         let highest_before = acked.highest_before;
         let Some(sent) = self.get_mut(tsn) else { return };
         let size = size_of(&sent.payload);

@@ -1,8 +1,8 @@
 //! Spreads packets over the round trip, so that a window is no burst into the queue of the path.
 //!
 //! A bucket of octets that fills at the rate of the controller. What goes out may take the last of it and more, once;
-//! then nothing goes before there is a whole quantum again, so that packets leave in batches (of one millisecond, which is
-//! as exact as the timers of most systems are) and the caller is not woken for each of them.
+//! then nothing goes before there is a whole quantum again, so that packets leave in batches (of one millisecond,
+//! which is as exact as the timers of most systems are) and the caller is not woken for each of them.
 
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,10 @@
-//! Messages that wait, and their fragmentation (RFC 9260 section 6.9). A message is cut when it is sent, by the
-//! room there is then; nothing is copied. Which stream sends next is [`schedule`](super::schedule)'s to say: with I-DATA
+//! Messages that wait, and their fragmentation (RFC 9260 section 6.9). A message is cut when it is sent, by the room
+//! there is then; nothing is copied. Which stream sends next is [`schedule`](super::schedule)'s to say: with I-DATA
 //! before every piece, with DATA before every message, whose fragments have consecutive TSNs.
 //!
-//! The other side must hold what it has of every message until it is whole. If messages were begun freely, each of them
-//! could take a part of its window and none be finished: so with I-DATA only one message is begun at a time that is larger
-//! than a quarter of its window, and smaller ones as long as all that are begun are within half of it.
+//! The other side must hold what it has of every message until it is whole. If messages were begun freely, each of
+//! them could take a part of its window and none be finished: so with I-DATA only one message is begun at a time that
+//! is larger than a quarter of its window, and smaller ones as long as all that are begun are within half of it.
 
 mod message;
 
@@ -264,8 +264,8 @@ impl SendQueue {
         true
     }
 
-    /// Drops the message that is written in parts, which is the last of its stream. If a part of it was sent, the fields
-    /// that its last piece would have had.
+    /// Drops the message that is written in parts, which is the last of its stream. If a part of it was sent, the
+    /// fields that its last piece would have had.
     pub(crate) fn cancel(&mut self, stream: u16) -> Option<Piece> {
         let out = self.streams.get_mut(&stream)?;
         if out.messages.len() == 1 && out.fragments > 0 {
@@ -475,7 +475,8 @@ impl SendQueue {
         self.lifetimes > 0
     }
 
-    /// The message whose turn it is, if it is half sent and its time is over: its stream, and the TSN of its last piece.
+    /// The message whose turn it is, if it is half sent and its time is over: its stream, and the TSN of its last
+    /// piece.
     pub(crate) fn overdue(&mut self, now: Instant) -> Option<(u16, u64)> {
         let id = self.choose()?;
         let out = self.streams.get(&id).filter(|out| out.fragments > 0)?;

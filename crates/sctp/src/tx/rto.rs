@@ -62,7 +62,8 @@ impl Rto {
         }
     }
 
-    /// The round-trip time by which losses are told: the smoothed or the latest, whichever is longer (RFC 9002 section 6.1.2).
+    /// The round-trip time by which losses are told: the smoothed or the latest, whichever is longer (RFC 9002
+    /// section 6.1.2).
     pub(crate) fn for_losses(&self) -> Option<Duration> {
         match self.measured {
             Measured::Never => None,

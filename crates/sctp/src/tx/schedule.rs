@@ -1,10 +1,10 @@
 //! Which stream sends next (RFC 8260 section 3).
 //!
-//! Each stream that has something to send stands in line with a key: its class, and where it is in it. The lowest goes
-//! first. Round robin puts a stream where it was served last, weighted fair queueing where the octets that it sent over
-//! its weight have brought it; for priorities the class is the priority, and within one class it is round robin. A stream
-//! that comes back to weighted fair queueing starts where the others are, so that it cannot claim what it did not use.
-//! The stream in service stands beside the line, so that one stream alone costs nothing.
+//! Each stream that has something to send stands in line with a key: its class, and where it is in it. The lowest
+//! goes first. Round robin puts a stream where it was served last, weighted fair queueing where the octets that it
+//! sent over its weight have brought it; for priorities the class is the priority, and within one class it is round
+//! robin. A stream that comes back to weighted fair queueing starts where the others are, so that it cannot claim
+//! what it did not use. The stream in service stands beside the line, so that one stream alone costs nothing.
 
 use std::collections::BTreeSet;
 

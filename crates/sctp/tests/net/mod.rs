@@ -189,8 +189,8 @@ fn host(local: u8, epoch: Instant) -> Host {
     Host { flows: Vec::new(), local: ip(local), remote: ip(3 - local), epoch, turn: 0 }
 }
 
-/// A world with the flows of a plan, and a prober as the last of them. The second flow and each that follows starts half a second
-/// after the one before.
+/// A world with the flows of a plan, and a prober as the last of them. The second flow and each that follows starts
+/// half a second after the one before.
 fn world(plan: &Plan) -> (World<Host>, NodeId, NodeId) {
     let mut world = World::new(plan.seed);
     let epoch = world.now();

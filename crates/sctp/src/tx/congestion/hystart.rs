@@ -1,5 +1,5 @@
-//! HyStart++ (RFC 9406): slow start ends when the round-trip time begins to grow, before it has lost a queue of packets. As
-//! all sending is paced, the growth of a round is not limited (section 4.3, L).
+//! HyStart++ (RFC 9406): slow start ends when the round-trip time begins to grow, before it has lost a queue of
+//! packets. As all sending is paced, the growth of a round is not limited (section 4.3, L).
 
 use std::time::Duration;
 

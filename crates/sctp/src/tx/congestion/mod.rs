@@ -22,8 +22,8 @@ const INITIAL_PACKETS: usize = 10;
 /// The least window after a loss in packets (RFC 9260 section 7.2.3 says 4).
 const LOSS_PACKETS: usize = 4;
 
-/// How much faster than a window in a round trip packets go, so that pacing never holds up a window that grows: the values
-/// that Linux uses.
+/// How much faster than a window in a round trip packets go, so that pacing never holds up a window that grows: the
+/// values that Linux uses.
 const PACING_SLOW_START: f64 = 2.0;
 const PACING_AVOIDANCE: f64 = 1.25;
 

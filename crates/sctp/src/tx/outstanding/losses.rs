@@ -1,8 +1,10 @@
-//! Which chunks are lost: what later packets left behind, what the timer takes for lost, and what is sent again as a probe.
+//! Which chunks are lost: what later packets left behind, what the timer takes for lost, and what is sent again as a
+//! probe.
 
 use super::super::doubt::Count;
 use super::super::flight::LostPacket;
 use super::*;
+use crate::steps;
 
 /// What was found to be lost.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +25,7 @@ impl Outstanding {
         };
         let mut found = Losses::default();
         while let Some(sent) = self.get(self.scanned) {
+            steps::count(1);
             if sent.transmits == 1 && sent.fate == Fate::InFlight {
                 if !is_lost(sent) {
                     break;
@@ -33,6 +36,7 @@ impl Outstanding {
             self.scanned += 1;
         }
         while let Some(&(packet, tsn)) = self.resent.front() {
+            steps::count(1);
             if let Some(sent) = self.in_flight_since(packet, tsn) {
                 if !is_lost(sent) {
                     break;

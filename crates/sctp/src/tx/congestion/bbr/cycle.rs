@@ -1,5 +1,5 @@
-//! When to probe for more, and what comes of it: the start (section 5.3.1 of the draft), and the cycle of probing after it
-//! (section 5.3.3).
+//! When to probe for more, and what comes of it: the start (section 5.3.1 of the draft), and the cycle of probing
+//! after it (section 5.3.3).
 
 use std::time::{Duration, Instant};
 

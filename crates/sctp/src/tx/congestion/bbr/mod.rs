@@ -1,9 +1,10 @@
 //! A controller of the BBR family, after BBRv3 (draft-ietf-ccwg-bbr): it sends at the rate that the path was seen to
-//! deliver, probes for more every few seconds, and keeps in flight little more than what fills the path, so that random loss does not
-//! slow it down and a long queue does not fill up.
+//! deliver, probes for more every few seconds, and keeps in flight little more than what fills the path, so that
+//! random loss does not slow it down and a long queue does not fill up.
 //!
-//! One thing is different from the draft: a loss counts as a sign of congestion only where the round-trip time shows a queue
-//! ([`Model::has_queue`]), or when very much is lost. Without that, one packet lost in a hundred costs a fifth of the rate.
+//! One thing is different from the draft: a loss counts as a sign of congestion only where the round-trip time shows
+//! a queue ([`Model::has_queue`]), or when very much is lost. Without that, one packet lost in a hundred costs a
+//! fifth of the rate.
 
 mod cycle;
 mod model;
@@ -26,8 +27,8 @@ const UP_RATE_GAIN: f64 = 1.25;
 const WINDOW_GAIN: f64 = 2.0;
 const PROBE_RTT_WINDOW_GAIN: f64 = 0.5;
 
-/// The same where the draft has 2 and 2.25: in a short queue those leave a CUBIC flow a fifth of the path, these two fifths.
-/// What comes late or bunched up is allowed for by [`Model::extra_acked`].
+/// The same where the draft has 2 and 2.25: in a short queue those leave a CUBIC flow a fifth of the path, these two
+/// fifths. What comes late or bunched up is allowed for by [`Model::extra_acked`].
 const CRUISE_WINDOW_GAIN: f64 = 1.3;
 const UP_WINDOW_GAIN: f64 = 1.5;
 

@@ -1,5 +1,5 @@
-//! What is known of the path (section 2 of the draft): how much it delivers, its round-trip time, and how much in flight it was
-//! seen to take.
+//! What is known of the path (section 2 of the draft): how much it delivers, its round-trip time, and how much in
+//! flight it was seen to take.
 
 use std::time::{Duration, Instant};
 
