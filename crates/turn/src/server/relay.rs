@@ -103,7 +103,8 @@ impl Server {
     pub(super) fn on_peer(&mut self, now: Instant, id: AllocationId, path: Path, payload: BytesMut) {
         let peer = self.policy.advertised(path.remote);
         let Some(allocation) = self.table.get(id) else { return };
-        if allocation.pending.is_some() || !allocation.is_permitted(now, peer.ip()) {
+        // One whose sockets are still being bound has permitted nobody.
+        if !allocation.is_permitted(now, peer.ip()) {
             return count(&mut self.stats.not_permitted);
         }
         let (client, user, blocked) = (allocation.path, allocation.user_id, allocation.blocked);

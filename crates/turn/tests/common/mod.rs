@@ -6,6 +6,8 @@
     reason = "shared by several tests; they start somewhere"
 )]
 
+pub mod play;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
