@@ -11,7 +11,10 @@ pub(crate) const BLOCK: usize = 64;
 /// The octets of a MAC.
 pub(crate) const LEN: usize = 20;
 
-/// What padding ends with: the length in bits.
+/// How many blocks a message is put together in, padding included: checks, and most requests to TURN servers.
+const SHORT: usize = 4;
+
+/// The octets of what padding ends with: the length in bits.
 const LENGTH: usize = 8;
 
 /// The state that a hash begins with (FIPS 180-4 section 5.3.1).
@@ -38,14 +41,39 @@ impl HmacSha1 {
     /// The MAC of these octets, one after the other.
     #[inline]
     pub(crate) fn mac(&self, head: &[u8], tail: &[u8]) -> [u8; LEN] {
-        let inner = hash(self.inner, head, tail);
-        hash(self.outer, &inner, &[])
+        let inner = match hash_short(self.inner, head, tail) {
+            Some(inner) => inner,
+            None => hash_long(self.inner, head, tail),
+        };
+        let mut block = [0; BLOCK];
+        place(&mut block, 0, &octets(inner));
+        place(&mut block, LEN, &[0x80]);
+        place(&mut block, BLOCK - LENGTH, &bits(LEN));
+        let mut outer = self.outer;
+        compress(&mut outer, &[block]);
+        octets(outer)
     }
 }
 
-/// Goes on from a state that has taken in one block, to the end of the hash.
+/// Goes on from a state that has taken in one block, to the end of the hash: padded with a one, zeros, and the length (FIPS
+/// 180-4 section 5.1.1), and in one step, which a message of the size of a check is put together for. `None` for a longer one.
 #[inline]
-fn hash(mut state: [u32; 5], head: &[u8], tail: &[u8]) -> [u8; LEN] {
+fn hash_short(mut state: [u32; 5], head: &[u8], tail: &[u8]) -> Option<[u32; 5]> {
+    let mut blocks = [[0; BLOCK]; SHORT];
+    let length = head.len() + tail.len();
+    let used = blocks.get_mut(..(length + 1 + LENGTH).div_ceil(BLOCK))?;
+    let octets = used.as_flattened_mut();
+    let end = octets.len() - LENGTH;
+    place(octets, 0, head);
+    place(octets, head.len(), tail);
+    place(octets, length, &[0x80]);
+    place(octets, end, &bits(length));
+    compress(&mut state, used);
+    Some(state)
+}
+
+/// The same for any length.
+fn hash_long(mut state: [u32; 5], head: &[u8], tail: &[u8]) -> [u32; 5] {
     let (mut block, mut filled) = ([0; BLOCK], 0);
     for part in [head, tail] {
         // What began a block is filled up first.
@@ -58,32 +86,36 @@ fn hash(mut state: [u32; 5], head: &[u8], tail: &[u8]) -> [u8; LEN] {
             filled = 0;
         }
         let (blocks, rest) = rest.as_chunks::<BLOCK>();
-        if !blocks.is_empty() {
-            compress(&mut state, blocks);
-        }
-        if !rest.is_empty() {
-            place(&mut block, 0, rest);
-            filled = rest.len();
-        }
+        compress(&mut state, blocks);
+        place(&mut block, filled, rest);
+        filled += rest.len();
     }
-    // A one, zeros, and the length (FIPS 180-4 section 5.1.1).
     block.iter_mut().skip(filled).for_each(|octet| *octet = 0);
     place(&mut block, filled, &[0x80]);
     if filled >= BLOCK - LENGTH {
         compress(&mut state, &[block]);
         block = [0; BLOCK];
     }
-    let bits = (BLOCK + head.len() + tail.len()) as u64 * 8;
-    place(&mut block, BLOCK - LENGTH, &bits.to_be_bytes());
+    place(&mut block, BLOCK - LENGTH, &bits(head.len() + tail.len()));
     compress(&mut state, &[block]);
-    let mut hash = [0; LEN];
-    let (words, _) = hash.as_chunks_mut::<4>();
-    words.iter_mut().zip(state).for_each(|(place, word)| *place = word.to_be_bytes());
-    hash
+    state
+}
+
+/// What padding ends with, for a message after the block of the key.
+fn bits(length: usize) -> [u8; LENGTH] {
+    ((BLOCK + length) as u64 * 8).to_be_bytes()
 }
 
 #[inline(always)]
-fn place(block: &mut [u8; BLOCK], at: usize, octets: &[u8]) {
+fn octets(state: [u32; 5]) -> [u8; LEN] {
+    let mut octets = [0; LEN];
+    let (words, _) = octets.as_chunks_mut::<4>();
+    words.iter_mut().zip(state).for_each(|(place, word)| *place = word.to_be_bytes());
+    octets
+}
+
+#[inline(always)]
+fn place(block: &mut [u8], at: usize, octets: &[u8]) {
     // No caller has more octets than the block has room for.
     if let Some(place) = block.get_mut(at..at + octets.len()) {
         place.copy_from_slice(octets);
