@@ -284,6 +284,9 @@ impl Agent {
     /// left, and those that are added within [`Config::consent_expiry`]; after that the agent fails.
     pub fn remove_local_address(&mut self, now: Instant, base: SocketAddr) {
         let now = self.tick(now);
+        if self.remove_relay_socket(now, base) {
+            return self.reconcile(now);
+        }
         let Some(address) = self.base_of(base).map(|base| base.address) else { return };
         self.drop_relays_on(now, address);
         self.drop_base(address);

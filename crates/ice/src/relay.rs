@@ -78,6 +78,8 @@ pub(crate) struct Relays {
     list: Vec<Relay>,
     /// The addresses of the servers that are known so far.
     servers: Vec<(usize, SocketAddr)>,
+    /// The sockets that servers over UDP are asked from, instead of from all.
+    sockets: Vec<SocketAddr>,
     next_stream: u32,
 }
 
@@ -123,6 +125,33 @@ impl Agent {
             }
         }
         self.reconcile(now);
+    }
+
+    /// Adds a bound UDP socket for TURN servers over UDP, and for nothing else: it gives no candidate of its own. As soon as there is
+    /// one, those servers are asked from such sockets alone. They know their clients by the socket (RFC 8656 section 5), so an
+    /// agent whose other sockets are shared with other agents needs one; before [`gather`](Self::gather). Addresses that nothing
+    /// can be sent from, and more than [`MAX_LOCAL_ADDRESSES`], are ignored.
+    pub fn add_relay_socket(&mut self, now: Instant, address: SocketAddr) {
+        let now = self.tick(now);
+        let sockets = &mut self.relays.sockets;
+        let full = sockets.len() >= MAX_LOCAL_ADDRESSES;
+        if !may_send_to(address) || sockets.contains(&address) || full || self.state == State::Closed {
+            return;
+        }
+        sockets.push(address);
+        self.ask_turn_servers(now, address);
+        self.reconcile(now);
+    }
+
+    /// Removes a socket that was added for relays, with what was asked for from it. False if there is none.
+    pub(crate) fn remove_relay_socket(&mut self, now: Instant, address: SocketAddr) -> bool {
+        let before = self.relays.sockets.len();
+        self.relays.sockets.retain(|socket| *socket != address);
+        let removed = self.relays.sockets.len() < before;
+        if removed {
+            self.drop_relays_on(now, address);
+        }
+        removed
     }
 
     /// The stream on this path is closed.
@@ -220,13 +249,14 @@ impl Agent {
     /// The address of a configured TURN server is known.
     pub(crate) fn add_turn_server(&mut self, now: Instant, server: usize, address: SocketAddr) {
         self.relays.servers.push((server, address));
-        let bases: Vec<SocketAddr> = self.bases.iter().map(|base| base.address).collect();
-        for base in bases {
+        let bases = self.bases.iter().map(|base| base.address);
+        let from: Vec<SocketAddr> = bases.chain(self.relays.sockets.iter().copied()).collect();
+        for base in from {
             self.ask_turn_server(now, base, server, address);
         }
     }
 
-    /// A base was added.
+    /// A base, or a socket for relays, was added.
     pub(crate) fn ask_turn_servers(&mut self, now: Instant, base: SocketAddr) {
         for (server, address) in self.relays.servers.clone() {
             self.ask_turn_server(now, base, server, address);
@@ -246,8 +276,10 @@ impl Agent {
             relay.server == server && same_family && (transport != Transport::Udp || relay.local == base)
         });
         let full = self.relays.list.len() >= MAX_RELAYS;
+        let over_udp = transport == Transport::Udp && !self.relays.sockets.is_empty();
         if known
             || full
+            || over_udp != self.relays.sockets.contains(&base)
             || self.config.lite
             || self.is_relayed(base)
             || !can_pair(base, address)

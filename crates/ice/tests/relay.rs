@@ -354,6 +354,39 @@ fn streams_are_asked_for_by_event_and_opened_once_per_server() {
 }
 
 #[test]
+fn sockets_for_relays_are_asked_from_alone_and_give_nothing_else() {
+    let now = Instant::now();
+    let mut over_tcp = configured("198.51.100.2");
+    over_tcp.transport = TurnTransport::Tcp;
+    let servers = vec![configured(SERVER), over_tcp];
+    let mut agent = Agent::new(Config::default().with_turn_servers(servers), Rng::from_u64(1));
+    let shared = SocketAddr::from(([192, 0, 2, 1], PORT));
+    let own = SocketAddr::from(([192, 0, 2, 1], 6_000));
+    agent.add_relay_socket(now, own);
+    agent.add_local_address(now, shared);
+    agent.gather(now);
+    let transmit = agent.poll_transmit(now, 1, &mut Vec::new()).expect("a request");
+    assert_eq!(transmit.path, Path::udp(own, format!("{SERVER}:3478").parse().unwrap()));
+    assert!(agent.poll_transmit(now, 1, &mut Vec::new()).is_none(), "from nowhere else");
+    let events: Vec<Event> = std::iter::from_fn(|| agent.poll_event()).collect();
+    let streams = events.iter().filter(|event| matches!(event, Event::Connect { .. })).count();
+    assert_eq!(streams, 1, "a stream needs no socket of its own");
+    assert!(agent.local_candidates().all(|candidate| candidate.address == CandidateAddress::Ip(shared)));
+    assert_eq!(agent.gathering_state(), GatheringState::Gathering);
+    agent.remove_local_address(now, own);
+    agent.remove_local_address(now, shared);
+    assert_eq!(agent.gathering_state(), GatheringState::Complete, "nobody is asked any more");
+    for port in 1..100 {
+        agent.add_relay_socket(now, SocketAddr::from(([192, 0, 2, 1], port)));
+    }
+    let mut asked = 0;
+    while agent.poll_transmit(now, 1, &mut Vec::new()).is_some() {
+        asked += 1;
+    }
+    assert!((1..=MAX_RELAYS).contains(&asked), "{asked}");
+}
+
+#[test]
 fn allocations_are_bounded() {
     let now = Instant::now();
     let servers = (1..=20).map(|last| configured(&format!("198.51.100.{last}"))).collect();

@@ -126,6 +126,17 @@ impl Peer {
         self.collect(now);
     }
 
+    /// A UDP socket for TURN servers over UDP, and for nothing else, is bound to `address`. As soon as there is one, those servers are
+    /// asked from such sockets alone: they know their clients by the socket, which must not be shared between peers.
+    pub fn add_relay_socket(&mut self, now: Instant, address: SocketAddr) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.ice.add_relay_socket(now, address);
+        self.collect(now);
+    }
+
     /// The socket bound to `address` is gone.
     pub fn remove_local_address(&mut self, now: Instant, address: SocketAddr) {
         if !self.lifecycle.is_open() {

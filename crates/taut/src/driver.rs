@@ -38,6 +38,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     registration: Registration,
+    /// The sockets of its own for TURN over UDP, where the others are shared.
+    relays: Option<Registration>,
     /// How many segments of the connection's MTU fit a batch.
     max_segments: usize,
     inbox: VecDeque<Batch>,
@@ -77,7 +79,7 @@ enum Next {
 impl Driver {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        registration: Registration,
+        (registration, relays): (Registration, Option<Registration>),
         changes: Option<Changes>,
         mtu: usize,
         streams: StreamOptions,
@@ -85,6 +87,7 @@ impl Driver {
         Self {
             shared,
             registration,
+            relays,
             max_segments: (MAX_BATCH / mtu.max(1)).max(1),
             inbox: VecDeque::new(),
             lost: Vec::new(),
@@ -125,7 +128,9 @@ impl Driver {
 
     /// Input, output, events, time: a bounded amount of each.
     fn turn(&mut self) -> Next {
-        self.registration.take(&mut self.inbox, &mut self.lost);
+        for registration in std::iter::once(&self.registration).chain(&self.relays) {
+            registration.take(&mut self.inbox, &mut self.lost);
+        }
         if !self.inbox.is_empty() || !self.lost.is_empty() {
             self.input();
         }
@@ -189,6 +194,11 @@ impl Driver {
             tracing::debug!(%local, "a new local address");
             state.peer.add_local_address(now, local);
         }
+        if let Some(relays) = &mut self.relays {
+            let moves = relays.follow(&interfaces, &select(&state.peer, &interfaces));
+            moves.come.into_iter().for_each(|local| state.peer.add_relay_socket(now, local));
+            moves.gone.into_iter().for_each(|local| state.peer.remove_local_address(now, local));
+        }
         for local in moves.gone {
             tracing::debug!(%local, "a local address is gone");
             state.peer.remove_local_address(now, local);
@@ -219,20 +229,26 @@ impl Driver {
         if self.registration.note_sent(&transmit, &self.out) == Err(RouteError::Taken) {
             return self.shared.with(|state, now| state.peer.handle_taken(now, transmit.path));
         }
-        let sent = self.registration.send(&transmit, &self.out);
+        let sent = self.sockets_of(transmit.path.local).send(&transmit, &self.out);
         if !sent.blocked {
             return;
         }
-        let Some(socket) = self.registration.socket(transmit.path.local).cloned() else { return };
+        let sockets = self.sockets_of(transmit.path.local);
+        let Some(socket) = sockets.socket(transmit.path.local).cloned() else { return };
         let octets = self.out.get(sent.octets..).unwrap_or_default().to_vec();
         self.blocked.push(Blocked { socket, transmit, octets });
         self.shared.lock().peer.handle_writable(transmit.path, false);
     }
 
+    /// The sockets that datagrams from this address leave through.
+    fn sockets_of(&self, local: SocketAddr) -> &Registration {
+        self.relays.as_ref().filter(|relays| relays.socket(local).is_some()).unwrap_or(&self.registration)
+    }
+
     /// Sends what waited for full sockets.
     fn retry(&mut self) {
         for mut waiting in std::mem::take(&mut self.blocked) {
-            let sent = self.registration.send(&waiting.transmit, &waiting.octets);
+            let sent = self.sockets_of(waiting.transmit.path.local).send(&waiting.transmit, &waiting.octets);
             if sent.blocked {
                 waiting.octets.drain(..sent.octets.min(waiting.octets.len()));
                 self.blocked.push(waiting);

@@ -62,43 +62,55 @@ impl PeerConnection {
             })
             .collect();
         let endpoint = Endpoint::private(&runtime, &addresses, ports);
-        Ok(Self::start(&runtime, parts, &endpoint, &interfaces, changes))
+        Ok(Self::start(&runtime, parts, (&endpoint, None), &interfaces, changes))
     }
 
     /// Makes a connection that uses the sockets of an endpoint, next to other connections.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new). `NotSupported` for a TURN server over UDP, which knows its clients by their sockets: with an
-    /// endpoint, it is reached over TCP or TLS.
+    /// As [`new`](Self::new); `Operation`, too, when no socket can be bound for a TURN server over UDP. Such a server knows its
+    /// clients by their sockets, so that the connection has sockets of its own for it.
     pub fn with_endpoint(config: Config, endpoint: &Endpoint) -> Result<(Self, Events), Error> {
         let runtime = runtime()?;
         let over_udp = IceServerKind::Turn(TurnTransport::Udp);
-        if config.ice_servers.iter().any(|server| server.kind == over_udp) {
-            let message = "with an endpoint, a TURN server is reached over TCP or TLS";
-            return Err(Error::new(ErrorKind::NotSupported, message));
-        }
+        let relayed = config.ice_servers.iter().any(|server| server.kind == over_udp);
+        let ports = config.port_range;
         let changes = config.gather_continually.then(|| Changes::watch(&runtime));
         let parts = Parts::new(config)?;
         let interfaces = interfaces::list().unwrap_or_default();
-        Ok(Self::start(&runtime, parts, endpoint, &interfaces, changes))
+        let relays = relayed.then(|| {
+            let mut addresses = endpoint.usable_addresses(|| select(&parts.peer, &interfaces));
+            addresses.iter_mut().for_each(|address| address.set_port(0));
+            Endpoint::private(&runtime, &addresses, ports)
+        });
+        if relays.as_ref().is_some_and(|relays| relays.local_addresses().is_empty()) {
+            return Err(Error::new(ErrorKind::Operation, "cannot bind a socket for TURN over UDP"));
+        }
+        Ok(Self::start(&runtime, parts, (endpoint, relays.as_ref()), &interfaces, changes))
     }
 
+    /// Begins with the sockets of an endpoint, and those of another one for TURN over UDP, if they are not for that.
     fn start(
         runtime: &Runtime,
         parts: Parts,
-        endpoint: &Endpoint,
+        (endpoint, relays): (&Endpoint, Option<&Endpoint>),
         interfaces: &[Interface],
         changes: Option<Changes>,
     ) -> (Self, Events) {
         let Parts { mut peer, key_log, mtu, streams } = parts;
+        for address in relays.map(Endpoint::local_addresses).unwrap_or_default() {
+            peer.add_relay_socket(clock::now(), address);
+        }
         let addresses = endpoint.usable_addresses(|| select(&peer, interfaces));
         for &address in &addresses {
             peer.add_local_address(clock::now(), address);
         }
         let handle = Handle::new(peer, key_log);
         let registration = endpoint.register(handle.wake.clone(), addresses, interfaces);
-        let driver = Driver::new(Arc::clone(handle.shared()), registration, changes, mtu, streams);
+        let relays =
+            relays.map(|relays| relays.register(handle.wake.clone(), relays.local_addresses(), interfaces));
+        let driver = Driver::new(Arc::clone(handle.shared()), (registration, relays), changes, mtu, streams);
         runtime.spawn(driver.run());
         (Self { handle: handle.clone() }, Events::new(handle))
     }

@@ -175,19 +175,38 @@ async fn what_cannot_work_is_refused_at_once() {
     assert_eq!(error(config().with_turn_roots("junk")), Err(ErrorKind::Operation));
     let nameless = IceServer::parse("turn:127.0.0.1").unwrap();
     assert_eq!(error(config().with_ice_server(nameless.clone())), Err(ErrorKind::InvalidAccess));
-    let endpoint = Endpoint::bind(&[any_port()]).unwrap();
-    let named = config().with_ice_server(nameless.with_credentials("ann", "secret"));
-    let refused = PeerConnection::with_endpoint(named, &endpoint).map(|_| ()).map_err(|error| error.kind());
-    assert_eq!(refused, Err(ErrorKind::NotSupported));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_on_a_shared_endpoint_is_relayed_over_a_stream() {
+async fn connections_on_a_shared_endpoint_have_relays_of_their_own() {
     let (server, roots) = server().await;
     let endpoint = Endpoint::bind(&[any_port()]).unwrap();
-    let make = || PeerConnection::with_endpoint(relay_only(&urls(&server)[1], &roots), &endpoint).unwrap();
-    let (a, mut b) = pair_of(make(), make());
-    echo(&a, &mut b).await;
+    for url in urls(&server) {
+        let make = || PeerConnection::with_endpoint(relay_only(&url, &roots), &endpoint).unwrap();
+        let (a, mut b) = pair_of(make(), make());
+        echo(&a, &mut b).await;
+        assert_eq!(server.allocations(), 2, "{url}");
+        a.pc.close().await;
+        b.pc.close().await;
+        within("the allocations are given back", async {
+            while server.allocations() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+    assert_eq!(endpoint.stats().received, 0, "the shared socket had no part in it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_for_relays_are_in_the_range_of_ports() {
+    let (server, roots) = server().await;
+    let endpoint = Endpoint::bind(&[any_port()]).unwrap();
+    let taken = std::net::UdpSocket::bind(any_port()).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let config = relay_only(&urls(&server)[0], &roots).with_port_range(port, port);
+    let refused = PeerConnection::with_endpoint(config, &endpoint).map(|_| ()).map_err(|e| e.kind());
+    assert_eq!(refused, Err(ErrorKind::Operation));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
