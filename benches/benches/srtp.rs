@@ -4,32 +4,15 @@
 use std::hint::black_box;
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use taut_rtp::{Extensions, Packet, PayloadType, SequenceNumber, Ssrc};
+use taut_benches::rtp_packet;
 use taut_srtp::{Inbound, Outbound, Profile};
 
 const PROFILES: [Profile; 3] = [Profile::AeadAes128Gcm, Profile::AeadAes256Gcm, Profile::Aes128CmSha1_80];
 
 /// Packets of one run: fewer than the replay window and the wrap.
 const RUN: usize = 256;
-
-fn packet(sequence: u16, payload: usize) -> Vec<u8> {
-    let packet = Packet {
-        marker: false,
-        payload_type: PayloadType::new(96),
-        sequence: SequenceNumber::new(sequence),
-        timestamp: 2,
-        ssrc: Ssrc::new(3),
-        csrc: Vec::new(),
-        extensions: Extensions::default(),
-        padding: 0,
-        payload: Bytes::from(vec![7; payload]),
-    };
-    let mut out = Vec::with_capacity(payload + 64);
-    packet.write(&mut out);
-    out
-}
 
 fn contexts(profile: Profile) -> (Outbound, Inbound) {
     let key = vec![1; profile.key_len()];
@@ -42,7 +25,7 @@ fn protect(c: &mut Criterion) {
     group.throughput(Throughput::Elements(RUN as u64));
     for profile in PROFILES {
         for payload in [160, 1_100] {
-            let packets: Vec<Vec<u8>> = (0..RUN).map(|n| packet(n as u16, payload)).collect();
+            let packets: Vec<Vec<u8>> = (0..RUN).map(|n| rtp_packet(n as u16, payload)).collect();
             group.bench_function(format!("{profile:?} {payload}"), |b| {
                 b.iter_batched_ref(
                     || (contexts(profile).0, Vec::with_capacity(2_000)),
@@ -60,7 +43,7 @@ fn protect(c: &mut Criterion) {
     }
     for payload in [160, 1_100] {
         let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[1; 16]).unwrap());
-        let plain = packet(0, payload);
+        let plain = rtp_packet(0, payload);
         group.bench_function(format!("limit: bare AES-128-GCM {payload}"), |b| {
             b.iter_batched_ref(
                 || plain.clone(),
@@ -89,7 +72,7 @@ fn unprotect(c: &mut Criterion) {
             let (mut outbound, _) = contexts(profile);
             let packets: Vec<BytesMut> = (0..RUN)
                 .map(|n| {
-                    let mut out = packet(n as u16, payload);
+                    let mut out = rtp_packet(n as u16, payload);
                     outbound.protect_rtp(&mut out, 0).unwrap();
                     BytesMut::from(&out[..])
                 })

@@ -5,11 +5,10 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use taut_rtp::{Extensions, HeaderView, Packet, PayloadType, SequenceNumber, Ssrc};
+use taut_benches::{OFFER, PASSWORD, rtp_packet_with_extensions, stun_request};
+use taut_rtp::{HeaderView, Packet};
 use taut_sdp::Session;
-use taut_stun::{Algorithm, Builder, Class, Key, Message, Method, TransactionId, attribute};
-
-const OFFER: &str = include_str!("../../crates/sdp/tests/data/captured/chromium-156-offer-av-data.sdp");
+use taut_stun::{Key, Message};
 
 fn sdp(c: &mut Criterion) {
     let mut group = c.benchmark_group("sdp");
@@ -21,21 +20,7 @@ fn sdp(c: &mut Criterion) {
 }
 
 fn rtp(c: &mut Criterion) {
-    let extensions =
-        Extensions::from_elements([(1, &b"0"[..]), (2, &[1, 2, 3][..]), (3, &[4, 5][..])]).unwrap();
-    let packet = Packet {
-        marker: true,
-        payload_type: PayloadType::new(96),
-        sequence: SequenceNumber::new(1),
-        timestamp: 2,
-        ssrc: Ssrc::new(3),
-        csrc: Vec::new(),
-        extensions,
-        padding: 0,
-        payload: Bytes::from_static(&[7; 1_100]),
-    };
-    let mut datagram = Vec::new();
-    packet.write(&mut datagram);
+    let datagram = rtp_packet_with_extensions();
     let owned = Bytes::from(datagram.clone());
     let mut group = c.benchmark_group("rtp");
     group.bench_function("header view, 3 extensions", |b| {
@@ -49,15 +34,8 @@ fn rtp(c: &mut Criterion) {
 }
 
 fn stun(c: &mut Criterion) {
-    let key = Key::short_term("a password of twenty-four");
-    let mut request = Vec::new();
-    Builder::new(&mut request, Class::Request, Method::BINDING, TransactionId([7; 12]))
-        .push(&attribute::Username::new("abcd:efgh"))
-        .push(&attribute::Priority(1))
-        .integrity(&key, Algorithm::Sha1)
-        .fingerprint()
-        .finish()
-        .unwrap();
+    let key = Key::short_term(PASSWORD);
+    let request = stun_request();
     let mut group = c.benchmark_group("stun");
     group.bench_function("parse", |b| b.iter(|| Message::parse(black_box(&request)).unwrap().class()));
     group.bench_function("parse and integrity", |b| {

@@ -4,7 +4,8 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use rtc_shared::marshal::Unmarshal;
-use taut_rtp::{Extensions, HeaderView, Packet, PayloadType, SequenceNumber, Ssrc};
+use taut_benches::rtp_packet_with_extensions;
+use taut_rtp::{HeaderView, Packet};
 
 use crate::clock::nanoseconds_each;
 use crate::report::Report;
@@ -16,33 +17,13 @@ const COUNT: usize = 10_000;
 
 const ROUNDS: usize = 31;
 
-/// Audio level, absolute send time and transport-wide number, by the numbers that str0m gives them.
-fn packet() -> Vec<u8> {
-    let extensions = Extensions::from_elements([(1, &[0x85][..]), (2, &[1, 2, 3][..]), (3, &[4, 5][..])])
-        .expect("extensions");
-    let packet = Packet {
-        marker: true,
-        payload_type: PayloadType::new(96),
-        sequence: SequenceNumber::new(1),
-        timestamp: 2,
-        ssrc: Ssrc::new(3),
-        csrc: Vec::new(),
-        extensions,
-        padding: 0,
-        payload: Bytes::from_static(&[7; 1_100]),
-    };
-    let mut datagram = Vec::new();
-    packet.write(&mut datagram);
-    datagram
-}
-
 /// A round: `work` for each packet.
 fn each(mut work: impl FnMut()) -> f64 {
     nanoseconds_each(COUNT, || (0..COUNT).for_each(|_| work()))
 }
 
 pub(crate) fn run(report: &mut Report) {
-    let datagram = packet();
+    let datagram = rtp_packet_with_extensions();
     let owned = Bytes::from(datagram.clone());
     header(report, &datagram, &owned);
     whole(report, &owned);

@@ -3,13 +3,12 @@
 use std::hint::black_box;
 use std::io::Cursor;
 
+use taut_benches::OFFER;
+
 use crate::clock::nanoseconds_each;
 use crate::report::Report;
 use crate::trial::Standing::{Limit, Peer, Taut};
 use crate::trial::{Metric, Trial};
-
-/// Chromium's, with audio, video and data.
-const OFFER: &str = include_str!("../../../../crates/sdp/tests/data/captured/chromium-156-offer-av-data.sdp");
 
 /// Offers of a round.
 const COUNT: usize = 40;

@@ -4,11 +4,11 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use rtc_srtp::context::Context;
 use rtc_srtp::option::srtp_replay_protection;
 use rtc_srtp::protection_profile::ProtectionProfile;
-use taut_rtp::{Extensions, Packet, PayloadType, SequenceNumber, Ssrc};
+use taut_benches::rtp_packet;
 use taut_srtp::{Inbound, Outbound, Profile};
 
 use crate::clock;
@@ -47,29 +47,12 @@ struct Work {
 impl Work {
     fn new(profile: Profile, payload: usize) -> Self {
         let (key, salt) = (vec![1; profile.key_len()], vec![2; profile.salt_len()]);
-        let plain: Vec<Vec<u8>> = (0..RUN).map(|number| packet(number as u16, payload)).collect();
+        let plain: Vec<Vec<u8>> = (0..RUN).map(|number| rtp_packet(number as u16, payload)).collect();
         let mut outbound = Outbound::new(profile, &key, &salt).expect("keys");
         let mut sealed = plain.clone();
         sealed.iter_mut().for_each(|packet| outbound.protect_rtp(packet, 0).expect("it is a packet"));
         Self { profile, key, salt, plain, sealed }
     }
-}
-
-fn packet(sequence: u16, payload: usize) -> Vec<u8> {
-    let packet = Packet {
-        marker: false,
-        payload_type: PayloadType::new(96),
-        sequence: SequenceNumber::new(sequence),
-        timestamp: 2,
-        ssrc: Ssrc::new(3),
-        csrc: Vec::new(),
-        extensions: Extensions::default(),
-        padding: 0,
-        payload: Bytes::from(vec![7; payload]),
-    };
-    let mut out = Vec::with_capacity(payload + 64);
-    packet.write(&mut out);
-    out
 }
 
 /// A round: runs with a fresh context each, nanoseconds a packet.

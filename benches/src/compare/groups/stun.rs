@@ -4,32 +4,18 @@
 use std::hint::black_box;
 
 use is::Sha1HmacProvider;
-use taut_stun::{Algorithm, Builder, Class, Key, Message, Method, TransactionId, attribute};
+use taut_benches::{PASSWORD, stun_request};
+use taut_stun::{Algorithm, Key, Message};
 
 use crate::clock::nanoseconds_each;
 use crate::report::Report;
 use crate::trial::Standing::{Limit, Peer, Taut};
 use crate::trial::{Metric, Trial};
 
-const PASSWORD: &str = "a password of twenty-four";
-
 /// Messages of a round.
 const COUNT: usize = 4_000;
 
 const ROUNDS: usize = 31;
-
-fn request() -> Vec<u8> {
-    let mut request = Vec::new();
-    Builder::new(&mut request, Class::Request, Method::BINDING, TransactionId([7; 12]))
-        .push(&attribute::Username::new("abcd1234:efgh5678"))
-        .push(&attribute::Priority(1))
-        .push(&attribute::IceControlling(2))
-        .integrity(&Key::short_term(PASSWORD), Algorithm::Sha1)
-        .fingerprint()
-        .finish()
-        .expect("a request");
-    request
-}
 
 /// A round: `work` for each message.
 fn each(mut work: impl FnMut()) -> f64 {
@@ -37,7 +23,7 @@ fn each(mut work: impl FnMut()) -> f64 {
 }
 
 pub(crate) fn run(report: &mut Report) {
-    let request = request();
+    let request = stun_request();
     parse(report, &request);
     integrity(report, &request);
 }

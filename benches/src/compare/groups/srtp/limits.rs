@@ -38,7 +38,7 @@ pub(super) fn open<'a>(trial: &mut Trial<'a>, work: &'a Work) {
         // The same work in the other order.
         cm(trial, work, &work.plain);
     } else {
-        openssl_open(trial, work);
+        bare_open(trial, work);
     }
 }
 
@@ -94,53 +94,54 @@ fn cm<'a>(trial: &mut Trial<'a>, work: &'a Work, packets: &'a [Vec<u8>]) {
     });
 }
 
-fn aws_lc_seal<'a>(trial: &mut Trial<'a>, work: &'a Work) {
-    use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+/// The two libraries have the same interface.
+macro_rules! bare {
+    ($library:ident, $name:literal, $seal:ident, $open:ident) => {
+        fn $seal<'a>(trial: &mut Trial<'a>, work: &'a Work) {
+            use $library::aead::{Aad, Nonce};
 
-    let algorithm = if work.key.len() == 32 { &AES_256_GCM } else { &AES_128_GCM };
-    let key = LessSafeKey::new(UnboundKey::new(algorithm, &work.key).expect("a key"));
-    trial.time(Limit, "aws-lc-rs", move || {
-        let mut out = Vec::with_capacity(2_000);
-        rounds(
-            &work.plain,
-            || 0,
-            |number, packet| {
-                out.clear();
-                out.extend_from_slice(packet);
-                let (header, body) = out.split_at_mut(HEADER);
-                let nonce = Nonce::assume_unique_for_key(nonce(number));
-                let tag =
-                    key.seal_in_place_separate_tag(nonce, Aad::from(&*header), body).expect("it encrypts");
-                out.extend_from_slice(tag.as_ref());
-                black_box(&out);
-            },
-        )
-    });
+            let key = bare!(key $library, work);
+            trial.time(Limit, $name, move || {
+                let mut out = Vec::with_capacity(2_000);
+                rounds(&work.plain, || 0, |number, packet| {
+                    out.clear();
+                    out.extend_from_slice(packet);
+                    let (header, body) = out.split_at_mut(HEADER);
+                    let nonce = Nonce::assume_unique_for_key(nonce(number));
+                    let tag = key.seal_in_place_separate_tag(nonce, Aad::from(&*header), body);
+                    out.extend_from_slice(tag.expect("it encrypts").as_ref());
+                    black_box(&out);
+                })
+            });
+        }
+
+        /// `sealed` has the nonces that [`nonce`] counts.
+        fn $open<'a>(trial: &mut Trial<'a>, work: &'a Work, sealed: Vec<Vec<u8>>) {
+            use $library::aead::{Aad, Nonce};
+
+            let key = bare!(key $library, work);
+            trial.time(Limit, $name, move || {
+                let mut out = Vec::with_capacity(2_000);
+                rounds(&sealed, || 0, |number, packet| {
+                    out.clear();
+                    out.extend_from_slice(packet);
+                    let (header, body) = out.split_at_mut(HEADER);
+                    let nonce = Nonce::assume_unique_for_key(nonce(number));
+                    key.open_in_place(nonce, Aad::from(&*header), body).expect("it decrypts");
+                    black_box(&out);
+                })
+            });
+        }
+    };
+    (key $library:ident, $work:ident) => {{
+        use $library::aead::{AES_128_GCM, AES_256_GCM, LessSafeKey, UnboundKey};
+        let algorithm = if $work.key.len() == 32 { &AES_256_GCM } else { &AES_128_GCM };
+        LessSafeKey::new(UnboundKey::new(algorithm, &$work.key).expect("a key"))
+    }};
 }
 
-fn ring_seal<'a>(trial: &mut Trial<'a>, work: &'a Work) {
-    use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-
-    let algorithm = if work.key.len() == 32 { &AES_256_GCM } else { &AES_128_GCM };
-    let key = LessSafeKey::new(UnboundKey::new(algorithm, &work.key).expect("a key"));
-    trial.time(Limit, "ring", move || {
-        let mut out = Vec::with_capacity(2_000);
-        rounds(
-            &work.plain,
-            || 0,
-            |number, packet| {
-                out.clear();
-                out.extend_from_slice(packet);
-                let (header, body) = out.split_at_mut(HEADER);
-                let nonce = Nonce::assume_unique_for_key(nonce(number));
-                let tag =
-                    key.seal_in_place_separate_tag(nonce, Aad::from(&*header), body).expect("it encrypts");
-                out.extend_from_slice(tag.as_ref());
-                black_box(&out);
-            },
-        )
-    });
-}
+bare!(aws_lc_rs, "aws-lc-rs", aws_lc_seal, aws_lc_open);
+bare!(ring, "ring", ring_seal, ring_open);
 
 fn openssl_cipher(work: &Work) -> &'static openssl::cipher::CipherRef {
     if work.key.len() == 32 { Cipher::aes_256_gcm() } else { Cipher::aes_128_gcm() }
@@ -170,9 +171,8 @@ fn openssl_seal<'a>(trial: &mut Trial<'a>, work: &'a Work) {
     });
 }
 
-fn openssl_open<'a>(trial: &mut Trial<'a>, work: &'a Work) {
-    use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-
+/// All of them.
+fn bare_open<'a>(trial: &mut Trial<'a>, work: &'a Work) {
     // Packets of its own, as it does not derive keys.
     let mut context = CipherCtx::new().expect("a context");
     context.encrypt_init(Some(openssl_cipher(work)), Some(&work.key), None).expect("a key");
@@ -190,24 +190,8 @@ fn openssl_open<'a>(trial: &mut Trial<'a>, work: &'a Work) {
             out
         })
         .collect();
-    let algorithm = if work.key.len() == 32 { &AES_256_GCM } else { &AES_128_GCM };
-    let key = LessSafeKey::new(UnboundKey::new(algorithm, &work.key).expect("a key"));
-    let same = sealed.clone();
-    trial.time(Limit, "aws-lc-rs", move || {
-        let mut out = Vec::with_capacity(2_000);
-        rounds(
-            &same,
-            || 0,
-            |number, packet| {
-                out.clear();
-                out.extend_from_slice(packet);
-                let (header, body) = out.split_at_mut(HEADER);
-                let nonce = Nonce::assume_unique_for_key(nonce(number));
-                key.open_in_place(nonce, Aad::from(&*header), body).expect("it decrypts");
-                black_box(&out);
-            },
-        )
-    });
+    aws_lc_open(trial, work, sealed.clone());
+    ring_open(trial, work, sealed.clone());
     context.decrypt_init(Some(openssl_cipher(work)), Some(&work.key), None).expect("a key");
     trial.time(Limit, "openssl, context kept", move || {
         let mut out = Vec::with_capacity(2_000);

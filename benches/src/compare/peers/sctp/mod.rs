@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::groups::sctp::Work;
 
 pub(crate) mod dcsctp;
+mod endpoint;
 pub(crate) mod proto;
 pub(crate) mod rtc;
 pub(crate) mod taut;

@@ -1,136 +1,59 @@
 //! rtc-sctp, of webrtc-rs.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use bytes::Bytes;
-use rtc_sctp::{
-    Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Payload,
-    PayloadProtocolIdentifier, ServerConfig, TransportConfig,
-};
+use rtc_sctp::{Chunks, ClientConfig, EndpointConfig, Payload, ServerConfig, Stream, TransportConfig};
 
-use super::{Contender, MTU};
-use crate::groups::sctp::Work;
+use super::MTU;
+use super::endpoint::{address, endpoint};
 
-pub(crate) struct Rtc;
+type Config = TransportConfig;
 
-/// An endpoint with one association.
-pub(crate) struct End {
-    endpoint: Endpoint,
-    config: TransportConfig,
-    association: Option<(AssociationHandle, Association)>,
-    packets: VecDeque<Bytes>,
+endpoint!(rtc_sctp, Rtc, "rtc-sctp");
+
+fn new(work: &Work) -> (Endpoint, Config) {
+    let mut config = TransportConfig::default();
+    if let Some(window) = work.window {
+        config = config.with_max_receive_buffer_size(window as u32);
+    }
+    let mut endpoint = EndpointConfig::new();
+    // A common header of 12 octets and a DATA header of 16.
+    endpoint.max_payload_size((MTU - 28) as u32);
+    let server = ServerConfig::new(config.clone());
+    let endpoint = Endpoint::new(address(), Default::default(), Arc::new(endpoint), Some(Arc::new(server)));
+    (endpoint, config)
 }
 
-/// Nothing looks at it.
-fn address() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 5_000))
+fn connect(
+    endpoint: &mut Endpoint,
+    now: Instant,
+    transport: &Config,
+) -> Option<(AssociationHandle, Association)> {
+    endpoint.connect(now, ClientConfig::new(transport.clone()), address()).ok()
 }
 
-impl Contender for Rtc {
-    const NAME: &'static str = "rtc-sctp";
-    type End = End;
-
-    fn pair(work: &Work) -> (End, End) {
-        (End::new(work), End::new(work))
-    }
+fn handle(
+    endpoint: &mut Endpoint,
+    now: Instant,
+    packet: Bytes,
+) -> Option<(AssociationHandle, DatagramEvent)> {
+    endpoint.handle(now, address(), None, packet)
 }
 
-impl End {
-    fn new(work: &Work) -> Self {
-        let mut config = TransportConfig::default();
-        if let Some(window) = work.window {
-            config = config.with_max_receive_buffer_size(window as u32);
-        }
-        let mut endpoint = EndpointConfig::new();
-        // A common header of 12 octets and a DATA header of 16.
-        endpoint.max_payload_size((MTU - 28) as u32);
-        let server = ServerConfig::new(config.clone());
-        let endpoint =
-            Endpoint::new(address(), Default::default(), Arc::new(endpoint), Some(Arc::new(server)));
-        Self { endpoint, config, association: None, packets: VecDeque::new() }
-    }
-
-    fn association(&mut self) -> Option<&mut Association> {
-        self.association.as_mut().map(|(_, association)| association)
-    }
-
-    fn events(&mut self) {
-        while self.association().is_some_and(|association| association.poll().is_some()) {}
+fn packets(_: &mut Endpoint, association: Option<&mut Association>, now: Instant) -> Vec<Bytes> {
+    match association.and_then(|association| association.poll_transmit(now)).map(|transmit| transmit.message)
+    {
+        Some(Payload::RawEncode(packets)) => packets,
+        _ => Vec::new(),
     }
 }
 
-impl super::End for End {
-    fn connect(&mut self, now: Instant) {
-        let config = ClientConfig::new(self.config.clone());
-        self.association = self.endpoint.connect(now, config, address()).ok();
-    }
+fn write(stream: &mut Stream<'_>, now: Instant, message: &Bytes) -> Result<(), String> {
+    let written = stream.write_chunk_with_ppi(now, message, PayloadProtocolIdentifier::Binary);
+    written.map(|_| ()).map_err(|error| error.to_string())
+}
 
-    fn established(&self) -> bool {
-        self.association.as_ref().is_some_and(|(_, association)| !association.is_handshaking())
-    }
-
-    fn handle_packet(&mut self, now: Instant, packet: Bytes) {
-        match self.endpoint.handle(now, address(), None, packet) {
-            Some((handle, DatagramEvent::NewAssociation(association))) => {
-                self.association = Some((handle, association));
-            }
-            Some((_, DatagramEvent::AssociationEvent(event))) => {
-                if let Some(association) = self.association() {
-                    association.handle_event(event);
-                }
-            }
-            _ => {}
-        }
-        self.events();
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        if let Some(association) = self.association() {
-            association.handle_timeout(now);
-        }
-        self.events();
-    }
-
-    fn transmit(&mut self, now: Instant) -> Option<Bytes> {
-        if self.packets.is_empty()
-            && let Some(association) = self.association()
-            && let Some(transmit) = association.poll_transmit(now)
-            && let Payload::RawEncode(packets) = transmit.message
-        {
-            self.packets.extend(packets);
-        }
-        self.packets.pop_front()
-    }
-
-    fn timeout(&self) -> Option<Instant> {
-        self.association.as_ref().and_then(|(_, association)| association.poll_timeout())
-    }
-
-    fn write(&mut self, now: Instant, message: &Bytes) -> Result<bool, String> {
-        let association = self.association().ok_or("no association")?;
-        if association.stream(0).is_err() {
-            association
-                .open_stream(0, PayloadProtocolIdentifier::Binary)
-                .map_err(|error| error.to_string())?;
-        }
-        let mut stream = association.stream(0).map_err(|error| error.to_string())?;
-        let written = stream.write_chunk_with_ppi(now, message, PayloadProtocolIdentifier::Binary);
-        written.map(|_| true).map_err(|error| error.to_string())
-    }
-
-    fn buffered(&mut self) -> usize {
-        let stream = self.association().and_then(|association| association.stream(0).ok());
-        stream.and_then(|stream| stream.buffered_amount().ok()).unwrap_or(0)
-    }
-
-    fn read(&mut self, _now: Instant) -> Option<(usize, bool)> {
-        let mut stream = self.association()?.stream(0).ok()?;
-        let chunks = stream.read().ok()??;
-        // One copy, as its data channels do.
-        let message = chunks.to_payload(usize::MAX).ok()?;
-        Some((message.len(), true))
-    }
+/// One copy, as its data channels do.
+fn read(chunks: &Chunks) -> Option<usize> {
+    chunks.to_payload(usize::MAX).ok().map(|message| message.len())
 }
