@@ -102,7 +102,12 @@ impl<'a> Iterator for Fields<'a> {
 
 /// Without blanks and tabs at both ends.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    let is_blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    match is_blank(text.as_bytes().first()) || is_blank(text.as_bytes().last()) {
+        true => text.trim_matches([' ', '\t']),
+        // Nearly always: the first octets need no reading as characters.
+        false => text,
+    }
 }
 
 /// A decimal number without a sign; what does not fit saturates.

@@ -1,74 +1,99 @@
 //! Writing a description, in the order of RFC 8866 section 5; lines end in CRLF.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write as _};
 
-use crate::attribute::Attribute;
+use crate::attribute::{Attribute, display_as_written};
 use crate::fragment::Fragment;
-use crate::media::Media;
+use crate::media::{Format, Media};
 use crate::session::{Bandwidth, Connection, Origin, Session, Time};
 
-fn optional(f: &mut Formatter<'_>, letter: char, value: Option<&(impl Display + ?Sized)>) -> fmt::Result {
-    value.map_or(Ok(()), |value| write!(f, "{letter}={value}\r\n"))
+/// A usual description, so that the text does not grow step by step.
+const USUAL_TEXT: usize = 8 << 10;
+
+fn line(out: &mut String, letter: char, value: &(impl Display + ?Sized)) {
+    // Writing to a `String` cannot fail.
+    let _ = write!(out, "{letter}={value}\r\n");
 }
 
-fn each<T: Display>(f: &mut Formatter<'_>, letter: char, values: &[T]) -> fmt::Result {
-    values.iter().try_for_each(|value| write!(f, "{letter}={value}\r\n"))
+fn lines<'a, T: Display + 'a>(out: &mut String, letter: char, values: impl IntoIterator<Item = &'a T>) {
+    values.into_iter().for_each(|value| line(out, letter, value));
 }
 
-fn attributes(f: &mut Formatter<'_>, attributes: &[Attribute]) -> fmt::Result {
-    attributes.iter().try_for_each(|attribute| {
-        f.write_str("a=")?;
-        attribute.fmt(f)?;
-        f.write_str("\r\n")
-    })
+fn attributes(out: &mut String, attributes: &[Attribute]) {
+    for attribute in attributes {
+        out.push_str("a=");
+        attribute.write(out);
+        out.push_str("\r\n");
+    }
 }
 
-impl Display for Session {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "v=0\r\no={}\r\ns={}\r\n", self.origin, self.name)?;
-        optional(f, 'i', self.information.as_ref())?;
-        optional(f, 'u', self.uri.as_ref())?;
-        each(f, 'e', &self.emails)?;
-        each(f, 'p', &self.phones)?;
-        optional(f, 'c', self.connection.as_ref())?;
-        each(f, 'b', &self.bandwidths)?;
+/// Appends a number in decimal.
+pub(crate) fn number(number: u32, out: &mut String) {
+    if number >= 10 {
+        self::number(number / 10, out);
+    }
+    out.push(char::from(b'0' + (number % 10) as u8));
+}
+
+impl Session {
+    fn write(&self, out: &mut String) {
+        out.reserve(USUAL_TEXT);
+        out.push_str("v=0\r\n");
+        line(out, 'o', &self.origin);
+        line(out, 's', &self.name);
+        lines(out, 'i', &self.information);
+        lines(out, 'u', &self.uri);
+        lines(out, 'e', &self.emails);
+        lines(out, 'p', &self.phones);
+        lines(out, 'c', &self.connection);
+        lines(out, 'b', &self.bandwidths);
         for time in &self.times {
-            write!(f, "t={time}\r\n")?;
-            each(f, 'r', &time.repeats)?;
+            line(out, 't', time);
+            lines(out, 'r', &time.repeats);
         }
-        optional(f, 'z', self.zones.as_ref())?;
-        optional(f, 'k', self.key.as_ref())?;
-        attributes(f, &self.attributes)?;
-        self.media.iter().try_for_each(|media| media.fmt(f))
+        lines(out, 'z', &self.zones);
+        lines(out, 'k', &self.key);
+        attributes(out, &self.attributes);
+        self.media.iter().for_each(|media| media.write(out));
     }
 }
 
-impl Display for Fragment {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        attributes(f, &self.attributes)?;
-        self.media.iter().try_for_each(|media| media.fmt(f))
+impl Fragment {
+    fn write(&self, out: &mut String) {
+        attributes(out, &self.attributes);
+        self.media.iter().for_each(|media| media.write(out));
     }
 }
 
-impl Display for Media {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "m={} {}", self.kind, self.port)?;
+impl Media {
+    fn write(&self, out: &mut String) {
+        out.push_str("m=");
+        out.push_str(self.kind.as_str());
+        out.push(' ');
+        number(u32::from(self.port), out);
         if let Some(count) = self.port_count {
-            write!(f, "/{count}")?;
+            out.push('/');
+            number(u32::from(count), out);
         }
-        write!(f, " {}", self.protocol)?;
+        out.push(' ');
+        out.push_str(self.protocol.as_str());
         for format in &self.formats {
-            f.write_str(" ")?;
-            format.fmt(f)?;
+            out.push(' ');
+            match format {
+                Format::PayloadType(payload_type) => number(u32::from(*payload_type), out),
+                Format::Name(name) => out.push_str(name),
+            }
         }
-        f.write_str("\r\n")?;
-        optional(f, 'i', self.title.as_ref())?;
-        each(f, 'c', &self.connections)?;
-        each(f, 'b', &self.bandwidths)?;
-        optional(f, 'k', self.key.as_ref())?;
-        attributes(f, &self.attributes)
+        out.push_str("\r\n");
+        lines(out, 'i', &self.title);
+        lines(out, 'c', &self.connections);
+        lines(out, 'b', &self.bandwidths);
+        lines(out, 'k', &self.key);
+        attributes(out, &self.attributes);
     }
 }
+
+display_as_written!(Session, Fragment, Media);
 
 impl Display for Origin {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

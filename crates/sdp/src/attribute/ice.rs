@@ -1,7 +1,6 @@
 //! ICE: `ice-ufrag`, `ice-pwd`, `ice-options` (RFC 8839 sections 5.4 and 5.6). Lengths and characters are for the negotiation to judge.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use super::intern;
 use crate::error::Reason;
@@ -20,12 +19,13 @@ pub(super) fn options(value: &str) -> Vec<Cow<'static, str>> {
         .collect()
 }
 
-pub(super) fn write_options(options: &[Cow<'static, str>], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes the colon and the tags behind it.
+pub(super) fn write_options(options: &[Cow<'static, str>], out: &mut String) {
+    out.push(':');
     for (i, option) in options.iter().enumerate() {
-        f.write_str(if i == 0 { ":" } else { " " })?;
-        f.write_str(option)?;
+        out.push_str(if i == 0 { "" } else { " " });
+        out.push_str(option);
     }
-    if options.is_empty() { f.write_str(":") } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod simulcast;
 mod source;
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 pub use dtls::{Fingerprint, HashAlgorithm, Setup};
 pub use grouping::Group;
@@ -213,10 +213,11 @@ impl Attribute {
     }
 }
 
-/// Writes the attribute without `a=`.
-impl fmt::Display for Attribute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())?;
+impl Attribute {
+    /// Writes the attribute without `a=`. A description has dozens of the first five kinds with a value, so they go
+    /// straight into the text.
+    pub(crate) fn write(&self, out: &mut String) {
+        out.push_str(self.name());
         let value: &dyn fmt::Display = match self {
             Self::Direction(_)
             | Self::EndOfCandidates
@@ -226,26 +227,23 @@ impl fmt::Display for Attribute {
             | Self::RtcpMuxOnly
             | Self::RtcpRsize
             | Self::BundleOnly
-            | Self::Other { value: None, .. } => return Ok(()),
+            | Self::Other { value: None, .. } => return,
+            Self::RtpMap(map) => return map.write(colon(out)),
+            Self::Fmtp(fmtp) => return fmtp.write(colon(out)),
+            Self::RtcpFeedback(feedback) => return feedback.write(colon(out)),
+            Self::Extmap(extmap) => return extmap.write(colon(out)),
+            Self::Source(source) => return source.write(colon(out)),
             Self::Candidate(text)
             | Self::IceUfrag(text)
             | Self::IcePwd(text)
             | Self::TlsId(text)
             | Self::Mid(text)
             | Self::SctpInit(text)
-            | Self::Other { value: Some(text), .. } => {
-                f.write_str(":")?;
-                return f.write_str(text);
-            }
-            Self::IceOptions(options) => return ice::write_options(options, f),
+            | Self::Other { value: Some(text), .. } => return colon(out).push_str(text),
+            Self::IceOptions(options) => return ice::write_options(options, out),
             Self::Fingerprint(fingerprint) => fingerprint,
             Self::Setup(setup) => setup,
-            Self::RtpMap(map) => map,
-            Self::Fmtp(fmtp) => fmtp,
-            Self::RtcpFeedback(feedback) => feedback,
-            Self::Extmap(extmap) => extmap,
             Self::Rtcp(rtcp) => rtcp,
-            Self::Source(source) => source,
             Self::SourceGroup(group) => group,
             Self::Msid(msid) => msid,
             Self::Group(group) => group,
@@ -254,10 +252,31 @@ impl fmt::Display for Attribute {
             Self::SctpPort(port) => port,
             Self::MaxMessageSize(size) => size,
         };
-        f.write_str(":")?;
-        value.fmt(f)
+        // Writing to a `String` cannot fail.
+        let _ = write!(colon(out), "{value}");
     }
 }
+
+fn colon(out: &mut String) -> &mut String {
+    out.push(':');
+    out
+}
+
+/// `Display` for what has `write(&self, &mut String)`.
+macro_rules! display_as_written {
+    ($($name:ty),+) => {$(
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let mut text = String::new();
+                self.write(&mut text);
+                f.write_str(&text)
+            }
+        }
+    )+};
+}
+pub(crate) use display_as_written;
+
+display_as_written!(Attribute);
 
 /// The names that real clients send and that need no reading.
 fn other_name(name: &str) -> Cow<'static, str> {

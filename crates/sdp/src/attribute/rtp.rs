@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::intern;
+use super::{display_as_written, intern};
 use crate::error::Reason;
 use crate::lexer::{Fields, decimal, payload_type, trim};
 use crate::session::Connection;
+use crate::write::number;
 
 /// In which directions media flows, seen from the side that wrote the description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -122,15 +123,18 @@ impl RtpMap {
     }
 }
 
-impl fmt::Display for RtpMap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without `write!`: a description has dozens of these.
-        self.payload_type.fmt(f)?;
-        f.write_str(" ")?;
-        f.write_str(&self.encoding)?;
-        f.write_str("/")?;
-        self.clock_rate.fmt(f)?;
-        self.channels.map_or(Ok(()), |channels| write!(f, "/{channels}"))
+impl RtpMap {
+    /// Writes the value of the attribute.
+    pub(super) fn write(&self, out: &mut String) {
+        number(u32::from(self.payload_type), out);
+        out.push(' ');
+        out.push_str(&self.encoding);
+        out.push('/');
+        number(self.clock_rate, out);
+        if let Some(channels) = self.channels {
+            out.push('/');
+            number(channels, out);
+        }
     }
 }
 
@@ -166,11 +170,12 @@ impl Fmtp {
     }
 }
 
-impl fmt::Display for Fmtp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.payload_type.fmt(f)?;
-        f.write_str(" ")?;
-        f.write_str(&self.parameters)
+impl Fmtp {
+    /// Writes the value of the attribute.
+    pub(super) fn write(&self, out: &mut String) {
+        number(u32::from(self.payload_type), out);
+        out.push(' ');
+        out.push_str(&self.parameters);
     }
 }
 
@@ -252,14 +257,15 @@ impl RtcpFeedback {
     }
 }
 
-impl fmt::Display for RtcpFeedback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl RtcpFeedback {
+    /// Writes the value of the attribute.
+    pub(super) fn write(&self, out: &mut String) {
         match self.payload_type {
-            Some(payload_type) => payload_type.fmt(f)?,
-            None => f.write_str("*")?,
+            Some(payload_type) => number(u32::from(payload_type), out),
+            None => out.push('*'),
         }
-        f.write_str(" ")?;
-        f.write_str(self.feedback.as_str())
+        out.push(' ');
+        out.push_str(self.feedback.as_str());
     }
 }
 
@@ -316,15 +322,20 @@ fn uri(uri: &str) -> Cow<'static, str> {
     )
 }
 
-impl fmt::Display for Extmap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.id.fmt(f)?;
+impl Extmap {
+    /// Writes the value of the attribute.
+    pub(super) fn write(&self, out: &mut String) {
+        number(u32::from(self.id), out);
         if let Some(direction) = self.direction {
-            write!(f, "/{direction}")?;
+            out.push('/');
+            out.push_str(direction.as_str());
         }
-        f.write_str(" ")?;
-        f.write_str(&self.uri)?;
-        self.attributes.as_ref().map_or(Ok(()), |attributes| write!(f, " {attributes}"))
+        out.push(' ');
+        out.push_str(&self.uri);
+        if let Some(attributes) = &self.attributes {
+            out.push(' ');
+            out.push_str(attributes);
+        }
     }
 }
 
@@ -360,6 +371,8 @@ impl fmt::Display for Rtcp {
         self.connection.as_ref().map_or(Ok(()), |connection| write!(f, " {connection}"))
     }
 }
+
+display_as_written!(RtpMap, Fmtp, RtcpFeedback, Extmap);
 
 #[cfg(test)]
 mod tests {

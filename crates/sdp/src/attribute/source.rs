@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::intern;
+use super::{display_as_written, intern};
 use crate::error::Reason;
 use crate::lexer::{Fields, trim};
+use crate::write::number;
 
 /// Something said about one SSRC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +40,16 @@ impl SourceAttribute {
     }
 }
 
-impl fmt::Display for SourceAttribute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.ssrc.fmt(f)?;
-        f.write_str(" ")?;
-        f.write_str(&self.name)?;
-        let Some(value) = &self.value else { return Ok(()) };
-        f.write_str(":")?;
-        f.write_str(value)
+impl SourceAttribute {
+    /// Writes the value of the attribute.
+    pub(super) fn write(&self, out: &mut String) {
+        number(self.ssrc, out);
+        out.push(' ');
+        out.push_str(&self.name);
+        if let Some(value) = &self.value {
+            out.push(':');
+            out.push_str(value);
+        }
     }
 }
 
@@ -114,6 +117,8 @@ impl fmt::Display for Msid {
         self.track.as_ref().map_or(Ok(()), |track| write!(f, " {track}"))
     }
 }
+
+display_as_written!(SourceAttribute);
 
 #[cfg(test)]
 mod tests {
