@@ -140,8 +140,9 @@ pub struct Agent {
     pub(crate) tiebreaker: u64,
     pub(crate) generations: Generations,
     pub(crate) bases: Vec<Base>,
-    pub(crate) locals: BTreeMap<LocalId, Local>,
-    pub(crate) remotes: BTreeMap<RemoteId, Remote>,
+    /// Boxed, like the pairs: a node of a map has room for eleven.
+    pub(crate) locals: BTreeMap<LocalId, Box<Local>>,
+    pub(crate) remotes: BTreeMap<RemoteId, Box<Remote>>,
     pub(crate) next_local: u32,
     pub(crate) next_remote: u32,
     /// What a foundation stands for, in the order of the foundations (RFC 8445 section 5.1.1.3).

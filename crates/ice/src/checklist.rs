@@ -19,7 +19,8 @@ use crate::pair::{Pair, PairId, Status};
 
 #[derive(Debug, Default)]
 pub(crate) struct Checklist {
-    pairs: BTreeMap<PairId, Pair>,
+    /// Boxed, as a node of the map has room for eleven, and most agents have one or two.
+    pairs: BTreeMap<PairId, Box<Pair>>,
     /// Pairs that the other side checked, or that are to be nominated (section 6.1.4.1). Each at most once.
     triggered: VecDeque<PairId>,
     next_id: u32,
@@ -32,15 +33,15 @@ impl Checklist {
     }
 
     pub(crate) fn get(&self, id: PairId) -> Option<&Pair> {
-        self.pairs.get(&id)
+        self.pairs.get(&id).map(Box::as_ref)
     }
 
     pub(crate) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
-        self.pairs.get_mut(&id)
+        self.pairs.get_mut(&id).map(Box::as_mut)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PairId, &Pair)> {
-        self.pairs.iter().map(|(id, pair)| (*id, pair))
+        self.pairs.iter().map(|(id, pair)| (*id, pair.as_ref()))
     }
 
     /// The pairs on a path, one of each generation at most.
@@ -55,13 +56,13 @@ impl Checklist {
     pub(crate) fn insert(&mut self, pair: Pair) -> PairId {
         let id = PairId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
-        self.pairs.insert(id, pair);
+        self.pairs.insert(id, Box::new(pair));
         id
     }
 
     pub(crate) fn remove(&mut self, id: PairId) -> Option<Pair> {
         self.triggered.retain(|triggered| *triggered != id);
-        self.pairs.remove(&id)
+        self.pairs.remove(&id).map(|pair| *pair)
     }
 
     pub(crate) fn trigger(&mut self, id: PairId) {
@@ -84,7 +85,7 @@ impl Checklist {
     /// The pair to start a check on (section 6.1.4.2), which `allowed` holds for: the triggered ones of any generation in
     /// their order, then of the current one the waiting pair with the highest priority, then a frozen one.
     pub(crate) fn next(&self, current: GenerationId, allowed: impl Fn(&Pair) -> bool) -> Option<PairId> {
-        let fits = |id: &PairId| self.pairs.get(id).is_some_and(&allowed);
+        let fits = |id: &PairId| self.get(*id).is_some_and(&allowed);
         if let Some(id) = self.triggered.iter().copied().find(fits) {
             return Some(id);
         }
@@ -127,7 +128,10 @@ impl Agent {
     /// section 8.1.2 wants no more checks for worse ones).
     fn add_wanted_pair(&mut self, host: LocalId, remote: RemoteId) {
         let Some(base) = self.locals.get(&host).map(|local| local.base) else { return };
-        let Some(&Remote { generation, address: far, .. }) = self.remotes.get(&remote) else { return };
+        let Some(&Remote { generation, address: far, .. }) = self.remotes.get(&remote).map(Box::as_ref)
+        else {
+            return;
+        };
         if !can_pair(base, far) {
             return;
         }
@@ -186,7 +190,7 @@ impl Agent {
     /// Forms a pair unless there is one on its path, or it is the worst of too many.
     pub(crate) fn add_pair(&mut self, host: LocalId, remote: RemoteId) -> Option<PairId> {
         let base = self.locals.get(&host)?.base;
-        let Remote { generation, address: far, .. } = *self.remotes.get(&remote)?;
+        let Remote { generation, address: far, .. } = **self.remotes.get(&remote)?;
         if !self.may_use(base) {
             return None;
         }

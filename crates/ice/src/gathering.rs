@@ -327,7 +327,7 @@ impl Agent {
     /// A server-reflexive candidate, unless it is redundant (RFC 8445 section 5.1.3). One that was learned from a check
     /// already is server-reflexive from now on.
     pub(crate) fn add_server_reflexive(&mut self, host: LocalId, server: IpAddr, mapped: SocketAddr) {
-        let Some(&Local { generation, base, .. }) = self.locals.get(&host) else { return };
+        let Some(&Local { generation, base, .. }) = self.locals.get(&host).map(Box::as_ref) else { return };
         let Some(preference) = self.base_of(base).map(|base| base.preference) else { return };
         if !may_send_to(mapped) {
             return;

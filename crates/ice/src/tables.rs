@@ -115,7 +115,7 @@ impl Agent {
             extensions: Vec::new(),
         };
         let id = LocalId::next(&mut self.next_local);
-        self.locals.insert(id, Local { generation, candidate, address, base, announced: false });
+        self.locals.insert(id, Box::new(Local { generation, candidate, address, base, announced: false }));
         Some(id)
     }
 
@@ -133,7 +133,9 @@ impl Agent {
     /// The local candidate that the other side saw a check come from, a peer-reflexive one where it is new (RFC
     /// 8445 section 7.2.5.3.1).
     pub(crate) fn mapped_local(&mut self, host: LocalId, mapped: SocketAddr, priority: u32) -> LocalId {
-        let Some(&Local { generation, base, .. }) = self.locals.get(&host) else { return host };
+        let Some(&Local { generation, base, .. }) = self.locals.get(&host).map(Box::as_ref) else {
+            return host;
+        };
         let is_known =
             |local: &Local| (local.generation, local.address, local.base) == (generation, mapped, base);
         if let Some((id, _)) = self.locals.iter().find(|(_, local)| is_known(local)) {
@@ -208,7 +210,7 @@ impl Agent {
             self.remove_remote(worst);
         }
         let id = RemoteId::next(&mut self.next_remote);
-        self.remotes.insert(id, remote);
+        self.remotes.insert(id, Box::new(remote));
         Some(id)
     }
 

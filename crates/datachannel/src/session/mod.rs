@@ -48,7 +48,8 @@ pub struct Session {
     association: Association,
     link: Link,
     connected: bool,
-    channels: BTreeMap<ChannelId, Channel>,
+    /// Boxed, as a node of the map has room for eleven, and most sessions have one or two.
+    channels: BTreeMap<ChannelId, Box<Channel>>,
     streams: BTreeMap<u16, ChannelId>,
     next_channel: u32,
     /// The next stream id that was never used, and those that were and are free again.
@@ -215,12 +216,12 @@ impl Session {
     /// A channel, until it is closed and its last message and [`Event::Closed`] were polled, and the session is called
     /// after that. The buffered amount stays what it was when it closed, as W3C has it.
     pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
-        self.channels.get(&id)
+        self.channels.get(&id).map(Box::as_ref)
     }
 
     /// All channels.
     pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
-        self.channels.iter().map(|(&id, channel)| (id, channel))
+        self.channels.iter().map(|(&id, channel)| (id, channel.as_ref()))
     }
 
     /// True between [`Event::Connected`] and the end.

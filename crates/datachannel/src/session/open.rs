@@ -64,7 +64,7 @@ impl Session {
                 self.association.pause_stream(StreamId(stream));
             }
         }
-        self.channels.insert(id, channel);
+        self.channels.insert(id, Box::new(channel));
         id
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Socket {
 /// The memory that datagrams are received into. Only its touched pages are real.
 pub(crate) struct Slab {
     octets: Vec<u8>,
-    meta: [RecvMeta; RECEIVE_MESSAGES],
+    meta: Box<[RecvMeta; RECEIVE_MESSAGES]>,
 }
 
 /// Datagrams of one path that came in together.
@@ -66,7 +66,7 @@ impl Slab {
     pub(crate) fn new() -> Self {
         Self {
             octets: vec![0; RECEIVE_MESSAGES * MESSAGE_ROOM],
-            meta: [RecvMeta::default(); RECEIVE_MESSAGES],
+            meta: Box::new([RecvMeta::default(); RECEIVE_MESSAGES]),
         }
     }
 }
@@ -187,7 +187,7 @@ impl Socket {
         let mut rooms = slab.octets.chunks_exact_mut(MESSAGE_ROOM);
         let mut slices: [IoSliceMut<'_>; RECEIVE_MESSAGES] =
             array::from_fn(|_| IoSliceMut::new(rooms.next().unwrap_or_default()));
-        let meta = &mut slab.meta;
+        let meta = slab.meta.as_mut();
         let count =
             self.io.try_io(Interest::READABLE, || self.offload.recv((&self.io).into(), &mut slices, meta))?;
         let at = clock::now();
