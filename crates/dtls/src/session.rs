@@ -199,18 +199,44 @@ impl Session {
     ///
     /// When the session is not connected, or the plaintext does not fit in a record. `out` is then as it was.
     pub fn seal(&mut self, now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<usize, SealError> {
+        let start = out.len();
+        self.begin_record(out);
+        out.extend_from_slice(plaintext);
+        self.end_record(now, out, start)
+    }
+
+    /// Begins a record at the end of `out`: the application data is to be appended, and then comes
+    /// [`end_record`](Self::end_record). Saves the copy of [`seal`](Self::seal).
+    pub fn begin_record(&self, out: &mut Vec<u8>) {
+        let headroom = self.engine.as_ref().map_or(0, Engine::headroom);
+        out.resize(out.len().saturating_add(headroom), 0);
+    }
+
+    /// Protects what was appended since [`begin_record`](Self::begin_record), when `out` was `start` octets long, and says
+    /// how long the record is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`seal`](Self::seal), and when nothing was appended. `out` is then as it was before the record.
+    pub fn end_record(&mut self, now: Instant, out: &mut Vec<u8>, start: usize) -> Result<usize, SealError> {
+        let sealed = self.seal_from(now, out, start);
+        if sealed.is_err() {
+            out.truncate(start);
+        }
+        sealed
+    }
+
+    fn seal_from(&mut self, now: Instant, out: &mut Vec<u8>, start: usize) -> Result<usize, SealError> {
         let now = self.advance(now);
-        if plaintext.is_empty() || plaintext.len() > MAX_RECORD_PLAINTEXT {
+        let headroom = self.engine.as_ref().map_or(0, Engine::headroom);
+        let plaintext = out.len().saturating_sub(start).saturating_sub(headroom);
+        if plaintext == 0 || plaintext > MAX_RECORD_PLAINTEXT {
             return Err(SealError::Length);
         }
         let (State::Connected, Some(engine)) = (self.state, self.engine.as_mut()) else {
             return Err(SealError::NotConnected);
         };
-        let start = out.len();
-        if engine.seal(now, plaintext, out).is_err() {
-            out.truncate(start);
-            return Err(SealError::Engine);
-        }
+        engine.seal(now, out, start).map_err(|_| SealError::Engine)?;
         let length = out.len().saturating_sub(start);
         self.filter.stats.records_sealed += 1;
         self.drain(now, &mut BytesMut::new());

@@ -133,7 +133,6 @@ pub(crate) struct Transport {
     gate: Gate,
     dtls_role: Option<dtls::Role>,
     blocked: BTreeSet<Path>,
-    plaintext: Vec<u8>,
     mtu: usize,
     /// The same for data, where the path is found to carry it.
     data_mtu: usize,
@@ -162,7 +161,6 @@ impl Transport {
             gate: Gate::default(),
             dtls_role: None,
             blocked: BTreeSet::new(),
-            plaintext: Vec::new(),
             mtu,
             data_mtu: data_max_mtu.max(mtu),
             measured: None,
@@ -514,16 +512,16 @@ impl Transport {
                 Some(srtp.outbound.protect_rtp(out, start).is_ok())
             }
             (Source::Data, Security::Established(_)) => {
-                self.plaintext.clear();
                 let room = room.checked_sub(self.dtls.overhead())?;
-                self.data.poll_transmit(now, room, &mut self.plaintext)?;
-                Some(self.dtls.seal(now, &self.plaintext, out).is_ok())
+                self.dtls.begin_record(out);
+                self.data.poll_transmit(now, room, out)?;
+                Some(self.dtls.end_record(now, out, start).is_ok())
             }
             (Source::Probe, Security::Established(_)) => {
-                self.plaintext.clear();
                 let room = room.checked_sub(self.dtls.overhead())?;
-                self.data.poll_mtu_probe(now, room, &mut self.plaintext)?;
-                Some(self.dtls.seal(now, &self.plaintext, out).is_ok())
+                self.dtls.begin_record(out);
+                self.data.poll_mtu_probe(now, room, out)?;
+                Some(self.dtls.end_record(now, out, start).is_ok())
             }
             _ => None,
         }

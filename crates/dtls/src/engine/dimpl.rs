@@ -131,11 +131,17 @@ impl DimplEngine {
         self.dtls.handle_timeout(now).map_err(failure)
     }
 
-    pub(super) fn seal(&mut self, now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    /// It makes its records in its own memory.
+    pub(super) fn headroom(&self) -> usize {
+        0
+    }
+
+    pub(super) fn seal(&mut self, now: Instant, out: &mut Vec<u8>, start: usize) -> Result<(), Failure> {
         self.now = now;
+        let plaintext = out.get(start..).unwrap_or_default();
         self.dtls.send_application_data(plaintext).map_err(failure)?;
-        let start = out.len();
-        out.resize(start.saturating_add(plaintext.len()).saturating_add(MAX_OVERHEAD), 0);
+        let most = plaintext.len().saturating_add(MAX_OVERHEAD);
+        out.resize(start.saturating_add(most), 0);
         match self.dtls.poll_output(out.get_mut(start..).unwrap_or_default()) {
             Said::Packet(packet) => {
                 let length = packet.len();

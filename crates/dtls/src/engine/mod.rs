@@ -144,9 +144,15 @@ impl Engine {
         each!(self, engine => engine.open(now, record))
     }
 
-    /// Appends one record of application data to `out`. What is there after a failure is to be cut off.
-    pub(crate) fn seal(&mut self, now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
-        each!(self, engine => engine.seal(now, plaintext, out))
+    /// The octets in front of the plaintext of a record that is sealed.
+    pub(crate) fn headroom(&self) -> usize {
+        each!(self, engine => engine.headroom())
+    }
+
+    /// Makes one record of application data of what lies in `out` from `start` on: the [`headroom`](Self::headroom) and the
+    /// plaintext. What is there after a failure is to be cut off.
+    pub(crate) fn seal(&mut self, now: Instant, out: &mut Vec<u8>, start: usize) -> Result<(), Failure> {
+        each!(self, engine => engine.seal(now, out, start))
     }
 
     /// Begins to close; a connected engine gives out a close_notify.

@@ -119,10 +119,18 @@ impl OpenSslEngine {
     }
 
     #[inline]
-    pub(super) fn seal(&mut self, _now: Instant, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(super) fn headroom(&self) -> usize {
+        match &self.stage {
+            Stage::Handshake(_) => 0,
+            Stage::Connected(connected) => connected.headroom(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn seal(&mut self, _now: Instant, out: &mut Vec<u8>, start: usize) -> Result<(), Failure> {
         match &mut self.stage {
             Stage::Handshake(_) => Err(Failure::Protocol(HandshakeFailure::UnexpectedMessage)),
-            Stage::Connected(connected) => connected.seal(plaintext, out),
+            Stage::Connected(connected) => connected.seal(out, start),
         }
     }
 

@@ -59,7 +59,7 @@ impl Connected {
             (content::HANDSHAKE, [handshake::FINISHED, ..]) if !self.finished.is_empty() => {
                 let mut flight = CHANGE_CIPHER_SPEC.to_vec();
                 let Self { protection, finished, .. } = self;
-                protection.seal(content::HANDSHAKE, finished, &mut flight).map_err(unusable)?;
+                append(protection, content::HANDSHAKE, finished, &mut flight)?;
                 said.extend([flight.clone(), flight].map(Said::Packet));
             }
             // A HelloRequest: nobody renegotiates (RFC 8827 section 6.5).
@@ -68,20 +68,39 @@ impl Connected {
         Ok(None)
     }
 
+    /// The octets in front of the plaintext of a record.
     #[inline]
-    pub(super) fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
-        self.protection.seal(content::APPLICATION_DATA, plaintext, out).map_err(unusable)
+    pub(super) fn headroom(&self) -> usize {
+        self.protection.headroom()
+    }
+
+    #[inline]
+    pub(super) fn seal(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), Failure> {
+        self.protection.seal(content::APPLICATION_DATA, out, start).map_err(unusable)
     }
 
     pub(super) fn close(&mut self, said: &mut VecDeque<Said>) -> Result<(), Failure> {
         if self.state == State::Open {
             self.state = State::Closed;
             let mut alert = Vec::new();
-            self.protection.seal(content::ALERT, &CLOSE_NOTIFY, &mut alert).map_err(unusable)?;
+            append(&mut self.protection, content::ALERT, &CLOSE_NOTIFY, &mut alert)?;
             said.push_back(Said::Packet(alert));
         }
         Ok(())
     }
+}
+
+/// Appends a record of this side's own.
+fn append(
+    protection: &mut Protection,
+    content_type: u8,
+    plaintext: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let start = out.len();
+    out.resize(start.saturating_add(protection.headroom()), 0);
+    out.extend_from_slice(plaintext);
+    protection.seal(content_type, out, start).map_err(unusable)
 }
 
 pub(super) fn unusable(_: Unusable) -> Failure {
@@ -101,7 +120,7 @@ mod tests {
 
     fn sealed(by: &mut Protection, content_type: u8, plaintext: &[u8]) -> Vec<u8> {
         let mut record = Vec::new();
-        by.seal(content_type, plaintext, &mut record).unwrap();
+        append(by, content_type, plaintext, &mut record).unwrap();
         record
     }
 

@@ -104,37 +104,34 @@ impl Protection {
         })
     }
 
-    /// Appends a record. What is there after a failure is to be cut off.
+    /// The octets in front of the plaintext of a record.
     #[inline]
-    pub(super) fn seal(
-        &mut self,
-        content_type: u8,
-        plaintext: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), Unusable> {
+    pub(super) fn headroom(&self) -> usize {
+        PLAIN_HEADER + self.sealing.nonces.explicit()
+    }
+
+    /// Makes a record of what lies in `out` from `start` on: [`headroom`](Self::headroom) octets, and the plaintext. What
+    /// is there after a failure is to be cut off.
+    #[inline]
+    pub(super) fn seal(&mut self, content_type: u8, out: &mut Vec<u8>, start: usize) -> Result<(), Unusable> {
         let number = self.next;
         if number > LAST {
             return Err(Unusable);
         }
-        let fields = Fields { content_type, version: VERSION, number };
+        let record = out.get_mut(start..).ok_or(Unusable)?;
+        let (header, body) = record.split_first_chunk_mut::<PLAIN_HEADER>().ok_or(Unusable)?;
+        let length = u16::try_from(body.len().saturating_add(TAG)).map_err(|_| Unusable)?;
+        let [major, minor] = VERSION;
+        let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+        let [high, low] = length.to_be_bytes();
+        *header = [content_type, major, minor, a, b, c, d, e, f, g, h, high, low];
         let explicit = self.nonce.to_be_bytes();
-        let front: &[u8] = match self.sealing.nonces {
-            Nonces::Explicit(_) => &explicit,
-            Nonces::Implicit(_) => &[],
-        };
-        let length = front.len().saturating_add(plaintext.len()).saturating_add(TAG);
-        out.reserve(PLAIN_HEADER.saturating_add(length));
-        out.push(content_type);
-        out.extend_from_slice(&VERSION);
-        out.extend_from_slice(&number.to_be_bytes());
-        out.extend_from_slice(&u16::try_from(length).map_err(|_| Unusable)?.to_be_bytes());
-        out.extend_from_slice(front);
-        let start = out.len();
-        out.extend_from_slice(plaintext);
+        let (front, plaintext) = body.split_at_mut_checked(self.sealing.nonces.explicit()).ok_or(Unusable)?;
+        front.iter_mut().zip(explicit).for_each(|(place, octet)| *place = octet);
         let nonce = self.sealing.nonce(explicit, number);
-        let body = out.get_mut(start..).ok_or(Unusable)?;
-        let aad = fields.authenticated(plaintext.len());
-        let tag = self.sealing.cipher.seal_in_place_separate_tag(nonce, aad, body).map_err(|_| Unusable)?;
+        let aad = Fields { content_type, version: VERSION, number }.authenticated(plaintext.len());
+        let tag =
+            self.sealing.cipher.seal_in_place_separate_tag(nonce, aad, plaintext).map_err(|_| Unusable)?;
         out.extend_from_slice(tag.as_ref());
         self.next = number.saturating_add(1);
         self.nonce = self.nonce.wrapping_add(1);
@@ -172,6 +169,17 @@ impl std::fmt::Debug for Protection {
     }
 }
 
+impl Nonces {
+    /// The octets of it that stand in the record.
+    #[inline]
+    fn explicit(self) -> usize {
+        match self {
+            Self::Explicit(_) => EXPLICIT,
+            Self::Implicit(_) => 0,
+        }
+    }
+}
+
 impl Key {
     fn new(algorithm: &'static Algorithm, key: &[u8], iv: &[u8]) -> Result<Self, Unusable> {
         let cipher = UnboundKey::new(algorithm, key).map(LessSafeKey::new).map_err(|_| Unusable)?;
@@ -183,6 +191,7 @@ impl Key {
         Ok(Self { cipher, nonces })
     }
 
+    #[inline]
     fn nonce(&self, explicit: [u8; EXPLICIT], number: u64) -> Nonce {
         Nonce::assume_unique_for_key(match self.nonces {
             Nonces::Explicit([a, b, c, d]) => {
@@ -200,11 +209,7 @@ impl Key {
     #[inline]
     fn open(&self, record: &mut [u8]) -> Option<Opened> {
         let Head { number, nonce } = Head::parse(record)?;
-        let front = match self.nonces {
-            Nonces::Explicit(_) => EXPLICIT,
-            Nonces::Implicit(_) => 0,
-        };
-        let start = PLAIN_HEADER + front;
+        let start = PLAIN_HEADER + self.nonces.explicit();
         let [content_type, major, minor, ..] = *record else { return None };
         let fields = Fields { content_type, version: [major, minor], number };
         let body = record.get_mut(start..)?;
@@ -299,9 +304,10 @@ pub(super) mod tests {
     }
 
     fn sealed(by: &mut Protection, plaintext: &[u8]) -> Vec<u8> {
-        let mut out = vec![9; 3];
-        by.seal(content::APPLICATION_DATA, plaintext, &mut out).unwrap();
-        assert_eq!(out[..3], [9; 3], "it appends");
+        let mut out = vec![9; 3 + by.headroom()];
+        out.extend(plaintext);
+        by.seal(content::APPLICATION_DATA, &mut out, 3).unwrap();
+        assert_eq!(out[..3], [9; 3], "what stands before it stays");
         out.split_off(3)
     }
 
@@ -377,7 +383,8 @@ pub(super) mod tests {
         client.next = LAST;
         let mut last = sealed(&mut client, b"x");
         assert!(server.open(&mut last).is_some());
-        assert_eq!(client.seal(content::APPLICATION_DATA, b"x", &mut Vec::new()), Err(Unusable));
+        let mut out = vec![0; client.headroom() + 1];
+        assert_eq!(client.seal(content::APPLICATION_DATA, &mut out, 0), Err(Unusable));
     }
 
     #[test]
