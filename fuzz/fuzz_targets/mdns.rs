@@ -8,15 +8,6 @@ use libfuzzer_sys::fuzz_target;
 use taut_mdns::{GROUP_V4, MAX_NAMES, MAX_UNICAST, Querier, Responder};
 use taut_sansio::rng::Rng;
 
-/// A question for a name that may be registered, which the fuzzer need not find.
-    Question { port: u16, name: u8, record_type: u8, class: u16 },
-    Query(u8),
-    Register(u8, [u8; 4]),
-    Unregister(u8),
-    UnregisterAll,
-    Wait(u16),
-}
-
 /// A question for `n.local`.
 fn question(name: u8, record_type: u8, class: u16) -> Vec<u8> {
     let label = name.to_string();
@@ -28,7 +19,7 @@ fn question(name: u8, record_type: u8, class: u16) -> Vec<u8> {
     out
 }
 
-/// Each step begins with what it is, a name and a port.
+// Each step begins with what it is, a name and a port.
 fuzz_target!(|steps: Vec<(u8, u8, u16, Vec<u8>)>| {
     let mut now = Instant::now();
     let mut querier = Querier::new(Rng::from_u64(1));
