@@ -15,8 +15,10 @@ use taut_peer::{
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How many seeds a test of many networks takes.
-const SEEDS: u64 = 100;
+/// The seeds of a test of many networks; `TAUT_SEEDS` says how many, if not `default`.
+fn seeds(default: u64) -> std::ops::Range<u64> {
+    0..std::env::var("TAUT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
 
 fn ufrag(call: &mut Call, id: NodeId) -> String {
     let sdp = call.peer(id).local_description().expect("a description").sdp;
@@ -96,7 +98,7 @@ fn received_frames(call: &mut Call) -> usize {
 
 #[test]
 fn a_restart_under_load_with_loss_loses_no_message_and_media_goes_on() {
-    for seed in 0..SEEDS {
+    for seed in seeds(100) {
         let (mut call, channel) = pair(seed);
         let mut load = Load::new(&mut call, channel);
         call.world.set_default_link(Link::default().latency(20 * MS).jitter(5 * MS).loss(Loss::Random(0.05)));
@@ -138,8 +140,40 @@ fn a_restart_under_load_with_loss_loses_no_message_and_media_goes_on() {
 }
 
 #[test]
+fn restarts_through_outages_lose_no_message() {
+    for seed in seeds(20) {
+        let (mut call, channel) = pair(seed);
+        let mut load = Load::new(&mut call, channel);
+        let mut draw = taut_sansio::rng::Rng::from_u64(seed ^ 0x10ad);
+        let link = Link::default()
+            .latency(draw.below(60) * MS)
+            .jitter(10 * MS)
+            .loss(Loss::Random(draw.unit() * 0.1))
+            .reorder(0.05, 20 * MS)
+            .duplicate(0.05);
+        for _ in 0..3 {
+            call.world.set_default_link(link.clone());
+            load.step(&mut call);
+            call.world.set_default_link(link.clone().loss(Loss::Random(1.0)));
+            // In the first second, before anything is noticed, or after it.
+            call.run_for(draw.below(12_000) * MS);
+            let from = if draw.below(2) == 0 { call.a } else { call.b };
+            restart(&mut call, from);
+            call.run_for(draw.below(8_000) * MS);
+            call.world.set_default_link(link.clone());
+            assert!(call.connect(30 * SECOND), "seed {seed}");
+        }
+        load.step(&mut call);
+        load.assert_complete(&mut call);
+        let frames = received_frames(&mut call);
+        load.step(&mut call);
+        assert!(received_frames(&mut call) > frames, "seed {seed}: media goes on");
+    }
+}
+
+#[test]
 fn both_sides_restart_at_once_and_one_gives_way() {
-    for seed in 0..SEEDS {
+    for seed in seeds(100) {
         let (mut call, channel) = pair(seed);
         let mut load = Load::new(&mut call, channel);
         let (now, a, b) = (call.now(), call.a, call.b);

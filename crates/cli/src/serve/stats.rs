@@ -156,6 +156,7 @@ fn pair(report: &CandidatePairReport) -> Value {
         "state": report.state,
         "nominated": report.nominated,
         "requestsSent": report.requests_sent,
+        "consentRequestsSent": report.consent_requests_sent,
         "requestsReceived": report.requests_received,
         "responsesSent": report.responses_sent,
         "responsesReceived": report.responses_received,

@@ -82,6 +82,7 @@ impl Peer {
                 nominated: stats.nominated,
                 priority: stats.priority,
                 requests_sent: stats.requests_sent,
+                consent_requests_sent: stats.consent_requests_sent,
                 requests_received: stats.requests_received,
                 responses_sent: stats.responses_sent,
                 responses_received: stats.responses_received,

@@ -285,8 +285,10 @@ pub struct CandidatePairReport {
     pub nominated: bool,
     /// The priority of the pair (RFC 8445 section 6.1.2.3).
     pub priority: u64,
-    /// Checks sent, consent included.
+    /// Checks sent, those for consent not counted.
     pub requests_sent: u64,
+    /// Checks sent for consent (RFC 7675).
+    pub consent_requests_sent: u64,
     /// Checks received.
     pub requests_received: u64,
     /// Answers sent.

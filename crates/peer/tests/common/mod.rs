@@ -33,6 +33,8 @@ pub(crate) struct Side {
     pub(crate) sent: Vec<Sent>,
     /// The octets of what was sent, where a test wants them.
     pub(crate) tape: Option<Vec<Vec<u8>>>,
+    /// How often its timer has fired.
+    pub(crate) wakes: u64,
     /// How far its clock is behind that of the world.
     behind: Duration,
     sleep: Option<Sleep>,
@@ -96,6 +98,7 @@ impl Side {
             reading: true,
             sent: Vec::new(),
             tape: None,
+            wakes: 0,
             behind: Duration::ZERO,
             sleep: None,
         }
@@ -142,6 +145,7 @@ impl Node for Side {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.wakes += 1;
         self.peer.handle_timeout(now - self.behind);
     }
 
