@@ -151,8 +151,12 @@ fn time_is_linear_in_the_text() {
         };
         (0..4).map(|_| run()).min().unwrap_or_default()
     };
+    // On a busy machine some tries are slow by accident; all of them only if the parser is.
+    const TRIES: usize = 20;
     for (name, shape) in shapes {
-        let (small, large) = (fastest(&shape(1 << 16), name), fastest(&shape(1 << 19), name));
-        assert!(large < (small + Duration::from_millis(1)) * 32, "{name}: {small:?}, {large:?}");
+        let texts = [shape(1 << 16), shape(1 << 19)];
+        let mut tries = (0..TRIES).map(|_| texts.each_ref().map(|text| fastest(text, name)));
+        let linear = tries.any(|[small, large]| large < (small + Duration::from_millis(1)) * 32);
+        assert!(linear, "{name}");
     }
 }

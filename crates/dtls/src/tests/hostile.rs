@@ -9,7 +9,7 @@ use taut_sansio::rng::Rng;
 use crate::{CloseReason, Engine, Event, HandshakeFailure, Stats, Version};
 
 /// A record as an attacker writes it.
-fn record(content_type: u8, epoch: u16, sequence: u64, body: &[u8]) -> Vec<u8> {
+pub(super) fn record(content_type: u8, epoch: u16, sequence: u64, body: &[u8]) -> Vec<u8> {
     let mut out = vec![content_type, 0xfe, 0xfd];
     out.extend_from_slice(&((u64::from(epoch) << 48) | sequence).to_be_bytes());
     out.extend_from_slice(&(body.len() as u16).to_be_bytes());
@@ -18,7 +18,7 @@ fn record(content_type: u8, epoch: u16, sequence: u64, body: &[u8]) -> Vec<u8> {
 }
 
 /// A handshake message in one fragment.
-fn message(kind: u8, message_seq: u16, body: &[u8]) -> Vec<u8> {
+pub(super) fn message(kind: u8, message_seq: u16, body: &[u8]) -> Vec<u8> {
     let [_, a, b, c] = (body.len() as u32).to_be_bytes();
     let [d, e] = message_seq.to_be_bytes();
     [&[kind, a, b, c, d, e, 0, 0, 0, a, b, c], body].concat()

@@ -6,7 +6,7 @@ use aws_lc_rs::hmac;
 use super::pair::{CLIENT, Pair, SERVER};
 use super::{ENGINES, any};
 use crate::record::{Fragment, Header, Record, handshake};
-use crate::{Engine, Event};
+use crate::{CloseReason, Engine, Event};
 
 /// The line that an end told.
 fn line(pair: &Pair, end: usize) -> Option<&str> {
@@ -65,6 +65,47 @@ fn open(record: &[u8], key: &[u8], salt: &[u8]) -> Vec<u8> {
     key.open_in_place(nonce, Aad::from(aad), &mut sealed).unwrap().to_vec()
 }
 
+/// The opposite, for a record of any type of epoch 1.
+fn protect(content_type: u8, number: u64, plain: &[u8], key: &[u8], salt: &[u8]) -> Vec<u8> {
+    let explicit = (1u64 << 48 | number).to_be_bytes();
+    let start = [content_type, 0xfe, 0xfd];
+    let aad = [&explicit[..], &start, &(plain.len() as u16).to_be_bytes()].concat();
+    let nonce = Nonce::try_assume_unique_for_key(&[salt, &explicit].concat()).unwrap();
+    let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, key).unwrap());
+    let mut sealed = plain.to_vec();
+    key.seal_in_place_append_tag(nonce, Aad::from(aad), &mut sealed).unwrap();
+    let length = (sealed.len() as u16 + 8).to_be_bytes();
+    [&start[..], &explicit, &length, &explicit, &sealed].concat()
+}
+
+/// The keys and salts of a connection whose end `logging` told its secret (RFC 5246 section 6.3): both keys, then both
+/// salts, the client's first.
+fn key_block(pair: &Pair, logging: usize) -> Vec<u8> {
+    let line = line(pair, logging).unwrap();
+    let ["CLIENT_RANDOM", random, secret] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+    let client_random = random_on_the_wire(pair, CLIENT, handshake::CLIENT_HELLO);
+    assert_eq!(octets(random), client_random);
+    let server_random = random_on_the_wire(pair, SERVER, handshake::SERVER_HELLO);
+    let suite = pair.ends[CLIENT].session.cipher_suite();
+    assert_eq!(suite, Some("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"), "as the PRF above");
+    prf(&octets(secret), "key expansion", &[server_random, client_random].concat(), 40)
+}
+
+#[test]
+fn a_fatal_alert_under_protection_ends_it_with_that_alert() {
+    for &engine in ENGINES {
+        let mut pair = Pair::with(5, &any(Engine::OpenSsl).with_key_log(), &any(engine));
+        pair.start();
+        assert!(pair.run_until(std::time::Duration::from_secs(5), Pair::connected));
+        let block = key_block(&pair, CLIENT);
+        // internal_error (RFC 5246 section 7.2.2).
+        pair.inject(SERVER, &protect(21, 1_000, &[2, 80], &block[..16], &block[32..36]));
+        pair.run(std::time::Duration::from_millis(1));
+        let last = pair.ends[SERVER].events.last();
+        assert_eq!(last, Some(&Event::Closed(CloseReason::Alert(80))), "{engine}");
+    }
+}
+
 #[test]
 fn the_line_opens_what_both_ends_send() {
     for &other in ENGINES {
@@ -75,18 +116,7 @@ fn the_line_opens_what_both_ends_send() {
             pair.start();
             assert!(pair.run_until(std::time::Duration::from_secs(5), Pair::connected));
             assert_eq!(line(&pair, 1 - logging), None, "only who is asked");
-            let line = line(&pair, logging).unwrap();
-            let ["CLIENT_RANDOM", random, secret] = line.split(' ').collect::<Vec<_>>()[..] else {
-                panic!("{line}")
-            };
-            let client_random = random_on_the_wire(&pair, CLIENT, handshake::CLIENT_HELLO);
-            assert_eq!(octets(random), client_random);
-            let server_random = random_on_the_wire(&pair, SERVER, handshake::SERVER_HELLO);
-            let suite = pair.ends[CLIENT].session.cipher_suite();
-            assert_eq!(suite, Some("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"), "as the PRF below");
-            // RFC 5246 section 6.3: both keys, then both salts, the client's first.
-            let seed = [server_random, client_random].concat();
-            let block = prf(&octets(secret), "key expansion", &seed, 40);
+            let block = key_block(&pair, logging);
             for (end, key, salt) in [(CLIENT, 0..16, 32..36), (SERVER, 16..32, 36..40)] {
                 let mut record = Vec::new();
                 pair.ends[end].session.seal(pair.now, b"a secret", &mut record).unwrap();
