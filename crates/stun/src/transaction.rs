@@ -172,6 +172,24 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_says_when_it_is_sent_and_given_up() {
+        let policy = Retransmission::default()
+            .with_rto(Duration::from_millis(100))
+            .with_max_interval(Duration::from_millis(250))
+            .with_transmissions(4)
+            .with_last_wait(3);
+        assert_eq!(policy.span(), Duration::from_millis(550));
+        let start = Instant::now();
+        let mut transaction = Transaction::new(start, TransactionId([0; 12]), policy);
+        for at in [0, 100, 300, 550] {
+            let at = start + Duration::from_millis(at);
+            assert_eq!((transaction.timeout(), transaction.poll(at)), (at, Step::Send));
+        }
+        let end = start + Duration::from_millis(850);
+        assert_eq!((transaction.timeout(), transaction.poll(end)), (end, Step::TimedOut));
+    }
+
+    #[test]
     fn a_late_poll_sends_once() {
         let start = Instant::now();
         let mut transaction = Transaction::new(start, TransactionId([0; 12]), Retransmission::default());

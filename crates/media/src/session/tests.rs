@@ -3,6 +3,7 @@
 
 mod forwarding;
 mod hostile;
+mod options;
 mod repair;
 mod reports;
 

@@ -8,6 +8,7 @@ mod handshake;
 mod hostile;
 mod interleave;
 mod loss;
+mod options;
 mod partial;
 mod path_mtu;
 mod reset;

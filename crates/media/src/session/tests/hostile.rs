@@ -4,7 +4,7 @@ use super::*;
 use taut_rtp::rtcp::{self, Nack, NackPair};
 use taut_rtp::{PayloadType, SequenceNumber, Ssrc};
 
-fn rtcp(packet: &rtcp::Packet) -> Bytes {
+pub(super) fn rtcp(packet: &rtcp::Packet) -> Bytes {
     let mut out = vec![];
     packet.write(&mut out);
     out.into()
