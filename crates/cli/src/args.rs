@@ -15,6 +15,12 @@ const LISTEN: &str = "127.0.0.1:8080";
 /// The most sessions when no number is given. Each holds sockets and a few MB of buffers.
 const SESSIONS: usize = 100;
 
+/// How many MiB recordings may take when nothing else is said.
+const RECORD_LIMIT: u64 = 10_240;
+
+/// The most MiB that may be given: an exbibyte.
+const MAX_RECORD_LIMIT: u64 = 1 << 40;
+
 /// How many seconds the clip plays when nothing else is said.
 const SECONDS: u64 = 5;
 
@@ -123,6 +129,10 @@ pub(crate) struct ServeArguments {
     /// Record what the client of every echoed call sends to DIR, as NAME.ivf and NAME.ogg
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
+
+    /// The most that recordings may take of the disk together, in MiB; then they end, and no other begins
+    #[arg(long, value_name = "N", default_value_t = RECORD_LIMIT, value_parser = clap::value_parser!(u64).range(..=MAX_RECORD_LIMIT))]
+    pub(crate) record_limit: u64,
 
     /// Let pages of this origin use the server, such as `https://example.org`; * is any. Those of this machine always may
     #[arg(long = "allow-origin", value_name = "ORIGIN")]

@@ -22,13 +22,13 @@ use crate::clip::{self, Clip};
 use crate::report::{Report, rounded};
 
 /// How long the two may take to connect.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(30);
 
 /// How long what is on its way at the end may take to arrive.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long a phase of the data channels may take beyond its plan.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a call did not come to its end.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! The live demo: an HTTP server with the demo page, a peer that echoes and a peer that plays a clip.
 
 mod clip;
+mod disk;
 mod echo;
 mod fragments;
 mod http;

@@ -9,14 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taut::{Frame, FrameTap, Kind, PeerConnection, Recorder, Recording, Wanted};
 use tokio::sync::{mpsc, watch};
 
+use super::disk::{Disk, Share};
 use super::sessions::SessionId;
 
 /// The most recordings that can be fetched; the oldest is forgotten, and its files with it unless they are in a folder that
 /// the user named.
 const MAX_KEPT: usize = 100;
-
-/// The most octets of frames in one recording; then it ends.
-const MAX_OCTETS: u64 = 1 << 30;
 
 /// The most frames that wait for the disk; further ones are lost to the recording.
 const MAX_WAITING: usize = 512;
@@ -27,6 +25,9 @@ pub(super) enum Error {
     /// There is one.
     #[error("the session is being recorded")]
     Running,
+    /// The others have taken what recordings may take.
+    #[error("the recordings have reached --record-limit")]
+    Full,
     /// There is nothing to record.
     #[error("the client sends neither audio nor video")]
     Nothing,
@@ -57,6 +58,7 @@ pub(super) struct Tape {
     audio: Option<Named>,
     stop: Arc<watch::Sender<bool>>,
     progress: watch::Receiver<Progress>,
+    share: Arc<Share>,
 }
 
 /// A file, and what it is called in the folder and in addresses.
@@ -70,6 +72,7 @@ pub(super) struct Named {
 #[derive(Clone, Debug)]
 pub(super) struct Recordings {
     folder: Arc<Folder>,
+    disk: Disk,
     tapes: Arc<Mutex<VecDeque<Tape>>>,
 }
 
@@ -99,11 +102,12 @@ impl Drop for Folder {
 }
 
 impl Recordings {
-    /// Recordings to a folder; without one, to a temporary folder that ends with the server.
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+    /// Recordings to a folder; without one, to a temporary folder that ends with the server. Together they take no more than
+    /// `limit` octets; in the temporary folder the oldest go then.
+    pub(super) fn new(folder: Option<PathBuf>, limit: u64) -> Self {
         let temporary = || std::env::temp_dir().join(format!("taut-recordings-{}", std::process::id()));
         let folder = folder.map_or_else(|| Folder::Temporary(temporary()), Folder::Named);
-        Self { folder: Arc::new(folder), tapes: Arc::default() }
+        Self { folder: Arc::new(folder), disk: Disk::new(limit), tapes: Arc::default() }
     }
 
     /// Begins to record what the client of a session sends, its first track of each kind.
@@ -115,6 +119,22 @@ impl Recordings {
         if video.is_none() && audio.is_none() {
             return Err(Error::Nothing);
         }
+        let share = self.share().ok_or(Error::Full)?;
+        let begun = self.begin(session, video, audio, share.clone());
+        if begun.is_err() {
+            share.give_back();
+        }
+        begun
+    }
+
+    /// Makes the files, and writes what the taps give.
+    fn begin(
+        &self,
+        session: SessionId,
+        video: Option<Arc<FrameTap>>,
+        audio: Option<Arc<FrameTap>>,
+        share: Arc<Share>,
+    ) -> Result<Tape, Error> {
         make_folder(&self.folder)?;
         // Named by chance, as the sessions are: who has the name may fetch the file.
         let id = SessionId::draw().map_err(|error| Error::Write(io::Error::other(error)))?;
@@ -130,12 +150,13 @@ impl Recordings {
             audio: named(audio.is_some(), "ogg"),
             stop: Arc::new(stop),
             progress,
+            share: share.clone(),
         };
         let create =
             |named: &Option<Named>| named.as_ref().map(|named| File::create_new(&named.path)).transpose();
         let files = (create(&tape.video)?, create(&tape.audio)?);
         self.keep(tape.clone());
-        run(video, audio, files, stopped, report);
+        run(video, audio, files, share, (stopped, report));
         Ok(tape)
     }
 
@@ -158,17 +179,32 @@ impl Recordings {
         }
     }
 
+    fn is_temporary(&self) -> bool {
+        matches!(*self.folder, Folder::Temporary(_))
+    }
+
+    /// A share of the disk for one more recording. In the temporary folder the oldest recordings make place for it.
+    fn share(&self) -> Option<Arc<Share>> {
+        let mut tapes = self.tapes();
+        while self.is_temporary() && self.disk.is_short() && self.forget_oldest(&mut tapes) {}
+        self.disk.share()
+    }
+
     fn keep(&self, tape: Tape) {
         let mut tapes = self.tapes();
         tapes.push_back(tape);
-        while tapes.len() > MAX_KEPT
-            && let Some(oldest) = tapes.iter().position(|tape| !tape.is_running())
-        {
-            let Some(oldest) = tapes.remove(oldest) else { break };
-            if matches!(*self.folder, Folder::Temporary(_)) {
-                oldest.files().for_each(|file| drop(fs::remove_file(&file.path)));
-            }
+        while tapes.len() > MAX_KEPT && self.forget_oldest(&mut tapes) {}
+    }
+
+    /// Forgets the oldest recording that has ended, and its files with it unless they are the user's; false without one.
+    fn forget_oldest(&self, tapes: &mut VecDeque<Tape>) -> bool {
+        let oldest = tapes.iter().position(|tape| !tape.is_running());
+        let Some(oldest) = oldest.and_then(|oldest| tapes.remove(oldest)) else { return false };
+        if self.is_temporary() {
+            oldest.files().for_each(|file| drop(fs::remove_file(&file.path)));
+            oldest.share.give_back();
         }
+        true
     }
 
     fn tapes(&self) -> MutexGuard<'_, VecDeque<Tape>> {
@@ -232,15 +268,15 @@ fn run(
     video: Option<Arc<FrameTap>>,
     audio: Option<Arc<FrameTap>>,
     files: (Option<File>, Option<File>),
-    stopped: watch::Receiver<bool>,
-    report: watch::Sender<Progress>,
+    share: Arc<Share>,
+    (stopped, report): (watch::Receiver<bool>, watch::Sender<Progress>),
 ) {
     let (to_disk, frames) = mpsc::channel(MAX_WAITING);
     for tap in video.iter().chain(&audio) {
         tokio::spawn(read(tap.clone(), to_disk.clone(), stopped.clone()));
     }
     tokio::task::spawn_blocking(move || {
-        let progress = match write(frames, files, video.as_deref(), MAX_OCTETS) {
+        let progress = match write(frames, files, video.as_deref(), &share) {
             Ok(recording) => Progress::Complete(recording),
             Err(error) => Progress::Failed(error.to_string()),
         };
@@ -270,14 +306,12 @@ fn write(
     mut frames: mpsc::Receiver<Frame>,
     (video, audio): (Option<File>, Option<File>),
     keyframes: Option<&FrameTap>,
-    limit: u64,
+    share: &Share,
 ) -> io::Result<Recording> {
     let mut recorder: Recorder<BufWriter<File>> =
         Recorder::new(video.map(BufWriter::new), audio.map(BufWriter::new));
-    let mut octets = 0;
     while let Some(frame) = frames.blocking_recv() {
-        octets += frame.data.len() as u64;
-        if octets > limit {
+        if !share.take(frame.data.len() as u64) {
             break;
         }
         if let (Wanted::KeyFrame, Some(tap)) = (recorder.record(&frame)?, keyframes) {
@@ -294,6 +328,7 @@ mod tests {
 
     use taut::Codec;
 
+    use super::super::disk::OVERHEAD;
     use super::*;
 
     /// A recording that is over, with a file in the folder.
@@ -304,7 +339,9 @@ mod tests {
         let (stop, _) = watch::channel(false);
         let (_, progress) = watch::channel(Progress::Complete(Recording::default()));
         let session = SessionId::draw().expect("randomness");
-        Tape { session, video: Some(Named { name, path }), audio: None, stop: Arc::new(stop), progress }
+        let (video, stop) = (Some(Named { name, path }), Arc::new(stop));
+        let share = recordings.disk.share().expect("room");
+        Tape { session, video, audio: None, stop, progress, share }
     }
 
     fn folder(name: &str) -> PathBuf {
@@ -317,13 +354,36 @@ mod tests {
     fn the_oldest_is_forgotten_and_its_files_stay_only_where_the_user_wanted_them() {
         for (kind, left) in [(Folder::Temporary as fn(_) -> _, MAX_KEPT), (Folder::Named, MAX_KEPT + 20)] {
             let path = folder("kept");
-            let recordings = Recordings { folder: Arc::new(kind(path.clone())), tapes: Arc::default() };
+            let folder = Arc::new(kind(path.clone()));
+            let recordings = Recordings { folder, disk: Disk::new(u64::MAX), tapes: Arc::default() };
             (0..MAX_KEPT + 20).for_each(|number| recordings.keep(tape(&recordings, number)));
             assert_eq!(recordings.tapes().len(), MAX_KEPT);
             assert!(recordings.file("19.ivf").is_none() && recordings.file("20.ivf").is_some());
             assert_eq!(fs::read_dir(&path).expect("the folder").count(), left);
             drop(recordings);
             assert_eq!(path.exists(), left > MAX_KEPT, "a temporary folder goes with the server");
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+
+    #[test]
+    fn what_is_full_takes_no_more_and_a_temporary_folder_loses_the_oldest() {
+        for (kind, left) in [(Folder::Temporary as fn(_) -> _, 1..8), (Folder::Named, 8..9)] {
+            let path = folder("full");
+            let folder = Arc::new(kind(path.clone()));
+            let recordings = Recordings { folder, disk: Disk::new(8 * OVERHEAD), tapes: Arc::default() };
+            let mut number = 0;
+            while number < 20
+                && recordings.share().is_some_and(|share| {
+                    share.give_back();
+                    true
+                })
+            {
+                recordings.keep(tape(&recordings, number));
+                number += 1;
+            }
+            assert_eq!(number, if recordings.is_temporary() { 20 } else { 8 });
+            assert!(left.contains(&fs::read_dir(&path).expect("the folder").count()));
             let _ = fs::remove_dir_all(path);
         }
     }
@@ -339,7 +399,8 @@ mod tests {
             to_disk.try_send(frame).expect("room");
         }
         let video = File::create(path.join("video.ivf")).expect("a file");
-        let write = tokio::task::spawn_blocking(move || write(frames, (Some(video), None), None, 50_000));
+        let share = Disk::new(OVERHEAD + 50_000).share().expect("room");
+        let write = tokio::task::spawn_blocking(move || write(frames, (Some(video), None), None, &share));
         assert_eq!(write.await.expect("no panic").expect("no error").pictures, 50);
         assert!(fs::metadata(path.join("video.ivf")).expect("the file").len() < 52_000);
         assert!(to_disk.is_closed(), "nobody waits for the rest");

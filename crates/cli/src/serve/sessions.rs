@@ -60,7 +60,7 @@ pub(super) struct Sessions {
 impl Sessions {
     /// An empty table.
     pub(super) fn new(settings: Settings) -> Self {
-        let recordings = Recordings::new(settings.record.clone());
+        let recordings = Recordings::new(settings.record.clone(), settings.record_limit);
         Self { table: Arc::default(), settings: Arc::new(settings), recordings }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Settings {
     pub(super) allowed_origins: Vec<String>,
     /// The folder to which every echoed call is recorded.
     pub(super) record: Option<PathBuf>,
+    /// The most octets that recordings take together.
+    pub(super) record_limit: u64,
 }
 
 impl Settings {
@@ -48,6 +50,7 @@ impl Settings {
             ice_servers,
             allowed_origins: arguments.allowed_origins.clone(),
             record: arguments.record.clone(),
+            record_limit: arguments.record_limit << 20,
         }
     }
 }

@@ -35,6 +35,7 @@ async fn start(State(sessions): State<Sessions>, Path(id): Path<String>) -> Resp
     match sessions.recordings().start(session, &pc) {
         Ok(tape) => describe(StatusCode::CREATED, &tape),
         Err(error @ (Error::Running | Error::Nothing)) => problem(StatusCode::CONFLICT, &error.to_string()),
+        Err(error @ Error::Full) => problem(StatusCode::INSUFFICIENT_STORAGE, &error.to_string()),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
