@@ -119,9 +119,7 @@ impl Agent {
             return;
         }
         self.gathering.begun = true;
-        self.gather_all(now);
-        // Only now is it known whether there is anything to wait for.
-        self.tell_gathering_state();
+        self.begin_gathering(now);
         self.reconcile(now);
     }
 
@@ -133,6 +131,11 @@ impl Agent {
         self.gathering.stop();
         self.gathering.servers.clear();
         self.relays.forget_servers();
+        self.begin_gathering(now);
+    }
+
+    /// That it has begun is told even where there is nothing to wait for.
+    fn begin_gathering(&mut self, now: Instant) {
         self.gathering.told = GatheringState::Gathering;
         self.events.push_back(Event::GatheringStateChanged(GatheringState::Gathering));
         self.gather_all(now);

@@ -127,8 +127,9 @@ fn host_candidates_come_at_once_and_without_servers_that_is_all() {
     agent.gather(now);
     agent.gather(now);
     let events = events(&mut agent);
-    assert_eq!(events.len(), 4);
-    assert_eq!(events[3], complete());
+    assert_eq!(events.len(), 5);
+    assert_eq!(events[0], Event::GatheringStateChanged(GatheringState::Gathering), "told, however short");
+    assert_eq!(events[4], complete());
     let candidates: Vec<_> = agent.local_candidates().cloned().collect();
     assert!(candidates.iter().all(|c| c.kind == CandidateKind::Host && c.related.is_none()));
     let by_priority = |text: &str| {
