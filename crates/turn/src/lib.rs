@@ -22,6 +22,7 @@
 mod channel_data;
 mod client;
 mod credentials;
+mod known;
 pub mod server;
 mod stream;
 

@@ -5,14 +5,12 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use taut_stun::attribute::{Data, XorPeerAddress};
-use taut_stun::{AttributeType, Builder, Class, Fingerprint, HEADER_LEN, Message, Method, TransactionId};
+use taut_stun::{Builder, Class, Fingerprint, HEADER_LEN, Message, Method, TransactionId};
 
 use super::{Client, Link, Relayed};
 use crate::ChannelNumber;
 use crate::channel_data::{self, ChannelData, padding, patch_header};
-
-/// The comprehension-required attributes that a Data indication may have.
-const KNOWN: &[AttributeType] = &[AttributeType::XOR_PEER_ADDRESS, AttributeType::DATA];
+use crate::known;
 
 /// The start of something that is written for a peer: the header stands in the buffer, its lengths do not.
 #[derive(Debug)]
@@ -113,8 +111,8 @@ impl Client {
 
     /// A Data indication. Only what comes before there is a channel is copied.
     fn on_data(&mut self, message: &Message<'_>) -> Option<Relayed> {
-        let whole =
-            message.fingerprint() != Fingerprint::Bad && message.unknown_required(KNOWN).next().is_none();
+        let whole = message.fingerprint() != Fingerprint::Bad
+            && message.unknown_required(known::IN_INDICATIONS).next().is_none();
         let peer = message.get::<XorPeerAddress>();
         let data = message.get::<Data<'_>>();
         // With ICMP instead of DATA, the peer was not reached: ICE finds out by itself (RFC 8656 section 11.6).

@@ -8,35 +8,19 @@ use taut_stun::attribute::{
     RequestedAddressFamily, RequestedTransport, XorPeerAddress,
 };
 use taut_stun::{
-    AttributeType, Builder, Class, Fingerprint, Message, Method, Retransmission, Step, Transaction,
-    TransactionId,
+    Builder, Class, Fingerprint, Message, Method, Retransmission, Step, Transaction, TransactionId,
 };
 
 use super::auth::{ChallengeError, Changed};
 use super::{Client, CloseReason, Families, LossReason, State};
 use crate::ChannelNumber;
+use crate::known;
 
 /// How many requests wait for an answer at one time; further ones wait to be sent.
 pub const MAX_REQUESTS: usize = 8;
 
 /// How often one request is sent again because its nonce was stale.
 const MAX_STALE: u32 = 4;
-
-/// The comprehension-required attributes that an answer may have.
-const KNOWN: &[AttributeType] = &[
-    AttributeType::MAPPED_ADDRESS,
-    AttributeType::USERNAME,
-    AttributeType::ERROR_CODE,
-    AttributeType::UNKNOWN_ATTRIBUTES,
-    AttributeType::CHANNEL_NUMBER,
-    AttributeType::LIFETIME,
-    AttributeType::REALM,
-    AttributeType::NONCE,
-    AttributeType::XOR_RELAYED_ADDRESS,
-    AttributeType::XOR_MAPPED_ADDRESS,
-    AttributeType::RESERVATION_TOKEN,
-    AttributeType::PASSWORD_ALGORITHM,
-];
 
 /// What a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +191,9 @@ impl Client {
             self.stats.unexpected = self.stats.unexpected.saturating_add(1);
             return tracing::trace!("an answer that nobody waits for: dropped");
         };
-        if message.fingerprint() == Fingerprint::Bad || message.unknown_required(KNOWN).next().is_some() {
+        if message.fingerprint() == Fingerprint::Bad
+            || message.unknown_required(known::IN_REQUESTS).next().is_some()
+        {
             return self.on_malformed();
         }
         let error = match message.class() {

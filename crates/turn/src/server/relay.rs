@@ -7,16 +7,13 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 use taut_sansio::net::{Path, Transmit, Transport};
 use taut_stun::attribute::{Data, XorPeerAddress};
-use taut_stun::{AttributeType, Builder, Class, Message, Method, TransactionId};
+use taut_stun::{Builder, Class, Message, Method, TransactionId};
 
 use super::table::AllocationId;
 use super::{MAX_QUEUED, Server, count};
 use crate::ChannelNumber;
 use crate::channel_data::{self, ChannelData, padding, patch_header};
-
-/// The comprehension-required attributes that a Send indication may have. With DONT-FRAGMENT, which this server cannot
-/// do, it is dropped (RFC 8656 section 11.2).
-const KNOWN: &[AttributeType] = &[AttributeType::XOR_PEER_ADDRESS, AttributeType::DATA];
+use crate::known;
 
 /// What stands before the payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +201,7 @@ impl Server {
 /// The peer of a Send indication, and where its data stands in the datagram.
 fn read_send(datagram: &[u8]) -> Option<(SocketAddr, usize, usize)> {
     let message = Message::parse(datagram).ok()?;
-    if message.unknown_required(KNOWN).next().is_some() {
+    if message.unknown_required(known::IN_INDICATIONS).next().is_some() {
         return None;
     }
     let XorPeerAddress(peer) = message.get().ok()??;

@@ -8,37 +8,15 @@ use taut_stun::attribute::{
     ErrorCode, MAX_PASSWORD_ALGORITHMS, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
     UnknownAttributes, UserHash, Username, XorMappedAddress,
 };
-use taut_stun::{Algorithm, AttributeType, Builder, Class, Fingerprint, Message, Method, ParseError};
+use taut_stun::{Algorithm, Builder, Class, Fingerprint, Message, Method, ParseError};
 
 use super::auth::{Offer, algorithms};
 use super::table::Signing;
 use super::{Server, count};
+use crate::known;
 
 /// How much longer than its cause an answer may be, before anybody has authenticated himself.
 const MAX_AMPLIFICATION: usize = 3;
-
-/// The comprehension-required attributes that a request may have. DONT-FRAGMENT is not among them: a server that cannot
-/// set the bit treats it so (RFC 8656 section 7.2).
-const KNOWN: &[AttributeType] = &[
-    AttributeType::MAPPED_ADDRESS,
-    AttributeType::USERNAME,
-    AttributeType::ERROR_CODE,
-    AttributeType::UNKNOWN_ATTRIBUTES,
-    AttributeType::CHANNEL_NUMBER,
-    AttributeType::LIFETIME,
-    AttributeType::XOR_PEER_ADDRESS,
-    AttributeType::DATA,
-    AttributeType::REALM,
-    AttributeType::NONCE,
-    AttributeType::XOR_RELAYED_ADDRESS,
-    AttributeType::REQUESTED_ADDRESS_FAMILY,
-    AttributeType::EVEN_PORT,
-    AttributeType::REQUESTED_TRANSPORT,
-    AttributeType::XOR_MAPPED_ADDRESS,
-    AttributeType::RESERVATION_TOKEN,
-    AttributeType::PASSWORD_ALGORITHM,
-    AttributeType::USERHASH,
-];
 
 /// A request of somebody who has shown that he knows the password.
 #[derive(Debug)]
@@ -100,7 +78,7 @@ impl Server {
             Ok(who) => who,
             Err(code) => return self.challenge(path, request, code),
         };
-        let unknown: UnknownAttributes = request.unknown_required(KNOWN).collect();
+        let unknown: UnknownAttributes = request.unknown_required(known::IN_REQUESTS).collect();
         if !unknown.is_empty() {
             let refusal = Refusal::new(ErrorCode::UNKNOWN_ATTRIBUTE, "Unknown Attribute");
             return self.refuse_with(path, request, &who.signing, refusal, |builder| builder.push(&unknown));
