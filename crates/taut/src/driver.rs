@@ -326,3 +326,24 @@ async fn any_writable(blocked: &[Blocked]) {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use taut_peer::Config;
+
+    use super::*;
+    use crate::clock;
+
+    #[tokio::test]
+    async fn a_goodbye_that_does_not_get_through_is_given_up_after_a_second() {
+        let begin = clock::now();
+        let mut peer = Peer::new(Config::default(), clock::wall(), [7; 32]).unwrap();
+        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
+        let mut deadline = None;
+        assert!(!is_over(&peer, at(0), &mut deadline, true), "it is open");
+        peer.close(at(5));
+        for (now, over) in [(5, false), (1_004, false), (1_005, true)] {
+            assert_eq!(is_over(&peer, at(now), &mut deadline, false), over, "{now}");
+        }
+    }
+}

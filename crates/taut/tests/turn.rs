@@ -152,12 +152,11 @@ async fn what_is_wrong_with_a_server_is_told() {
     let numbered = tls.replace("localhost", "127.0.0.2");
     assert_eq!(errors(relay_only(&numbered, &roots)).await.first(), Some(&701), "not its name");
     assert_eq!(errors(relay_only(&tls, &roots)).await, []);
-    let nobody = format!("turn:127.0.0.1:{}?transport=tcp", any_free_port());
+    // A port that is held and that nobody listens on.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind(any_port()).unwrap();
+    let nobody = format!("turn:127.0.0.1:{}?transport=tcp", held.local_addr().unwrap().port());
     assert_eq!(errors(relay_only(&nobody, &roots)).await, [701]);
-}
-
-fn any_free_port() -> u16 {
-    std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test]

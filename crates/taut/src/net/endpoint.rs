@@ -534,7 +534,7 @@ mod tests {
     async fn next(registration: &Registration, driver: &Notify) -> Vec<(Path, Vec<u8>)> {
         let (mut batches, mut lost) = (VecDeque::new(), Vec::new());
         while batches.is_empty() {
-            timeout(Duration::from_secs(5), driver.notified()).await.expect("a datagram arrives");
+            timeout(Duration::from_secs(60), driver.notified()).await.expect("a datagram arrives");
             registration.take(&mut batches, &mut lost);
         }
         batches.into_iter().flatten().map(|(meta, datagram)| (meta.path, datagram.to_vec())).collect()
@@ -581,7 +581,7 @@ mod tests {
         drop(registration);
         assert!(inner.upgrade().is_none());
         // The receiving task drops its socket when it is scheduled next.
-        timeout(Duration::from_secs(5), async {
+        timeout(Duration::from_secs(60), async {
             while tokio::net::UdpSocket::bind(local).await.is_err() {
                 tokio::task::yield_now().await;
             }

@@ -147,9 +147,9 @@ mod tests {
             return;
         };
         let b = open().unwrap();
-        timeout(Duration::from_secs(5), a.writable()).await.unwrap().unwrap();
+        timeout(Duration::from_secs(60), a.writable()).await.unwrap().unwrap();
         a.send((GROUP, 45_353).into(), b"question");
-        let heard = timeout(Duration::from_secs(5), b.receive()).await.unwrap().unwrap();
+        let heard = timeout(Duration::from_secs(60), b.receive()).await.unwrap().unwrap();
         assert_eq!(&heard.octets[..], b"question");
         assert_eq!(heard.meta.path.local, LOCAL);
     }
@@ -175,7 +175,7 @@ mod tests {
                 .send_to(text.as_bytes(), to)
                 .unwrap();
         }
-        let heard = timeout(Duration::from_secs(5), socket.receive()).await.unwrap().unwrap();
+        let heard = timeout(Duration::from_secs(60), socket.receive()).await.unwrap().unwrap();
         assert_eq!(&heard.octets[..], b"on the link");
     }
 }

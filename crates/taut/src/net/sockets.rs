@@ -272,7 +272,7 @@ mod tests {
             assert_eq!(sent.refused, 0);
             contents = &contents[sent.octets..];
             if sent.blocked {
-                timeout(Duration::from_secs(5), socket.writable()).await.unwrap().unwrap();
+                timeout(Duration::from_secs(60), socket.writable()).await.unwrap().unwrap();
             }
         }
     }
@@ -280,7 +280,7 @@ mod tests {
     async fn receive_some(socket: &Socket, slab: &mut Slab) -> Vec<Batch> {
         let mut out = Vec::new();
         while out.is_empty() {
-            timeout(Duration::from_secs(5), socket.readable()).await.unwrap().unwrap();
+            timeout(Duration::from_secs(60), socket.readable()).await.unwrap().unwrap();
             match socket.receive(slab, &mut out) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -346,7 +346,7 @@ mod tests {
     async fn a_refused_datagram_is_counted_and_does_not_block_the_rest() {
         let socket = Socket::bind(loopback()).unwrap();
         let path = Path::udp(socket.local(), SocketAddr::from(([127, 0, 0, 1], 9)));
-        timeout(Duration::from_secs(5), socket.writable()).await.unwrap().unwrap();
+        timeout(Duration::from_secs(60), socket.writable()).await.unwrap().unwrap();
         let too_long = vec![0; 70_000];
         let sent = socket.send(&Transmit::single(path, too_long.len()), &too_long);
         assert_eq!(sent, Sent { octets: 70_000, blocked: false, refused: 1 });
