@@ -21,7 +21,9 @@ import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
-WAIT = 10.0
+WAIT = 60.0
+GOODBYE = 20.0
+"""How long a session may last after a goodbye: less than the 30 s without an answer that end it anyway."""
 SETUPS = ["actpass", "active", "passive"]
 LEVELS = [40, 90, 140, 190]
 """The shades of grey that the sent picture goes through: what comes back must be one of them."""
@@ -232,10 +234,10 @@ async def connect(url: str, task: str, role: str, turn: int, messages: int, seco
 
 
 async def freed(url: str) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + GOODBYE
     while json.loads((await request("GET", f"{url}sessions", "", 200))[0])["open"]:
         if time.monotonic() > end:
-            raise RuntimeError("the session is not freed within 5 s")
+            raise RuntimeError(f"the session is not freed within {GOODBYE} s")
         await asyncio.sleep(0.05)
 
 

@@ -10,6 +10,12 @@ export function check(condition, what, seen) {
   note(`ok: ${what}${seen === undefined ? "" : `: ${JSON.stringify(seen)}`}`);
 }
 
+/** How long anything may take on a busy machine that should take no time. */
+export const LIMIT_MS = 60_000;
+
+/** How long a session may last after a goodbye on a busy machine: less than the 30 s without an answer that end it anyway. */
+export const GOODBYE_MS = 20_000;
+
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Asks again and again until `probe` gives something true; throws after `ms`. */
@@ -30,12 +36,12 @@ export async function sessions(url) {
 }
 
 /** Waits until the server holds no session; gives the milliseconds it took. */
-export async function freed(url, what, ms = 35_000) {
+export async function freed(url, what, ms = LIMIT_MS) {
   return (await until(what, ms, async () => (await sessions(url)) === 0)).ms;
 }
 
 /** Waits for the page's state line. */
-export async function state(page, text, ms = 15_000) {
+export async function state(page, text, ms = LIMIT_MS) {
   const read = () => page.evaluate(() => document.getElementById("state").textContent);
   try {
     await until("the state", ms, async () => (await read()) === text);
@@ -55,7 +61,7 @@ export const count = (page, id) => page.evaluate((id) => {
 }, id);
 
 /** Waits until a video that is counted has shown this many frames more. */
-export async function plays(page, id, frames, ms = 20_000) {
+export async function plays(page, id, frames, ms = LIMIT_MS) {
   const before = await shown(page, id);
   await until(`the ${id} video plays`, ms, async () => (await shown(page, id)) >= before + frames);
   note(`ok: the ${id} video plays`);
@@ -66,7 +72,7 @@ export async function chat(page, text) {
   await page.type("#text", text);
   await page.click("#send");
   const last = () => page.evaluate(() => document.querySelector("#log .theirs:last-child")?.firstChild.textContent);
-  await until(`the echo of ${text}`, 10_000, async () => (await last()) === text);
+  await until(`the echo of ${text}`, LIMIT_MS, async () => (await last()) === text);
   note(`ok: chat echoes: ${text}`);
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::process::output;
 
 /// How long ffmpeg may take with a recording of some seconds.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// The samples a second that the sound is looked at with.
 const RATE: f64 = 8_000.0;

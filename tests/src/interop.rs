@@ -10,7 +10,7 @@ use crate::process::{output, text};
 use crate::workspace;
 
 /// How long it may take to fetch the packages that drive a client.
-const INSTALL: Duration = Duration::from_secs(300);
+const INSTALL: Duration = Duration::from_secs(900);
 
 /// How much is tried; the environment variable `TAUT_INTEROP` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the server may take to say where it listens. A debug build on a busy machine is slow to start.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// A running `taut serve`, killed on drop.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use taut_tests::process::{Background, Server, output, text, through};
 use taut_tests::workspace;
 
 /// How long one scenario may take on a busy machine; the longest takes pictures of many calls.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(900);
 
 const BROWSERS: [&str; 2] = ["chromium", "firefox"];
 

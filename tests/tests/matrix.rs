@@ -41,8 +41,8 @@ struct Plan {
 impl Plan {
     fn of(level: Level) -> Self {
         match level {
-            Level::Some => Self { connects: 3, seconds: 3, limit: Duration::from_secs(180) },
-            Level::Full => Self { connects: 20, seconds: 10, limit: Duration::from_secs(900) },
+            Level::Some => Self { connects: 3, seconds: 3, limit: Duration::from_secs(900) },
+            Level::Full => Self { connects: 20, seconds: 10, limit: Duration::from_secs(1_800) },
         }
     }
 }
@@ -133,20 +133,22 @@ fn complaints(client: &str, cell: &Value, plan: &Plan, level: Level) -> Vec<Stri
     let (video, audio) = (&cell["video"], &cell["audio"]);
     let (decoded, media, clock) =
         (number(&video["decoded"]), number(&video["media"]), number(&video["clock"]));
+    // How much of real time must be kept up with: less where the machine may be busy.
+    let pace = if level == Level::Full { 1.0 } else { 0.5 };
     if cell["task"] == "clip" {
         // Per second of media time: a busy machine that decodes late is no reason to fail, a frame that is lost is.
         check(
             decoded / media >= CLIP_DECODED && decoded / media <= CLIP + 1.0,
             "frames of the clip are missing",
         );
-        check(media >= 0.8 * clock, "the clip does not play");
+        check(media >= 0.8 * pace * clock, "the clip does not play");
         if level == Level::Full {
             check(decoded / clock >= CLIP_DECODED, "the clip does not play at full speed");
         }
     } else {
-        check(decoded >= 10.0 * clock, "the picture does not move");
+        check(decoded >= 10.0 * pace * clock, "the picture does not move");
     }
-    check(number(&audio["packets"]) >= 40.0 * number(&audio["clock"]), "sound is missing");
+    check(number(&audio["packets"]) >= 40.0 * pace * number(&audio["clock"]), "sound is missing");
     // Firefox sends silence: without a sound device it runs no AudioContext. The demo page hears its fake microphone.
     let silent = client == "firefox" && cell["task"] == "echo";
     check(silent || number(&audio["energy"]) > 0.0001, "the sound is silent");

@@ -24,7 +24,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 /// How long one step of a session may take, in a debug build on a busy machine.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// How many sessions run at the same time.
 const AT_ONCE: usize = 8;
@@ -35,6 +35,9 @@ const SESSIONS: usize = 500;
 
 /// What the server may hold more than before, of what it held: 2 %.
 const MORE: f64 = 0.02;
+
+/// What leaks grows every time; what an allocator keeps, or a busy machine holds up, does not.
+const ROUNDS: usize = 4;
 
 /// What the server has of the operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,13 +173,23 @@ async fn leave_nothing(engine: DtlsEngine) {
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
 
     sessions(&server, engine, WARM_UP).await;
-    let before = Holdings::settled(server.id()).await;
-    sessions(&server, engine, SESSIONS).await;
-    let after = Holdings::settled(server.id()).await;
-    println!("{engine}: after {WARM_UP} sessions {before:?}, after {SESSIONS} more {after:?}");
-    assert_eq!((after.files, after.threads), (before.files, before.threads));
-    let grown = after.memory_kb as f64 / before.memory_kb as f64 - 1.0;
-    assert!(grown <= MORE, "the server's memory has grown by {:.1} %: {before:?}, {after:?}", grown * 100.0);
+    let mut before = Holdings::settled(server.id()).await;
+    for round in 1..=ROUNDS {
+        sessions(&server, engine, SESSIONS).await;
+        let after = Holdings::settled(server.id()).await;
+        println!("{engine}: {before:?}, and after {SESSIONS} more sessions {after:?}");
+        let grown = after.memory_kb as f64 / before.memory_kb as f64 - 1.0;
+        let same = (after.files, after.threads) == (before.files, before.threads);
+        if same && grown <= MORE {
+            break;
+        }
+        assert!(
+            round < ROUNDS,
+            "the server has grown every time, now by {:.1} %: {before:?}, {after:?}",
+            grown * 100.0
+        );
+        before = after;
+    }
 
     // This side made as many connections, in this very process.
     let left = tokio::runtime::Handle::current().metrics().num_alive_tasks();

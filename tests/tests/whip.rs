@@ -314,7 +314,7 @@ fn a_full_server_says_so_until_clients_that_never_come_are_given_up() {
     assert_eq!(sessions(&server), r#"{"open":3}"#);
     while sessions(&server) != r#"{"open":0}"# {
         assert!(
-            begun.elapsed() < Duration::from_secs(40),
+            begun.elapsed() < Duration::from_secs(180),
             "nobody connected, and still there is {}",
             sessions(&server)
         );
@@ -363,7 +363,7 @@ fn fifty_refused_and_aborted_sessions_leave_nothing() {
             assert_eq!(send(&server, "DELETE", &location, &[], b"").status, 200);
         }
     }
-    let deadline = Instant::now() + Duration::from_secs(45);
+    let deadline = Instant::now() + Duration::from_secs(180);
     loop {
         let (open, now) = (sessions(&server), descriptors(&server));
         // The connection of the request that asks is one of them, as it was at the beginning.

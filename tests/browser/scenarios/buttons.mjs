@@ -1,7 +1,7 @@
 // The other buttons of the page: the clip, for machines without a camera, and the recording of a call. The plots and the
 // table show what is measured meanwhile.
 
-import { check, freed, picture, sessions, sleep, state, until } from "../rig.mjs";
+import { check, freed, GOODBYE_MS, LIMIT_MS, picture, sessions, sleep, state, until } from "../rig.mjs";
 
 export async function run({ url, directory, browser, launch }) {
   await clip(await launch({ camera: "deny" }), url, (page) => picture(page, directory, `${browser}-clip`));
@@ -13,17 +13,17 @@ async function clip({ page, close }, url, shot) {
     await page.goto(url);
     await page.click("#clip");
     await state(page, "Connected");
-    await until("the clip plays", 10_000, () => page.evaluate(() => document.getElementById("remote").currentTime > 2));
+    await until("the clip plays", LIMIT_MS, () => page.evaluate(() => document.getElementById("remote").currentTime > 2));
     const values = () => page.evaluate(() => Object.fromEntries([...document.querySelectorAll(".plot")].map((plot) => [plot.querySelector("h3 span").textContent, plot.querySelector(".down dd").textContent])));
-    await until("every plot has a value", 10_000, async () => Object.values(await values()).every((value) => /^[\d.]+$/.test(value)));
-    await until("the clip comes whole", 20_000, async () => Number((await values()).Frames) >= 29);
+    await until("every plot has a value", LIMIT_MS, async () => Object.values(await values()).every((value) => /^[\d.]+$/.test(value)));
+    await until("the clip comes whole", LIMIT_MS, async () => Number((await values()).Frames) >= 29);
     check(true, "what the plots show", await values());
     const facts = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll("#facts tr")].map((row) => [row.cells[0].textContent, row.cells[1].textContent])));
     check(Object.values(facts).every((value) => value.length > 1) && /DTLS 1\.[23]/.test(facts.DTLS) && /VP8/.test(facts.Codecs), "what the table shows", facts);
     await shot(page);
     await page.click("#hangup");
     await state(page, "Hung up");
-    await freed(url, "the session of the clip", 5_000);
+    await freed(url, "the session of the clip", GOODBYE_MS);
   } finally {
     await close();
   }
@@ -36,7 +36,7 @@ async function record({ page, close }, url) {
     await state(page, "Connected");
     await page.waitForSelector("#record:not([hidden])");
     await page.click("#record");
-    await until("the button counts", 10_000, () => page.evaluate(() => /Stop recording 0:0[1-9]/.test(document.getElementById("record").textContent)));
+    await until("the button counts", LIMIT_MS, () => page.evaluate(() => /Stop recording \d+:(0[1-9]|[1-5]\d)/.test(document.getElementById("record").textContent)));
     await sleep(3_000);
     await page.click("#record");
     await page.waitForSelector("#files a");
@@ -48,7 +48,7 @@ async function record({ page, close }, url) {
     }
     check((await sessions(url)) === 1, "the call goes on");
     await page.click("#hangup");
-    await freed(url, "the session of the recording", 5_000);
+    await freed(url, "the session of the recording", GOODBYE_MS);
   } finally {
     await close();
   }

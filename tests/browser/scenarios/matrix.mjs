@@ -3,7 +3,7 @@
 // The first connection of a cell also carries `messages` messages and is watched for `seconds`. Prints a line
 // `CELL {json}` a cell, as the aiortc client does.
 
-import { freed } from "../rig.mjs";
+import { freed, GOODBYE_MS } from "../rig.mjs";
 
 export async function run({ url, connects, messages, seconds, cells, addresses, launch }) {
   const { page, close } = await launch({ camera: "unasked", addresses });
@@ -16,7 +16,7 @@ export async function run({ url, connects, messages, seconds, cells, addresses, 
         try {
           const options = { task, role, turn, messages: turn === 0 ? messages : 1, seconds: turn === 0 ? seconds : 0 };
           const seen = await page.evaluate((options) => globalThis.connect(options), options);
-          await freed(url, "the session", 5_000);
+          await freed(url, "the session", GOODBYE_MS);
           result.connected += 1;
           result.milliseconds.push(Math.round(seen.milliseconds));
           result.setups[seen.setup] = (result.setups[seen.setup] ?? 0) + 1;
@@ -34,7 +34,7 @@ export async function run({ url, connects, messages, seconds, cells, addresses, 
 
 /** Runs in the page: makes the media to send, and defines `connect`. */
 async function prepare() {
-  const WAIT_MS = 10_000;
+  const WAIT_MS = 60_000;
   const SETUPS = ["actpass", "active", "passive"];
 
   const canvas = document.createElement("canvas");

@@ -1,7 +1,7 @@
 // ICE restarts from the page: video and messages go on meanwhile and afterwards, and go over a pair of the new ICE session. First
 // the clip, over addresses that the browser hides, then the echo of the camera.
 
-import { chat, check, count, freed, note, picture, plays, serverPair, state, until } from "../rig.mjs";
+import { chat, check, count, freed, GOODBYE_MS, LIMIT_MS, note, picture, plays, serverPair, state, until } from "../rig.mjs";
 
 const RESTARTS = 3;
 
@@ -29,7 +29,7 @@ async function restarts({ page, close }, url, button, shot) {
     const bad = seen.states.filter((state) => state === "failed" || state === "closed");
     check(bad.length === 0, "the connection held", seen.states);
     await page.click("#hangup");
-    await freed(url, "the session", 5_000);
+    await freed(url, "the session", GOODBYE_MS);
   } finally {
     await close();
   }
@@ -40,13 +40,13 @@ async function once(page, restart) {
   const before = await serverPair(page), theirs = await page.evaluate(ufrag);
   const pressed = Date.now();
   await page.click("#restart");
-  await until("a pair of the new ICE session", 20_000, async () => {
+  await until("a pair of the new ICE session", LIMIT_MS, async () => {
     const now = await serverPair(page);
     return now && now.ufrag !== before.ufrag && now.local.id.endsWith(now.ufrag) && now.pair !== before.pair;
   });
   note(`restart ${restart}: data moved ${Date.now() - pressed} ms after the button`);
   check((await page.evaluate(ufrag)) !== theirs, "the browser has another user name fragment, too");
-  await until("the button may be pressed again", 10_000, () => page.evaluate(() => !document.getElementById("restart").disabled));
+  await until("the button may be pressed again", LIMIT_MS, () => page.evaluate(() => !document.getElementById("restart").disabled));
   check(await page.evaluate(() => document.getElementById("error").hidden), "the page complains of nothing");
   await plays(page, "remote", 30);
   await state(page, "Connected");

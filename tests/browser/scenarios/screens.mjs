@@ -1,7 +1,7 @@
 // Pictures of the page for a person to look at: on a desk and on a phone, light and dark, before and in a call, with the
 // camera refused and with the server gone.
 
-import { picture, sleep, state } from "../rig.mjs";
+import { LIMIT_MS, picture, sleep, state } from "../rig.mjs";
 
 const WINDOWS = { desk: { width: 1280, height: 960 }, phone: { width: 390, height: 844 } };
 
@@ -43,7 +43,7 @@ async function connected({ page, close }, url, shot, kill) {
     await shot(page, "connected");
     if (kill === null) return;
     process.kill(kill, "SIGKILL");
-    await state(page, "Failed", 35_000);
+    await state(page, "Failed", 2 * LIMIT_MS);
     await shot(page, "server-gone");
   } finally {
     await close();
