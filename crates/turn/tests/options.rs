@@ -6,12 +6,14 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Lab, Raw, SERVER, address, client_config, server_config};
-use taut_sansio::net::Transport;
+use taut_sansio::net::{Received, Transport};
 use taut_sansio::rng::Rng;
 use taut_stun::Message;
 use taut_stun::Method;
-use taut_stun::attribute::{Lifetime, RequestedTransport};
-use taut_turn::Client;
+use taut_stun::attribute::{
+    AdditionalAddressFamily, AddressFamily, Lifetime, RequestedAddressFamily, RequestedTransport,
+};
+use taut_turn::{Client, server};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -69,4 +71,33 @@ fn challenges_and_refusals_are_counted() {
     raw.password = "secret".into();
     let nothing = raw.request(Method::ALLOCATE, |b| b);
     assert_eq!((nothing.map(|_| ()), counted(&raw)), (Err(400), (2, 1)));
+}
+
+#[test]
+fn a_nonce_is_good_for_as_long_as_is_set() {
+    for seconds in [60, 7_200] {
+        let mut raw = Raw::new(server_config().with_nonce_lifetime(Duration::from_secs(seconds)));
+        raw.get_challenged();
+        raw.now += Duration::from_secs(seconds) - SECOND;
+        assert!(raw.allocate().is_ok(), "{seconds}");
+        raw.now += 2 * SECOND;
+        assert_eq!(raw.request(Method::REFRESH, |b| b).map(|_| ()), Err(438), "{seconds}");
+    }
+}
+
+#[test]
+fn the_socket_of_a_relay_that_is_given_back_is_freed() {
+    let mut raw = Raw::new(server_config());
+    raw.get_challenged();
+    let both = AdditionalAddressFamily(AddressFamily::V6);
+    raw.request(Method::ALLOCATE, |b| b.push(&RequestedTransport::UDP).push(&both)).unwrap();
+    let v6 = RequestedAddressFamily(AddressFamily::V6);
+    let request = raw.signed(Method::REFRESH, |b| b.push(&Lifetime(0)).push(&v6));
+    let meta = Received { at: raw.now, path: raw.path(), ecn: None };
+    raw.server.handle_datagram(meta, request.as_slice().into());
+    let freed = std::iter::from_fn(|| raw.server.poll_event()).filter(|event| match event {
+        server::Event::Unbind(relay) => relay.is_ipv6(),
+        _ => false,
+    });
+    assert_eq!(freed.count(), 1);
 }

@@ -94,5 +94,29 @@ fn the_time_between_the_first_and_the_last_packet_of_frames_is_summed() {
     for (packet, at) in packets.into_iter().zip([0, 7, 10, 12]) {
         session.handle_rtp(now + at * MS, ReceiverId(VIDEO), packet);
     }
-    assert_eq!(session.receiver_stats(ReceiverId(VIDEO))[0].total_assembly_time, 9 * MS);
+    let stats = session.receiver_stats(ReceiverId(VIDEO)).remove(0);
+    assert_eq!((stats.total_assembly_time, stats.frames_assembled_from_multiple_packets), (9 * MS, 2));
+}
+
+#[test]
+fn the_size_of_pictures_is_told_on_both_sides_whatever_the_application_gets() {
+    for mode in [Mode::Frames, Mode::Packets] {
+        let mut pair = Pair::new(1, ALL, Link::default());
+        let now = pair.world.now();
+        let config = ReceiverConfig::new(Kind::Video).with_codecs(vec![ALL.vp8()]).with_mode(mode);
+        pair.world.node_mut(pair.b).session.set_receiver(now, ReceiverId(VIDEO), config);
+        for number in 0..3 {
+            let mut picture = pair.picture(900, number == 0);
+            if number == 0 {
+                // A key frame of 64 by 48 pixels (RFC 6386 section 9.1).
+                picture.data = [&[0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 48, 0][..], &[0; 400]].concat().into();
+            }
+            pair.send(picture);
+            pair.world.run_for(20 * MS);
+        }
+        let (sent, received) = (pair.sender_stats(), pair.stats());
+        assert_eq!((sent.frames_sent, sent.key_frames_sent, sent.frame_size), (3, 1, Some((64, 48))));
+        let received = (received.frames_received, received.key_frames_received, received.frame_size);
+        assert_eq!(received, (3, 1, Some((64, 48))), "{mode:?}");
+    }
 }
