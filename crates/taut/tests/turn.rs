@@ -152,11 +152,17 @@ async fn what_is_wrong_with_a_server_is_told() {
     let numbered = tls.replace("localhost", "127.0.0.2");
     assert_eq!(errors(relay_only(&numbered, &roots)).await.first(), Some(&701), "not its name");
     assert_eq!(errors(relay_only(&tls, &roots)).await, []);
-    // A port that is held and that nobody listens on.
+    let (_held, port) = held_port();
+    let nobody = format!("turn:127.0.0.1:{port}?transport=tcp");
+    assert_eq!(errors(relay_only(&nobody, &roots)).await, [701]);
+}
+
+/// A port that is held and that nobody listens on.
+fn held_port() -> (tokio::net::TcpSocket, u16) {
     let held = tokio::net::TcpSocket::new_v4().unwrap();
     held.bind(any_port()).unwrap();
-    let nobody = format!("turn:127.0.0.1:{}?transport=tcp", held.local_addr().unwrap().port());
-    assert_eq!(errors(relay_only(&nobody, &roots)).await, [701]);
+    let port = held.local_addr().unwrap().port();
+    (held, port)
 }
 
 #[tokio::test]
@@ -277,7 +283,8 @@ async fn what_is_wrong_with_a_proxy_is_told() {
             assert_eq!(proxy.connected(), 0);
         }
     }
-    let nobody = Proxy::parse(&format!("socks5://127.0.0.1:{}", any_free_port())).unwrap();
+    let (_held, port) = held_port();
+    let nobody = Proxy::parse(&format!("socks5://127.0.0.1:{port}")).unwrap();
     assert_eq!(told(nobody).await, "the proxy is not reached");
     assert_eq!(server.stats().to_peers, 0);
 }
