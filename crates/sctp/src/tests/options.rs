@@ -160,3 +160,21 @@ fn what_goes_and_comes_is_counted() {
     assert!((1..=2).contains(&(a.packets_sent - b.packets_received)), "{a:?} {b:?}");
     assert!(a.bytes_sent > b.bytes_received && b.bytes_received > 10_000);
 }
+
+#[test]
+fn the_state_of_the_moment_is_told() {
+    let net = Net { latency: 50 * MS, ..Net::default() };
+    let mut pair = Pair::connected(1, net, config().with_mtu(800));
+    pair.record.clear();
+    pair.write(End::A, 1, vec![0; 300_000], reliable());
+    pair.poll(End::A);
+    let busy = pair.a.sctp.stats();
+    assert!(busy.in_flight > 3_000 && busy.queued > 200_000, "{busy:?}");
+    assert!(busy.remote_window > 500_000, "{busy:?}");
+    pair.run_for(5_000 * MS);
+    let idle = pair.a.sctp.stats();
+    assert_eq!((idle.in_flight, idle.queued), (0, 0));
+    assert!(idle.send_rate.is_some_and(|rate| rate > 10_000), "{idle:?}");
+    let largest = pair.record.iter().map(|(_, packet)| packet.len()).max();
+    assert!(largest.is_some_and(|octets| octets > 780 && octets <= 800), "{largest:?}");
+}
