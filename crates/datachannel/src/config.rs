@@ -32,6 +32,70 @@ pub struct Config {
     pub scheduler: Scheduler,
     /// Whether packets go without a checksum of their own, if the other side agrees: DTLS has a better one (RFC 9653).
     pub zero_checksum: bool,
+    /// How long is waited for what, and how often.
+    pub timing: Timing,
+}
+
+/// How long an association waits (RFC 9260 section 16). The default is that of [`taut_sctp::Config`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// The retransmission timeout before anything was measured (RTO.Initial).
+    pub rto_initial: Duration,
+    /// Its lower bound (RTO.Min).
+    pub rto_min: Duration,
+    /// Its upper bound, back-off included (RTO.Max).
+    pub rto_max: Duration,
+    /// How many timeouts in a row end the association (Association.Max.Retrans).
+    pub max_retransmits: u32,
+    /// The time between heartbeats on an idle association (HB.interval).
+    pub heartbeat_interval: Duration,
+    /// How long an acknowledgement may be held back (SACK.Delay).
+    pub sack_delay: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        let sctp = taut_sctp::Config::default();
+        Self {
+            rto_initial: sctp.rto_initial,
+            rto_min: sctp.rto_min,
+            rto_max: sctp.rto_max,
+            max_retransmits: sctp.max_retransmits,
+            heartbeat_interval: sctp.heartbeat_interval,
+            sack_delay: sctp.sack_delay,
+        }
+    }
+}
+
+impl Timing {
+    /// Sets [`Timing::rto_initial`], [`Timing::rto_min`] and [`Timing::rto_max`]. The first is brought between the others.
+    #[must_use]
+    pub fn with_rto(mut self, initial: Duration, min: Duration, max: Duration) -> Self {
+        (self.rto_initial, self.rto_min, self.rto_max) = (initial, min, max);
+        self
+    }
+
+    /// Sets [`Timing::max_retransmits`].
+    #[must_use]
+    pub fn with_max_retransmits(mut self, count: u32) -> Self {
+        self.max_retransmits = count;
+        self
+    }
+
+    /// Sets [`Timing::heartbeat_interval`]; at least 100 ms.
+    #[must_use]
+    pub fn with_heartbeat_interval(mut self, time: Duration) -> Self {
+        self.heartbeat_interval = time;
+        self
+    }
+
+    /// Sets [`Timing::sack_delay`]; at most 500 ms.
+    #[must_use]
+    pub fn with_sack_delay(mut self, time: Duration) -> Self {
+        self.sack_delay = time;
+        self
+    }
 }
 
 impl Default for Config {
@@ -48,6 +112,7 @@ impl Default for Config {
             interleaving: sctp.interleaving,
             scheduler: sctp.scheduler,
             zero_checksum: true,
+            timing: Timing::default(),
         }
     }
 }
@@ -132,6 +197,13 @@ impl Config {
     #[must_use]
     pub fn with_zero_checksum(mut self, zero_checksum: bool) -> Self {
         self.zero_checksum = zero_checksum;
+        self
+    }
+
+    /// Sets [`Config::timing`].
+    #[must_use]
+    pub fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
         self
     }
 }

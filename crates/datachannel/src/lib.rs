@@ -21,7 +21,7 @@ mod session;
 mod types;
 
 pub use channel::{Channel, ChannelState};
-pub use config::{ChannelInit, Config, Priority};
+pub use config::{ChannelInit, Config, Priority, Timing};
 pub use session::Session;
 pub use taut_sctp::{CongestionAlgorithm, Scheduler};
 pub use types::{

@@ -8,6 +8,7 @@ use crate::proxy::Proxy;
 
 pub use taut_datachannel::CongestionAlgorithm as DataCongestion;
 pub use taut_datachannel::Scheduler as DataScheduler;
+pub use taut_datachannel::Timing as DataTiming;
 pub use taut_dtls::{Certificate, Engine as DtlsEngine, SrtpProfile, Version as DtlsVersion};
 pub use taut_ice::{
     AddressFilter, ExternalAddress, Families, Loopback, Network, Policy as IceTransportPolicy, TurnTransport,
@@ -105,6 +106,8 @@ pub struct Config {
     pub data_interleaving: bool,
     /// Whether SCTP leaves out its checksum, where the other side agrees: DTLS has a better one (RFC 9653). True by default.
     pub data_zero_checksum: bool,
+    /// How long data channels wait for what, and how often they try.
+    pub data_timing: DataTiming,
     /// The largest UDP payload that is sent, in octets, 576 to 8,948; data may go beyond it, see
     /// [`data_max_mtu`](Self::data_max_mtu). 1,200 by default.
     pub mtu: usize,
@@ -140,6 +143,7 @@ impl Default for Config {
             data_scheduler: DataScheduler::default(),
             data_interleaving: true,
             data_zero_checksum: true,
+            data_timing: DataTiming::default(),
             mtu: DEFAULT_MTU,
             data_max_mtu: DEFAULT_MTU,
         }
@@ -349,6 +353,13 @@ impl Config {
     #[must_use]
     pub fn with_data_zero_checksum(mut self, zero_checksum: bool) -> Self {
         self.data_zero_checksum = zero_checksum;
+        self
+    }
+
+    /// Sets how long data channels wait for what.
+    #[must_use]
+    pub fn with_data_timing(mut self, timing: DataTiming) -> Self {
+        self.data_timing = timing;
         self
     }
 

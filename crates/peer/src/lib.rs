@@ -33,7 +33,7 @@ mod transport;
 
 pub use channels::{Sctp, SctpState};
 pub use config::{
-    AddressFilter, Certificate, Config, DataCongestion, DataScheduler, DtlsEngine, DtlsVersion,
+    AddressFilter, Certificate, Config, DataCongestion, DataScheduler, DataTiming, DtlsEngine, DtlsVersion,
     ExternalAddress, Families, Host, IceServer, IceServerKind, IceTransportPolicy, Loopback, Network,
     SrtpProfile, TurnTransport,
 };

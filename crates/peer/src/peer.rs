@@ -88,6 +88,7 @@ impl Peer {
             .with_scheduler(config.data_scheduler)
             .with_interleaving(config.data_interleaving)
             .with_zero_checksum(config.data_zero_checksum)
+            .with_timing(config.data_timing)
             .with_mtu(config.mtu);
         let data = taut_datachannel::Session::new(data_config, rng.child());
         let transport = Transport::new(ice, dtls, media, data, config.mtu, config.data_max_mtu);

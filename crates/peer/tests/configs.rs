@@ -9,9 +9,9 @@ use common::{Call, What, audio_frame, binary, body, config, video_frame};
 use taut_netsim::{Link, Loss};
 use taut_peer::stats::TransportReport;
 use taut_peer::{
-    Certificate, ChannelId, ChannelInit, Config, ConnectionState, DataCongestion, DataScheduler, Direction,
-    DtlsEngine, DtlsVersion, ErrorKind, Event, Host, IceServer, InterfaceAddress, Kind, Loopback, Peer,
-    Priority, SendError, SrtpProfile, TrackInfo, TransceiverId, TransceiverInit,
+    Certificate, ChannelId, ChannelInit, Config, ConnectionState, DataCongestion, DataScheduler, DataTiming,
+    Direction, DtlsEngine, DtlsVersion, ErrorKind, Event, Host, IceServer, InterfaceAddress, Kind, Loopback,
+    Peer, Priority, SctpState, SendError, SrtpProfile, TrackInfo, TransceiverId, TransceiverInit,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -393,6 +393,24 @@ fn a_large_message_holds_up_others_only_where_they_are_not_mixed() {
     };
     let (mixed, alone) = (time(true), time(false));
     assert!(mixed < 100 * MS && alone > 150 * MS, "{mixed:?} {alone:?}");
+}
+
+#[test]
+fn data_channels_give_up_when_they_are_told_to() {
+    let state = |timing| {
+        let mut call = Call::with_configs(1, lan(), config().with_data_timing(timing), config());
+        let channel = connect(&mut call, "d").channel.unwrap();
+        let (a, b) = (call.a, call.b);
+        call.run_for(SECOND);
+        call.world.set_link(a, b, Link::default().loss(Loss::Random(1.0)));
+        let now = call.now();
+        call.peer(a).send(now, channel, binary(body(0, 100))).unwrap();
+        // ICE goes on for 30 s.
+        call.run_for(10 * SECOND);
+        call.peer(a).sctp().map(|sctp| sctp.state)
+    };
+    assert_eq!(state(DataTiming::default().with_max_retransmits(1)), Some(SctpState::Closed));
+    assert_eq!(state(DataTiming::default()), Some(SctpState::Connected));
 }
 
 #[test]

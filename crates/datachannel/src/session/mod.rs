@@ -91,7 +91,13 @@ impl Session {
             .with_congestion(config.congestion)
             .with_interleaving(config.interleaving)
             .with_scheduler(config.scheduler)
-            .with_zero_checksum(config.zero_checksum);
+            .with_zero_checksum(config.zero_checksum)
+            .with_rto_initial(config.timing.rto_initial)
+            .with_rto_min(config.timing.rto_min)
+            .with_rto_max(config.timing.rto_max)
+            .with_max_retransmits(config.timing.max_retransmits)
+            .with_heartbeat_interval(config.timing.heartbeat_interval)
+            .with_sack_delay(config.timing.sack_delay);
         Self {
             association: Association::new(sctp, rng),
             config,
