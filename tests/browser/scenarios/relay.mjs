@@ -15,8 +15,8 @@ export async function run({ url, pageAlone, serverAlone, servers, launch }) {
       const only = (kinds) => kinds.length > 0 && kinds.every((kind) => kind === "relay");
       if (pageAlone) check(only(seen.offered), `${urls}: the page names relays alone`, seen.offered);
       if (serverAlone) check(only(seen.answered), `${urls}: the server names relays alone`, seen.answered);
-      check(!pageAlone || seen.pair.local === "relay", `${urls}: the page uses its relay`, seen.pair);
-      check(!serverAlone || seen.pair.remote === "relay", `${urls}: the server uses its relay`, seen.pair);
+      if (pageAlone) check(seen.pair.local === "relay", `${urls}: the page uses its relay`, seen.pair);
+      if (serverAlone) check(seen.pair.remote === "relay", `${urls}: the server uses its relay`, seen.pair);
       check(seen.echo === "through a relay", `${urls}: the message came back`, seen.echo);
       check(seen.audio >= 50 && seen.frames >= 10, `${urls}: sound and pictures came back`, { packets: seen.audio, frames: seen.frames });
       await freed(url, "the session");
