@@ -88,6 +88,16 @@ fn messages_with_a_hidden_server() {
     }
 }
 
+/// The server has no socket but its TCP listeners.
+#[test]
+fn tcp_only() {
+    let Some(_turn) = turn("tcp_only") else { return };
+    for browser in BROWSERS {
+        let listeners = ["--ice-tcp", "10.77.0.1:0", "--ice-tcp", "[fd77::1]:0", "--no-ice-udp"];
+        run(browser, "tcp", json!({}), &listeners);
+    }
+}
+
 /// ICE restarts from the page.
 #[test]
 fn restarts() {

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -126,6 +127,15 @@ pub(crate) struct ServeArguments {
     #[arg(long)]
     pub(crate) hide_addresses: bool,
 
+    /// Take calls over TCP, too, on ADDR, for clients whose UDP does not get through; several times. All calls then share these
+    /// addresses, for UDP as well
+    #[arg(long = "ice-tcp", value_name = "ADDR")]
+    pub(crate) ice_tcp: Vec<SocketAddr>,
+
+    /// With --ice-tcp: take no calls over UDP
+    #[arg(long, requires = "ice_tcp")]
+    pub(crate) no_ice_udp: bool,
+
     /// Record what the client of every echoed call sends to DIR, as NAME.ivf and NAME.ogg
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
@@ -222,6 +232,16 @@ mod tests {
         let arguments = Arguments::try_parse_from(["taut", "--listen", "127.0.0.1:9"]).expect("valid");
         assert!(arguments.command.is_none());
         assert_eq!(arguments.serve.listen, "127.0.0.1:9");
+    }
+
+    #[test]
+    fn without_tcp_there_is_udp() {
+        assert!(mistake(&["taut", "serve", "--no-ice-udp"]).contains("--ice-tcp"));
+        let words = ["taut", "serve", "--ice-tcp", "0.0.0.0:443", "--ice-tcp", "[::]:443", "--no-ice-udp"];
+        let Some(Command::Serve(serve)) = Arguments::try_parse_from(words).expect("valid").command else {
+            panic!("another command");
+        };
+        assert_eq!((serve.ice_tcp.len(), serve.no_ice_udp), (2, true));
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use taut_sansio::net::{Path, Received, Transmit};
+use taut_sansio::net::{Path, Received, Transmit, Transport};
 use taut_sansio::rng::Rng;
 use taut_sansio::time::earliest;
 
 use crate::addresses::{may_send_to, plain};
 use crate::answers::Answer;
-use crate::candidate::{Candidate, CandidateKind};
+use crate::candidate::{Candidate, CandidateKind, CandidateTransport};
 use crate::checklist::Checklist;
 use crate::config::{Config, Loopback, Role};
 use crate::credentials::Credentials;
@@ -26,6 +26,7 @@ use crate::pair::{Pair, PairId};
 use crate::relay::{Offered, Relays};
 use crate::report::ServerError;
 use crate::stats::{CandidatePair, PairStats, Stats};
+use crate::tcp::Tcp;
 
 /// How many remote candidates are kept; those with the lowest priority go first.
 pub const MAX_REMOTE_CANDIDATES: usize = 100;
@@ -85,6 +86,13 @@ pub(crate) struct Local {
     pub(crate) announced: bool,
 }
 
+impl Local {
+    /// True unless it is a TCP candidate.
+    pub(crate) fn is_udp(&self) -> bool {
+        self.candidate.transport == CandidateTransport::Udp
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) generation: GenerationId,
@@ -106,13 +114,13 @@ pub enum AddCandidateError {
     /// It is not for component 1.
     #[error("the candidate is for a component that is not used")]
     Component,
-    /// Its transport protocol is not UDP.
+    /// Its transport protocol is neither UDP nor TCP, or it is TCP and [`Config::tcp`] is off or the type is missing.
     #[error("the candidate's transport protocol is not supported")]
     Transport,
     /// Its name is not under `.local`, or names are not to be resolved.
     #[error("the candidate's name is not resolved")]
     Name,
-    /// It has no port, or an address that is not that of one host.
+    /// It has no port, an address that is not that of one host, or, over TCP, a port of another service.
     #[error("the candidate's address cannot be used")]
     Address,
 }
@@ -146,13 +154,14 @@ pub struct Agent {
     pub(crate) next_local: u32,
     pub(crate) next_remote: u32,
     /// What a foundation stands for, in the order of the foundations (RFC 8445 section 5.1.1.3).
-    pub(crate) foundations: Vec<(CandidateKind, IpAddr, Option<IpAddr>)>,
+    pub(crate) foundations: Vec<(CandidateKind, CandidateTransport, IpAddr, Option<IpAddr>)>,
     pub(crate) checklist: Checklist,
     pub(crate) pacer: Pacer,
     pub(crate) answers: VecDeque<Answer>,
     pub(crate) selected: Option<PairId>,
     pub(crate) gathering: Gathering,
     pub(crate) relays: Relays,
+    pub(crate) tcp: Tcp,
     pub(crate) naming: Naming,
     pub(crate) names: Names,
     /// When the generations before the current one are given up, which has a nominated pair.
@@ -192,6 +201,7 @@ impl Agent {
             gathering: Gathering::new(&config),
             relays: Relays::default(),
             names: Names::new(naming.child()),
+            tcp: Tcp::default(),
             naming: Naming::new(naming),
             superseded: None,
             state: State::New,
@@ -278,6 +288,7 @@ impl Agent {
             self.gather_on(now, host, base);
             self.pair_base(host);
         }
+        self.add_active(base);
         self.reconcile(now);
     }
 
@@ -291,6 +302,7 @@ impl Agent {
         let Some(address) = self.base_of(base).map(|base| base.address) else { return };
         self.drop_relays_on(now, address);
         self.drop_base(address);
+        self.drop_active(now, address);
         self.reconcile(now);
     }
 
@@ -298,23 +310,25 @@ impl Agent {
     pub(crate) fn drop_base(&mut self, base: SocketAddr) {
         let Some((address, host)) = self.base_of(base).map(|base| (base.address, base.host)) else { return };
         self.stop_gathering_on(host);
-        if self.selected_path().is_some_and(|path| path.local == address) {
+        if self.selected_path().is_some_and(|path| (path.transport, path.local) == (Transport::Udp, address))
+        {
             let until = self.newest.and_then(|now| now.checked_add(self.config.consent_expiry));
             self.generations.current_mut().adrift = until;
         }
+        let is_there = |path: &Path| path.transport == Transport::Udp && path.local == address;
         let pairs: Vec<PairId> =
-            self.checklist.iter().filter(|(_, pair)| pair.path.local == address).map(|(id, _)| id).collect();
+            self.checklist.iter().filter(|(_, pair)| is_there(&pair.path)).map(|(id, _)| id).collect();
         for id in pairs {
             self.remove_pair(id);
         }
-        let routes: Vec<Path> = self.routes.iter().filter(|path| path.local == address).copied().collect();
-        self.generations.forget_early(|early| early.path.local == address);
-        self.answers.retain(|answer| answer.path().local != address);
+        let routes: Vec<Path> = self.routes.iter().filter(|path| is_there(path)).copied().collect();
+        self.generations.forget_early(|early| is_there(&early.path));
+        self.answers.retain(|answer| !is_there(&answer.path()));
         for path in routes {
             self.remove_route(&path);
         }
         // Last: until then it is known what kind of base this is.
-        self.locals.retain(|_, local| local.base != address);
+        self.locals.retain(|_, local| local.base != address || !local.is_udp());
         self.bases.retain(|base| base.host != host);
         self.unpublish(address);
     }
@@ -352,11 +366,12 @@ impl Agent {
     pub fn close(&mut self, now: Instant) {
         let now = self.tick(now);
         for path in std::mem::take(&mut self.routes) {
-            if !self.is_relayed(path.local) {
+            if self.is_routed(&path) {
                 self.events.push_back(Event::RouteRemoved(path));
             }
         }
         self.close_relays(now);
+        self.close_streams();
         self.checklist = Checklist::default();
         self.selected = None;
         self.generations.forget_early(|_| true);
@@ -470,6 +485,7 @@ impl Agent {
         }
         let mut next = earliest(self.gathering.poll_timeout(), self.naming.poll_timeout());
         next = earliest(earliest(next, relays), self.names.poll_timeout());
+        next = earliest(next, self.stream_timeout());
         if self.state == State::Failed {
             return next;
         }
@@ -488,9 +504,10 @@ impl Agent {
     }
 
     fn pair_timeout(&self, id: PairId, pair: &Pair) -> Option<Instant> {
-        let blocked = self.blocked.contains(&pair.path);
+        let blocked = !self.is_ready(&pair.path);
         let check = pair.check().filter(|_| !blocked).map(|check| check.transaction.timeout());
         let mut next = earliest(check, self.lapses(pair));
+        next = earliest(next, self.to_come(self.reopens_at(pair)));
         if self.selected == Some(id) {
             let consent = pair.valid().filter(|_| !blocked && !self.config.lite);
             next = earliest(next, consent.map(|valid| valid.consent.next()));

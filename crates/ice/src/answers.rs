@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use taut_sansio::net::{Path, Transmit};
+use taut_sansio::net::{Path, Transmit, Transport};
 use taut_stun::attribute::{
     ErrorCode, IceControlled, IceControlling, Priority, UnknownAttributes, UseCandidate, Username,
     XorMappedAddress,
@@ -247,16 +247,19 @@ impl Agent {
     /// would not have tried: a host reaches its loopback addresses from all the others, and the other side, which has our
     /// answer, may nominate the pair and send its data there (RFC 8445 section 7.3.1.4 makes no exception).
     fn add_triggered_pair(&mut self, generation: GenerationId, path: Path, priority: u32) -> Option<PairId> {
-        let host = self.host_at(generation, path.local)?;
-        let known = self.remote_at(generation, path.remote);
-        let remote = known.or_else(|| self.add_peer_reflexive(generation, path.remote, priority))?;
-        self.add_pair(host, remote)
+        let host = match path.transport {
+            Transport::Udp => self.host_at(generation, path.local),
+            _ => self.tcp_host_of(generation, &path),
+        }?;
+        let known = self.remote_at(generation, &self.far_end(&path).0, path.remote);
+        let remote = known.or_else(|| self.add_peer_reflexive(generation, &path, priority))?;
+        self.add_pair_on(host, remote, path)
     }
 
     /// Writes the oldest answer whose path is not blocked.
     pub(crate) fn poll_answer(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         loop {
-            let at = self.answers.iter().position(|answer| !self.blocked.contains(&answer.path))?;
+            let at = self.answers.iter().position(|answer| self.is_ready(&answer.path))?;
             let Answer { path, id, generation, algorithm, kind } = self.answers.remove(at)?;
             let Some(generation) = self.generations.get(generation) else { continue };
             let builder = match kind {

@@ -72,7 +72,7 @@ impl CandidateKind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CandidateTransport {
-    /// UDP, the only one that pairs are made of.
+    /// UDP.
     Udp,
     /// TCP (RFC 6544).
     Tcp,

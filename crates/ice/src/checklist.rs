@@ -7,15 +7,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use taut_sansio::net::Path;
+use taut_sansio::net::{Path, Transport};
 
 use crate::addresses::{can_pair, scoped};
-use crate::agent::{Agent, LocalId, Remote, RemoteId};
+use crate::agent::{Agent, LocalId, RemoteId};
 use crate::candidate::pair_priority;
 use crate::config::Role;
 use crate::event::GatheringState;
 use crate::generation::GenerationId;
 use crate::pair::{Pair, PairId, Status};
+use crate::tcp::{fits, priority_as_seen};
 
 #[derive(Debug, Default)]
 pub(crate) struct Checklist {
@@ -127,12 +128,10 @@ impl Agent {
     /// Forms a pair if it can work, and there is no nominated one yet, or only worse ones or none that answers (RFC 8445
     /// section 8.1.2 wants no more checks for worse ones).
     fn add_wanted_pair(&mut self, host: LocalId, remote: RemoteId) {
-        let Some(base) = self.locals.get(&host).map(|local| local.base) else { return };
-        let Some(&Remote { generation, address: far, .. }) = self.remotes.get(&remote).map(Box::as_ref)
-        else {
-            return;
-        };
-        if !can_pair(base, far) {
+        let Some(near) = self.locals.get(&host) else { return };
+        let Some(far) = self.remotes.get(&remote) else { return };
+        let generation = far.generation;
+        if !can_pair(near.base, far.address) || !fits(&near.candidate, &far.candidate) {
             return;
         }
         let Some(priority) = self.priority_of(host, remote) else { return };
@@ -189,13 +188,25 @@ impl Agent {
 
     /// Forms a pair unless there is one on its path, or it is the worst of too many.
     pub(crate) fn add_pair(&mut self, host: LocalId, remote: RemoteId) -> Option<PairId> {
+        let local = self.locals.get(&host)?;
+        let far = self.remotes.get(&remote)?.address;
+        let path = Self::path_between(local, scoped(local.base, far));
+        self.add_pair_on(host, remote, path)
+    }
+
+    /// The same on a path that is known.
+    pub(crate) fn add_pair_on(&mut self, host: LocalId, remote: RemoteId, path: Path) -> Option<PairId> {
         let base = self.locals.get(&host)?.base;
-        let Remote { generation, address: far, .. } = **self.remotes.get(&remote)?;
+        let generation = self.remotes.get(&remote)?.generation;
         if !self.may_use(base) {
             return None;
         }
-        let path = Path::udp(base, scoped(base, far));
-        if let Some(id) = self.checklist.by_path(generation, &path) {
+        // A pair over TCP changes its path with its connection.
+        let same = |pair: &Pair| {
+            pair.path == path
+                || path.transport == Transport::Tcp && (pair.local, pair.remote) == (host, remote)
+        };
+        if let Some((id, _)) = self.checklist.of(generation).find(|(_, pair)| same(pair)) {
             return Some(id);
         }
         let priority = self.priority_of(host, remote)?;
@@ -242,7 +253,7 @@ impl Agent {
     }
 
     fn priority_of(&self, local: LocalId, remote: RemoteId) -> Option<u64> {
-        let local = self.locals.get(&local)?.candidate.priority;
+        let local = priority_as_seen(&self.locals.get(&local)?.candidate);
         let remote = self.remotes.get(&remote)?.candidate.priority;
         Some(match self.role {
             Role::Controlling => pair_priority(local, remote),

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use taut_sansio::net::{Path, Transmit};
+use taut_sansio::net::{Path, Transmit, Transport};
 use taut_stun::attribute::{
     ErrorCode, IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
 };
@@ -22,6 +22,7 @@ use crate::config::Role;
 use crate::consent::Consent;
 use crate::generation::{Generation, GenerationId};
 use crate::pair::{Answered, Cause, Check, Pair, PairId, Status, Valid, Wish};
+use crate::tcp::peer_reflexive_priority;
 
 /// Consent is taken back (RFC 7675 section 5.2).
 pub(crate) const FORBIDDEN: u16 = 403;
@@ -113,7 +114,7 @@ impl Agent {
         if let Some(valid) = pair.valid_mut() {
             valid.consent.refreshed(now, check.started);
         } else {
-            let mapped = self.mapped_local(host, plain(mapped), check.priority);
+            let mapped = self.mapped_end(&path, host, plain(mapped), check.priority);
             let consent = Consent::new(now, &mut self.rng);
             self.make_valid(pair_id, Valid { mapped, consent, recheck: None, nominated: false });
             self.add_route(path);
@@ -134,6 +135,7 @@ impl Agent {
         let Some(pair) = self.checklist.get_mut(id) else { return };
         // A newer check may be under way; its answer still counts.
         pair.restart();
+        pair.opens.proved();
         pair.status = Status::Succeeded(valid);
         self.checklist.untrigger(id);
         self.unfreeze_mates(id);
@@ -204,7 +206,7 @@ impl Agent {
         let known =
             |pair: &Pair| self.generations.get(pair.generation).and_then(Generation::remote).is_some();
         let current = self.generations.current().id;
-        self.checklist.next(current, |pair| known(pair) && !self.blocked.contains(&pair.path))
+        self.checklist.next(current, |pair| known(pair) && self.may_begin(pair))
     }
 
     /// Writes a repetition, a consent request, or a new check, whichever is due.
@@ -228,7 +230,7 @@ impl Agent {
         loop {
             let due = |(id, pair): (PairId, &Pair)| {
                 let check = pair.check()?;
-                let due = check.transaction.timeout() <= now && !self.blocked.contains(&pair.path);
+                let due = check.transaction.timeout() <= now && self.is_ready(&pair.path);
                 due.then_some(id)
             };
             let id = self.checklist.iter().find_map(due)?;
@@ -301,9 +303,12 @@ impl Agent {
             Some(_) => self.config.check_retransmission.with_transmissions(4).with_last_wait(4),
             None => policy,
         };
+        // A connection repeats what is lost itself (RFC 6544 section 7.1).
+        let policy = if pair.path.transport == Transport::Udp { policy } else { once(policy) };
         let transaction = Transaction::new(now, transaction, policy);
         pair.counters.requests_sent = pair.counters.requests_sent.saturating_add(1);
         pair.start(Check { transaction, cause, role, priority, started: now });
+        self.open_stream_for(now, id);
     }
 
     /// How a check is repeated: with few pairs under way more often than configured, as long as all of them
@@ -321,8 +326,11 @@ impl Agent {
 
     /// What PRIORITY says: that of a peer-reflexive candidate with this base (RFC 8445 section 7.1.1).
     fn check_priority(&self, id: PairId) -> Option<u32> {
-        let local = self.checklist.get(id)?.path.local;
-        Some(priority(CandidateKind::PeerReflexive, self.base_of(local)?.preference))
+        let pair = self.checklist.get(id)?;
+        if pair.path.transport != Transport::Udp {
+            return self.locals.get(&pair.local).map(|local| peer_reflexive_priority(&local.candidate));
+        }
+        Some(priority(CandidateKind::PeerReflexive, self.base_of(pair.path.local)?.preference))
     }
 
     fn write_request(&self, generation: GenerationId, check: &Check, out: &mut Vec<u8>) -> Option<usize> {
@@ -346,6 +354,13 @@ impl Agent {
         }
         possible
     }
+}
+
+/// The same time in all, with one transmission.
+fn once(policy: Retransmission) -> Retransmission {
+    let wait = policy.span().saturating_add(policy.rto.saturating_mul(policy.last_wait));
+    let rtos = wait.as_millis().div_ceil(policy.rto.as_millis().max(1));
+    policy.with_transmissions(1).with_last_wait(u32::try_from(rtos).unwrap_or(u32::MAX))
 }
 
 /// Counts a datagram that has no effect.

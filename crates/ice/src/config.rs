@@ -7,6 +7,7 @@ use std::time::Duration;
 use taut_stun::Retransmission;
 
 use crate::filter::{AddressFilter, ExternalAddress};
+use crate::tcp::TcpPolicy;
 
 /// How many STUN servers are asked; further ones are not.
 pub const MAX_STUN_SERVERS: usize = 8;
@@ -142,6 +143,8 @@ pub struct Config {
     pub turn_servers: Vec<TurnServer>,
     /// Which candidates are used.
     pub policy: Policy,
+    /// Which TCP candidates there are.
+    pub tcp: TcpPolicy,
     /// Whether loopback addresses are used.
     pub loopback: Loopback,
     /// Which of the addresses of this host are used.
@@ -185,6 +188,7 @@ impl Default for Config {
             stun_servers: Vec::new(),
             turn_servers: Vec::new(),
             policy: Policy::All,
+            tcp: TcpPolicy::Off,
             loopback: Loopback::Auto,
             filter: AddressFilter::default(),
             external_addresses: Vec::new(),
@@ -234,6 +238,8 @@ setters! {
     with_turn_servers: turn_servers = Vec<TurnServer>;
     /// Sets which candidates are used.
     with_policy: policy = Policy;
+    /// Sets which TCP candidates there are.
+    with_tcp: tcp = TcpPolicy;
     /// Sets whether loopback addresses are used.
     with_loopback: loopback = Loopback;
     /// Sets which of the addresses of this host are used.

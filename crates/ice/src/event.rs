@@ -6,6 +6,7 @@ use taut_sansio::net::{Path, Transport};
 
 use crate::candidate::Candidate;
 use crate::relay::StreamId;
+use crate::tcp::TcpId;
 
 /// The state of the agent, in the words of the W3C API (webrtc-pc section 5.6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +93,20 @@ pub enum Event {
         /// The name or address that the certificate of a TLS server must be for.
         host: String,
     },
+    /// Open a TCP connection to the other side, and answer with
+    /// [`Agent::handle_tcp_opened`](crate::Agent::handle_tcp_opened). What is sent on its path goes into frames (RFC 4571).
+    OpenTcp {
+        /// The question.
+        id: TcpId,
+        /// The address to open it from; the port is 0, for any.
+        local: SocketAddr,
+        /// Where to.
+        remote: SocketAddr,
+    },
+    /// A connection that was asked for is not wanted any more; no answer is expected.
+    AbandonTcp(TcpId),
+    /// Close the TCP connection on this path, once what was sent on it has left.
+    CloseTcp(Path),
     /// Open the multicast DNS socket: datagrams to and from [`taut_mdns::LOCAL_V4`] follow. Told once.
     MulticastWanted,
     /// Credentials are not used any more: checks with this ufrag of ours are not answered from now on.

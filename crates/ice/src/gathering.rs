@@ -10,7 +10,7 @@ use taut_stun::binding::{Client, Event as Answer};
 
 use crate::addresses::{can_pair, may_send_to, plain, scoped};
 use crate::agent::{Agent, Local, LocalId};
-use crate::candidate::{Candidate, CandidateKind, priority};
+use crate::candidate::{Candidate, CandidateKind, CandidateTransport, priority};
 use crate::config::{Config, Host, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy};
 use crate::event::{CandidateError, Event, GatheringState, ResolveId};
 use crate::pacing::Pacer;
@@ -144,7 +144,8 @@ impl Agent {
 
     /// Announces what was not, and asks all servers.
     fn gather_all(&mut self, now: Instant) {
-        let hosts: Vec<LocalId> = self.bases.iter().map(|base| base.host).collect();
+        let mut hosts: Vec<LocalId> = self.bases.iter().map(|base| base.host).collect();
+        hosts.extend(self.tcp.bases.iter().map(|base| base.host));
         for host in hosts {
             if self.locals.get(&host).is_some_and(|local| !local.announced) {
                 self.announce(host);
@@ -273,13 +274,22 @@ impl Agent {
 
     /// The addresses that a host candidate has outside, as the application says.
     fn announce_external(&mut self, host: LocalId) {
-        let Some(base) = self.locals.get(&host).map(|local| plain(local.base)) else { return };
+        let Some(local) = self.locals.get(&host) else { return };
+        let (base, udp) = (plain(local.base), local.is_udp());
         for external in self.config.external_addresses.clone() {
             if external.stands_for(base.ip()) {
                 let address = plain(SocketAddr::new(external.external, base.port()));
-                self.add_server_reflexive(host, address.ip(), address);
+                match udp {
+                    true => self.add_server_reflexive(host, address.ip(), address),
+                    false => self.announce_tcp_external(host, address),
+                }
             }
         }
+    }
+
+    /// True once candidates are told of as they are found.
+    pub(crate) fn has_begun_to_gather(&self) -> bool {
+        self.gathering.begun
     }
 
     /// Lets the time of names run out, and reads what the clients found.
@@ -337,16 +347,17 @@ impl Agent {
         }
         let kind = CandidateKind::ServerReflexive;
         let priority = priority(kind, preference);
-        let same =
-            |local: &Local| (local.generation, local.address, local.base) == (generation, mapped, base);
+        let same = |local: &Local| {
+            local.is_udp() && (local.generation, local.address, local.base) == (generation, mapped, base)
+        };
         let known = self.locals.iter().find(|(_, local)| same(local)).map(|(id, _)| *id);
         let Some(known) = known else {
-            if let Some(id) = self.add_local(generation, kind, (mapped, base), Some(server), priority) {
+            if let Some(id) = self.add_local(generation, kind, None, (mapped, base), Some(server), priority) {
                 self.announce(id);
             }
             return;
         };
-        let foundation = self.foundation(kind, plain(base).ip(), Some(server));
+        let foundation = self.foundation(kind, &CandidateTransport::Udp, plain(base).ip(), Some(server));
         let Some(local) = self.locals.get_mut(&known) else { return };
         if local.candidate.kind == CandidateKind::PeerReflexive {
             local.candidate = Candidate { kind, foundation, priority, ..local.candidate.clone() };

@@ -109,7 +109,9 @@ impl Agent {
     /// A base was removed: its address has no name any more, unless another base has it.
     pub(crate) fn unpublish(&mut self, base: SocketAddr) {
         let ip = plain(base).ip();
-        if self.bases.iter().all(|other| plain(other.address).ip() != ip) {
+        let mut others = self.bases.iter().map(|base| base.address);
+        let mut listeners = self.tcp.bases.iter().map(|base| base.address);
+        if others.all(|other| plain(other).ip() != ip) && listeners.all(|other| plain(other).ip() != ip) {
             self.names.forget(ip);
         }
     }

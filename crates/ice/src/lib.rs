@@ -2,7 +2,8 @@
 //!
 //! [`Agent`] is an agent for one component, full or lite: it gathers host, server-reflexive and relayed candidates, trickles both
 //! ways (RFC 8838), checks pairs, nominates or follows, keeps consent fresh (RFC 7675), and restarts while data goes on. It
-//! accepts lite and aggressively nominating peers, and answers checks before it knows the other side's credentials.
+//! accepts lite and aggressively nominating peers, and answers checks before it knows the other side's credentials. Where UDP does
+//! not get through, it connects over TCP (RFC 6544, [`Config::tcp`]).
 //!
 //! It keeps the contract of `taut_sansio`: calls may come in any order; `now` never decreases, an older value counts
 //! as the newest seen; bytes are made in `poll_transmit`; bad input is dropped and counted in [`Stats`], and has no
@@ -22,6 +23,7 @@
 //! | questions to STUN servers | [`MAX_STUN_CLIENTS`] | further ones are not asked |
 //! | TURN servers | [`MAX_TURN_SERVERS`] | further ones are ignored |
 //! | allocations asked for | [`MAX_RELAYS`] | further ones are not asked for |
+//! | TCP connections | [`MAX_TCP_STREAMS`] | one without a use goes, or the new one is refused |
 //! | answers not yet polled | [`MAX_ANSWERS`] | further requests get none |
 //! | paths of early checks of a generation | [`MAX_EARLY_CHECKS`] | further ones are answered and forgotten |
 //! | length of a candidate's text | [`MAX_CANDIDATE_LEN`] | it does not parse |
@@ -51,6 +53,7 @@ mod restart;
 mod state;
 mod stats;
 mod tables;
+mod tcp;
 
 pub use addresses::{InterfaceAddress, select_addresses};
 pub use agent::{AddCandidateError, Agent, MAX_LOCAL_ADDRESSES, MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES};
@@ -71,3 +74,4 @@ pub use naming::MAX_NAMES;
 pub use relay::{ConnectError, MAX_RELAYS, RelayEnvelope, StreamId};
 pub use report::{PairReport, Report, ServerError, Verdict};
 pub use stats::{CandidatePair, PairState, PairStats, Stats};
+pub use tcp::{Deframer, FrameTooLong, MAX_FRAME, MAX_TCP_STREAMS, TcpId, TcpPolicy, frame};

@@ -74,7 +74,9 @@ impl Agent {
             return Err(AddCandidateError::Name);
         }
         let same = |pending: &Pending| {
-            pending.generation == generation && pending.candidate.address == candidate.address
+            let (one, other) = (&pending.candidate, &candidate);
+            pending.generation == generation
+                && (&one.address, &one.transport) == (&other.address, &other.transport)
         };
         if self.naming.pending.iter().any(same) {
             return Ok(());

@@ -11,6 +11,7 @@ use crate::config::Role;
 use crate::consent::Consent;
 use crate::generation::GenerationId;
 use crate::stats::PairState;
+use crate::tcp::Opens;
 
 /// How many cancelled checks are still waited for (RFC 8445 section 7.3.1.4); the oldest is forgotten.
 pub(crate) const MAX_CANCELLED: usize = 8;
@@ -132,6 +133,8 @@ pub(crate) struct Pair {
     /// What the other side asked for before the pair was valid.
     pub(crate) wish: Wish,
     pub(crate) counters: Counters,
+    /// How often the connection of a pair over TCP may still be opened.
+    pub(crate) opens: Opens,
 }
 
 /// Which request an answer is to.
@@ -162,6 +165,7 @@ impl Pair {
             refused: false,
             wish: Wish::Nothing,
             counters: Counters::default(),
+            opens: Opens::default(),
         }
     }
 

@@ -438,7 +438,7 @@ impl Agent {
         };
         let priority = priority(CandidateKind::Relayed, preference);
         let kind = CandidateKind::Relayed;
-        let id = self.add_local(generation, kind, (plain(relayed), relayed), Some(server), priority)?;
+        let id = self.add_local(generation, kind, None, (plain(relayed), relayed), Some(server), priority)?;
         let related = match (self.config.policy, mapped) {
             (Policy::All, Some(mapped)) => self.told_related(plain(mapped)),
             (Policy::All, None) | (Policy::Relay, _) => hidden(relayed),

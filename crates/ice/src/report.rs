@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use taut_sansio::net::Transport;
+
 use crate::agent::Agent;
 use crate::candidate::Candidate;
 use crate::config::Role;
@@ -154,7 +156,8 @@ impl fmt::Display for PairReport {
             (_, PairState::Succeeded) => "succeeded",
             (_, PairState::Failed) => "failed",
         };
-        write!(f, "{} -> {} {state}", stats.path.local, stats.path.remote)?;
+        let over = if stats.path.transport == Transport::Tcp { "tcp " } else { "" };
+        write!(f, "{over}{} -> {} {state}", stats.path.local, stats.path.remote)?;
         let marks =
             [(stats.nominated, "nominated"), (stats.selected, "in use"), (self.superseded, "superseded")];
         for (_, mark) in marks.iter().filter(|(holds, _)| *holds) {
@@ -206,7 +209,7 @@ impl Agent {
             _ if generation.remote().is_none() => return Verdict::NotSignalled,
             _ => {}
         }
-        if self.bases.is_empty() {
+        if self.bases.is_empty() && self.tcp.bases.is_empty() {
             return Verdict::NoLocalAddress;
         }
         if any(|pair| matches!(pair.status, Status::Revoked)) {

@@ -128,6 +128,7 @@ impl Agent {
                 self.pair_base(host);
             }
         }
+        self.renew_tcp_hosts();
     }
 
     /// Gives up the generations before the current one, once they are of no use any more.

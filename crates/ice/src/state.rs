@@ -23,6 +23,7 @@ impl Agent {
         }
         // First: pairs may go with a relay.
         let _ = self.advance_relays(now);
+        self.advance_streams(now);
         self.expire_consent(now);
         self.advance_naming(now);
         self.advance_nomination(now);

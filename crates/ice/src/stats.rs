@@ -56,6 +56,14 @@ pub struct Stats {
     pub dropped_pairs: u64,
     /// Role conflicts that this agent found in a request.
     pub role_conflicts: u64,
+    /// TCP connections that were asked for.
+    pub tcp_opened: u64,
+    /// TCP connections that were accepted.
+    pub tcp_accepted: u64,
+    /// TCP connections that were refused: one too many, or to where nobody listens.
+    pub tcp_refused: u64,
+    /// TCP connections that ended without this agent having ended them.
+    pub tcp_lost: u64,
 }
 
 /// The state of a pair (RFC 8445 section 6.1.2.6).

@@ -10,11 +10,12 @@ use crate::agent::{
     AddCandidateError, Agent, Base, Local, LocalId, MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES, Remote,
     RemoteId,
 };
-use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
+use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType, priority};
 use crate::config::Role;
 use crate::event::Event;
 use crate::generation::{Generation, GenerationId};
 use crate::pair::{Pair, PairId};
+use crate::tcp::{TcpPolicy, may_connect_to};
 
 impl Agent {
     /// The newest time seen.
@@ -36,8 +37,11 @@ impl Agent {
 
     /// The path as the tables have it; `None` if its local address is not ours.
     pub(crate) fn canonical(&self, path: Path) -> Option<Path> {
+        if path.transport != Transport::Udp {
+            return self.is_tcp(&path).then_some(path);
+        }
         let base = self.base_of(path.local)?.address;
-        (path.transport == Transport::Udp).then(|| Path::udp(base, scoped(base, path.remote)))
+        Some(Path::udp(base, scoped(base, path.remote)))
     }
 
     pub(crate) fn base_of(&self, local: SocketAddr) -> Option<&Base> {
@@ -52,16 +56,23 @@ impl Agent {
         self.locals.iter().filter(|(_, local)| is_host(local)).map(|(id, _)| *id).collect()
     }
 
-    /// The candidate of a generation that is this base.
+    /// The candidate of a generation that is this base of UDP.
     pub(crate) fn host_at(&self, generation: GenerationId, base: SocketAddr) -> Option<LocalId> {
         let hosts = self.hosts_of(generation);
-        hosts.into_iter().find(|id| self.locals.get(id).is_some_and(|local| local.base == base))
+        let here = |local: &Local| local.base == base && local.is_udp();
+        hosts.into_iter().find(|id| self.locals.get(id).is_some_and(|local| here(local)))
     }
 
-    pub(crate) fn remote_at(&self, generation: GenerationId, address: SocketAddr) -> Option<RemoteId> {
+    pub(crate) fn remote_at(
+        &self,
+        generation: GenerationId,
+        transport: &CandidateTransport,
+        address: SocketAddr,
+    ) -> Option<RemoteId> {
         let address = plain(address);
         let mut of_generation = self.remotes.iter().filter(|(_, remote)| remote.generation == generation);
-        of_generation.find(|(_, remote)| remote.address == address).map(|(id, _)| *id)
+        let here = |remote: &Remote| remote.address == address && remote.candidate.transport == *transport;
+        of_generation.find(|(_, remote)| here(remote)).map(|(id, _)| *id)
     }
 
     /// The best local preference that no base has: IPv6 and IPv4 in turn (RFC 8421 section 4), after these
@@ -85,14 +96,15 @@ impl Agent {
         }
         let generation = self.generations.current().id;
         let priority = priority(CandidateKind::Host, preference);
-        self.add_local(generation, CandidateKind::Host, (plain(base), base), None, priority)
+        self.add_local(generation, CandidateKind::Host, None, (plain(base), base), None, priority)
     }
 
-    /// Keeps a local candidate with this address and base.
+    /// Keeps a local candidate with this address and base, one of TCP if it takes a side.
     pub(crate) fn add_local(
         &mut self,
         generation: GenerationId,
         kind: CandidateKind,
+        tcp_type: Option<TcpType>,
         (address, base): (SocketAddr, SocketAddr),
         server: Option<IpAddr>,
         priority: u32,
@@ -102,15 +114,19 @@ impl Agent {
         if known >= MAX_LOCAL_CANDIDATES {
             return None;
         }
+        let transport = match tcp_type {
+            None => CandidateTransport::Udp,
+            Some(_) => CandidateTransport::Tcp,
+        };
         let candidate = Candidate {
-            foundation: self.foundation(kind, plain(base).ip(), server),
+            foundation: self.foundation(kind, &transport, plain(base).ip(), server),
             component: 1,
-            transport: CandidateTransport::Udp,
+            transport,
             priority,
             address: self.told_address(kind, address),
             kind,
             related: (kind != CandidateKind::Host).then(|| self.told_related(plain(base))),
-            tcp_type: None,
+            tcp_type,
             ufrag: Some(ufrag),
             extensions: Vec::new(),
         };
@@ -119,10 +135,16 @@ impl Agent {
         Some(id)
     }
 
-    /// The same for candidates of the same kind, base address and server (RFC 8445 section 5.1.1.3). A number that
+    /// The same for candidates of the same kind, transport, base address and server (RFC 8445 section 5.1.1.3). A number that
     /// says nothing of the addresses.
-    pub(crate) fn foundation(&mut self, kind: CandidateKind, base: IpAddr, server: Option<IpAddr>) -> String {
-        let key = (kind, base, server);
+    pub(crate) fn foundation(
+        &mut self,
+        kind: CandidateKind,
+        transport: &CandidateTransport,
+        base: IpAddr,
+        server: Option<IpAddr>,
+    ) -> String {
+        let key = (kind, transport.clone(), base, server);
         let place = self.foundations.iter().position(|known| *known == key).unwrap_or_else(|| {
             self.foundations.push(key);
             self.foundations.len().saturating_sub(1)
@@ -133,16 +155,17 @@ impl Agent {
     /// The local candidate that the other side saw a check come from, a peer-reflexive one where it is new (RFC
     /// 8445 section 7.2.5.3.1).
     pub(crate) fn mapped_local(&mut self, host: LocalId, mapped: SocketAddr, priority: u32) -> LocalId {
-        let Some(&Local { generation, base, .. }) = self.locals.get(&host).map(Box::as_ref) else {
-            return host;
+        let Some(local) = self.locals.get(&host) else { return host };
+        let (generation, base, side) = (local.generation, local.base, local.candidate.tcp_type);
+        let is_known = |local: &Local| {
+            let known = (local.generation, local.address, local.base, local.candidate.tcp_type);
+            known == (generation, mapped, base, side)
         };
-        let is_known =
-            |local: &Local| (local.generation, local.address, local.base) == (generation, mapped, base);
         if let Some((id, _)) = self.locals.iter().find(|(_, local)| is_known(local)) {
             return *id;
         }
         let kind = CandidateKind::PeerReflexive;
-        self.add_local(generation, kind, (mapped, base), None, priority).unwrap_or(host)
+        self.add_local(generation, kind, side, (mapped, base), None, priority).unwrap_or(host)
     }
 
     /// Takes in a remote candidate that was signalled, or whose name was resolved.
@@ -153,13 +176,15 @@ impl Agent {
         candidate: Candidate,
     ) -> Result<(), AddCandidateError> {
         let address = match candidate.address {
+            // Nobody connects to an active candidate, and what comes from it has an address.
+            CandidateAddress::Name { .. } if candidate.tcp_type == Some(TcpType::Active) => return Ok(()),
             CandidateAddress::Name { .. } => return self.add_named(now, id, candidate),
             CandidateAddress::Ip(address) => plain(address),
         };
         if !may_send_to(address) {
             return Err(AddCandidateError::Address);
         }
-        if let Some(remote) = self.remote_at(id, address) {
+        if let Some(remote) = self.remote_at(id, &candidate.transport, address) {
             self.signal_learned(remote, candidate);
         } else if let Some(remote) = self.add_remote(Remote { generation: id, candidate, address }) {
             self.pair_remote(remote);
@@ -175,8 +200,14 @@ impl Agent {
         if candidate.component != 1 {
             return Err(AddCandidateError::Component);
         }
-        if candidate.transport != CandidateTransport::Udp {
-            return Err(AddCandidateError::Transport);
+        match (&candidate.transport, candidate.tcp_type) {
+            (CandidateTransport::Udp, _) => {}
+            (CandidateTransport::Tcp, Some(side)) if self.config.tcp != TcpPolicy::Off => {
+                if side != TcpType::Active && !may_connect_to(candidate.address.port()) {
+                    return Err(AddCandidateError::Address);
+                }
+            }
+            _ => return Err(AddCandidateError::Transport),
         }
         let current = self.generations.current();
         let names = |generation: &Generation| {
@@ -227,21 +258,22 @@ impl Agent {
     pub(crate) fn add_peer_reflexive(
         &mut self,
         generation: GenerationId,
-        address: SocketAddr,
+        path: &Path,
         priority: u32,
     ) -> Option<RemoteId> {
-        let address = plain(address);
+        let address = plain(path.remote);
+        let (transport, tcp_type) = self.far_end(path);
         let ufrag = self.generations.get(generation)?.remote().map(|remote| remote.credentials.ufrag.clone());
         let candidate = Candidate {
             // Different from all others; ours are numbers, and theirs have no reason to begin like this.
             foundation: format!("prflx{}", self.next_remote),
             component: 1,
-            transport: CandidateTransport::Udp,
+            transport,
             priority,
             address: CandidateAddress::Ip(address),
             kind: CandidateKind::PeerReflexive,
             related: None,
-            tcp_type: None,
+            tcp_type,
             ufrag,
             extensions: Vec::new(),
         };
@@ -260,15 +292,20 @@ impl Agent {
         self.pair_remote(id);
     }
 
+    /// True for paths whose datagrams have to find this agent: how a relay is reached is a route of its own, and a connection
+    /// belongs to nobody else.
+    pub(crate) fn is_routed(&self, path: &Path) -> bool {
+        path.transport == Transport::Udp && !self.is_relayed(path.local)
+    }
+
     pub(crate) fn add_route(&mut self, path: Path) {
-        // How a relay is reached is a route of its own.
-        if self.routes.insert(path) && !self.is_relayed(path.local) {
+        if self.routes.insert(path) && self.is_routed(&path) {
             self.events.push_back(Event::RouteAdded(path));
         }
     }
 
     pub(crate) fn remove_route(&mut self, path: &Path) {
-        if self.routes.remove(path) && !self.is_relayed(path.local) {
+        if self.routes.remove(path) && self.is_routed(path) {
             self.events.push_back(Event::RouteRemoved(*path));
         }
     }

@@ -6,6 +6,8 @@ use std::time::Instant;
 use bytes::BytesMut;
 use taut_sansio::net::{Received, Transmit};
 
+use crate::world::{StreamEvent, StreamRequest};
+
 /// A machine in a [`World`](crate::World); the methods are those of every machine that knows addresses.
 pub trait Node {
     /// A datagram came in.
@@ -16,6 +18,12 @@ pub trait Node {
     fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit>;
     /// When to call [`handle_timeout`](Self::handle_timeout).
     fn poll_timeout(&self) -> Option<Instant>;
+    /// What the node wants of streams; polled after transmits, until there is nothing. Most nodes have none.
+    fn poll_stream(&mut self) -> Option<StreamRequest> {
+        None
+    }
+    /// Something happened to a stream.
+    fn handle_stream(&mut self, _at: Instant, _event: StreamEvent) {}
 }
 
 impl<T: Node + ?Sized> Node for Box<T> {
@@ -30,6 +38,12 @@ impl<T: Node + ?Sized> Node for Box<T> {
     }
     fn poll_timeout(&self) -> Option<Instant> {
         (**self).poll_timeout()
+    }
+    fn poll_stream(&mut self) -> Option<StreamRequest> {
+        (**self).poll_stream()
+    }
+    fn handle_stream(&mut self, at: Instant, event: StreamEvent) {
+        (**self).handle_stream(at, event);
     }
 }
 

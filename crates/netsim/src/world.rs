@@ -1,6 +1,7 @@
 //! Nodes, the links between them, and the one loop that moves time.
 
 mod routing;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,6 +20,8 @@ use crate::nat::Nat;
 use crate::node::{Node, NodeId};
 use crate::pcap::Pcap;
 
+use self::stream::Streams;
+pub use self::stream::{StreamEvent, StreamRequest};
 /// How often a node may be polled for transmits and timeouts at one instant.
 const MAX_POLLS: u32 = 10_000;
 /// How many datagrams a node may put into one transmit, unless [`World::set_max_segments`] says otherwise.
@@ -77,6 +80,7 @@ pub struct World<N: Node> {
     links: BTreeMap<(NodeId, NodeId), LinkState>,
     in_flight: BTreeMap<(Instant, u64), Delivery>,
     next_delivery: u64,
+    streams: Streams,
     max_segments: usize,
     pcap: Option<Pcap>,
     stats: Stats,
@@ -101,6 +105,7 @@ impl<N: Node> World<N> {
             links: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             next_delivery: 0,
+            streams: Streams::default(),
             max_segments: DEFAULT_MAX_SEGMENTS,
             pcap: None,
             stats: Stats::default(),
@@ -285,6 +290,7 @@ impl<N: Node> World<N> {
 
     fn next_event(&self) -> Option<Instant> {
         let delivery = self.in_flight.keys().next().map(|(at, _)| *at);
+        let delivery = earliest(delivery, self.streams.next_event());
         self.nodes.iter().fold(delivery, |next, slot| earliest(next, slot.node.poll_timeout()))
     }
 
@@ -303,6 +309,7 @@ impl<N: Node> World<N> {
             let delivery = entry.remove();
             self.deliver(delivery);
         }
+        self.deliver_segments();
     }
 
     fn expire_due(&mut self) {
@@ -326,7 +333,12 @@ impl<N: Node> World<N> {
     }
 
     fn drain(&mut self, id: NodeId) {
-        while let ControlFlow::Continue(()) = self.drain_one(id) {}
+        loop {
+            while let ControlFlow::Continue(()) = self.drain_one(id) {}
+            if !self.drain_streams(id) {
+                return;
+            }
+        }
     }
 
     fn drain_one(&mut self, id: NodeId) -> ControlFlow<()> {

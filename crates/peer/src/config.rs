@@ -11,7 +11,8 @@ pub use taut_datachannel::Scheduler as DataScheduler;
 pub use taut_datachannel::Timing as DataTiming;
 pub use taut_dtls::{Certificate, Engine as DtlsEngine, SrtpProfile, Version as DtlsVersion};
 pub use taut_ice::{
-    AddressFilter, ExternalAddress, Families, Loopback, Network, Policy as IceTransportPolicy, TurnTransport,
+    AddressFilter, ExternalAddress, Families, Loopback, Network, Policy as IceTransportPolicy,
+    TcpPolicy as IceTcpPolicy, TurnTransport,
 };
 
 /// The default port of a STUN server (RFC 8489 section 18.6), and of a TURN server (RFC 8656 section 20).
@@ -55,6 +56,8 @@ pub struct Config {
     pub turn_roots: Option<String>,
     /// The proxy that TURN servers over TCP and TLS are reached through. None by default. See [`with_proxy`](Self::with_proxy).
     pub proxy: Option<Proxy>,
+    /// Which TCP candidates there are (RFC 6544). Active ones by default, as browsers have.
+    pub ice_tcp: IceTcpPolicy,
     /// Whether loopback addresses become candidates. By default only when there is no other interface.
     pub loopback: Loopback,
     /// Which addresses of this host become candidates. All that can, by default.
@@ -123,6 +126,7 @@ impl Default for Config {
             ice_transport_policy: IceTransportPolicy::All,
             turn_roots: None,
             proxy: None,
+            ice_tcp: IceTcpPolicy::Active,
             loopback: Loopback::default(),
             address_filter: AddressFilter::default(),
             hide_addresses: false,
@@ -179,6 +183,14 @@ impl Config {
     #[must_use]
     pub fn with_proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = Some(proxy);
+        self
+    }
+
+    /// Sets which TCP candidates there are: those that open connections, those that wait for them on listeners of their own or of
+    /// an endpoint, both, or none. Over TCP, a connection comes about where UDP does not get through.
+    #[must_use]
+    pub fn with_ice_tcp(mut self, policy: IceTcpPolicy) -> Self {
+        self.ice_tcp = policy;
         self
     }
 

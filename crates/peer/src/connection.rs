@@ -133,6 +133,11 @@ impl Peer {
                 taut_ice::Event::Connect { id, replaces, transport, remote, host } => {
                     self.events.push(Event::Connect { id, replaces, transport, remote, host });
                 }
+                taut_ice::Event::OpenTcp { id, local, remote } => {
+                    self.events.push(Event::OpenTcp { id, local, remote });
+                }
+                taut_ice::Event::AbandonTcp(id) => self.events.push(Event::AbandonTcp(id)),
+                taut_ice::Event::CloseTcp(path) => self.events.push(Event::CloseTcp(path)),
                 taut_ice::Event::MulticastWanted => self.events.push(Event::MulticastWanted),
                 taut_ice::Event::CandidateError(error) => self.events.push(Event::IceCandidateError(error)),
                 _ => {}

@@ -11,7 +11,7 @@ use crate::transceiver::TransceiverId;
 
 pub use taut_ice::{
     CandidateError as IceCandidateError, GatheringState as IceGatheringState, ResolveId,
-    State as IceConnectionState, StreamId,
+    State as IceConnectionState, StreamId, TcpId,
 };
 
 /// The state of the whole connection (W3C `RTCPeerConnectionState`).
@@ -145,6 +145,20 @@ pub enum Event {
         /// The name or address that the certificate of a TLS server must be for.
         host: String,
     },
+    /// A TCP connection to the other side is to be opened (RFC 6544); answer with
+    /// [`Peer::handle_tcp_opened`](crate::Peer::handle_tcp_opened).
+    OpenTcp {
+        /// What the answer names.
+        id: TcpId,
+        /// The address to open it from; the port is 0, for any.
+        local: SocketAddr,
+        /// Where to.
+        remote: SocketAddr,
+    },
+    /// Such a connection is not wanted any more; no answer is expected.
+    AbandonTcp(TcpId),
+    /// The TCP connection on this path is to be closed, once what was sent on it has left.
+    CloseTcp(Path),
     /// A line for the file of [`Config::key_log`](crate::Config::key_log), without the end of the line.
     KeyLog(String),
     /// The socket of multicast DNS is to be opened: its datagrams travel on the path from `0.0.0.0:5353` to

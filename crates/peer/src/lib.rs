@@ -34,14 +34,14 @@ mod transport;
 pub use channels::{Sctp, SctpState};
 pub use config::{
     AddressFilter, Certificate, Config, DataCongestion, DataScheduler, DataTiming, DtlsEngine, DtlsVersion,
-    ExternalAddress, Families, Host, IceServer, IceServerKind, IceTransportPolicy, Loopback, Network,
-    SrtpProfile, TurnTransport,
+    ExternalAddress, Families, Host, IceServer, IceServerKind, IceTcpPolicy, IceTransportPolicy, Loopback,
+    Network, SrtpProfile, TurnTransport,
 };
 pub use description::{SdpType, SessionDescription};
 pub use error::{Error, ErrorKind};
 pub use event::{
     CloseReason, ConnectionState, Event, IceCandidate, IceCandidateError, IceConnectionState,
-    IceGatheringState, ResolveId, StreamId,
+    IceGatheringState, ResolveId, StreamId, TcpId,
 };
 pub use peer::Peer;
 pub use proxy::{Proxy, ProxyKind};
@@ -51,8 +51,8 @@ pub use taut_datachannel::{
     Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind, MessagePart, Priority, SendError,
 };
 pub use taut_ice::{
-    ConnectError, Credentials as IceParameters, InterfaceAddress, PairReport as IcePairReport,
-    Report as IceReport, Verdict as IceVerdict,
+    ConnectError, Credentials as IceParameters, Deframer, InterfaceAddress, MAX_FRAME,
+    PairReport as IcePairReport, Report as IceReport, Verdict as IceVerdict, frame,
 };
 pub use taut_media::{Codec, Frame, Kind, Mode};
 pub use taut_rtp as rtp;

@@ -14,7 +14,7 @@ use taut_sansio::time::WallClock;
 use crate::config::{Certificate, Config, Host, IceServerKind};
 use crate::connection::Lifecycle;
 use crate::error::{Error, ErrorKind};
-use crate::event::{ConnectionState, Event, Events, IceConnectionState, ResolveId, StreamId};
+use crate::event::{ConnectionState, Event, Events, IceConnectionState, ResolveId, StreamId, TcpId};
 use crate::ice::Pool;
 use crate::signaling::{Signaling, SignalingConfig};
 use crate::transceiver::TransceiverId;
@@ -148,6 +148,27 @@ impl Peer {
         self.collect(now);
     }
 
+    /// A TCP listener is bound to `address`; it may become a passive candidate, if the configuration has some. Every connection
+    /// that comes to it is told with [`handle_tcp_accepted`](Self::handle_tcp_accepted). At any time.
+    pub fn add_tcp_listener(&mut self, now: Instant, address: SocketAddr) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.ice.add_tcp_listener(now, address);
+        self.collect(now);
+    }
+
+    /// The listener bound to `address` is gone.
+    pub fn remove_tcp_listener(&mut self, now: Instant, address: SocketAddr) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.ice.remove_tcp_listener(now, address);
+        self.collect(now);
+    }
+
     // ---- input
 
     /// A datagram came in. Whatever it holds, nothing worse than a counter happens until it is authenticated.
@@ -202,6 +223,38 @@ impl Peer {
         }
         let now = self.advance(now);
         self.transport.ice.handle_disconnected(now, path);
+        self.collect(now);
+    }
+
+    /// The answer to [`Event::OpenTcp`]: the connection is open on this path, or is not to be had. What comes in on it is a
+    /// datagram for every frame, as [`Deframer`](crate::Deframer) cuts them, and what is sent on it is put into frames.
+    #[allow(clippy::result_unit_err, reason = "why there is no connection makes no difference here")]
+    pub fn handle_tcp_opened(&mut self, now: Instant, id: TcpId, path: Result<Path, ()>) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.ice.handle_tcp_opened(now, id, path);
+        self.collect(now);
+    }
+
+    /// A connection came to a listener.
+    pub fn handle_tcp_accepted(&mut self, now: Instant, path: Path) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.ice.handle_tcp_accepted(now, path);
+        self.collect(now);
+    }
+
+    /// The TCP connection on this path has ended, other than by [`Event::CloseTcp`].
+    pub fn handle_tcp_closed(&mut self, now: Instant, path: Path) {
+        if !self.lifecycle.is_open() {
+            return;
+        }
+        let now = self.advance(now);
+        self.transport.handle_tcp_closed(now, path);
         self.collect(now);
     }
 
@@ -304,6 +357,7 @@ fn ice_config(config: &Config) -> taut_ice::Config {
         .with_stun_servers(stun)
         .with_turn_servers(turn)
         .with_policy(config.ice_transport_policy)
+        .with_tcp(config.ice_tcp)
         .with_loopback(config.loopback)
         .with_lite(config.ice_lite)
         .with_filter(config.address_filter.clone())

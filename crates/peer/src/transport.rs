@@ -260,8 +260,8 @@ impl Transport {
     /// Takes in one datagram: the whole way from the socket to the machine that it is for.
     pub(crate) fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
         let mdns = meta.path.local.port() == MDNS_PORT;
-        // Whatever comes over a stream comes from a relay.
-        let relay = meta.path.transport != Carrier::Udp;
+        // What comes over a stream comes from a relay, or on a connection of ICE.
+        let relay = meta.path.transport != Carrier::Udp && !self.ice.is_tcp(&meta.path);
         let protocol = Protocol::of(&datagram);
         if !mdns && !relay && !matches!(protocol, Protocol::Stun | Protocol::ChannelData) {
             return self.handle_inner(meta, protocol, datagram);
@@ -394,6 +394,12 @@ impl Transport {
         } else if self.blocked.len() < MAX_BLOCKED_PATHS {
             self.blocked.insert(path);
         }
+    }
+
+    /// A TCP connection has ended, and whatever held it up.
+    pub(crate) fn handle_tcp_closed(&mut self, now: Instant, path: Path) {
+        self.blocked.remove(&path);
+        self.ice.handle_tcp_closed(now, path);
     }
 
     /// Makes the next batch: checks and consent first, then on the selected path what its sources have.

@@ -2,12 +2,13 @@
 //! and objects are made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use taut_peer::{ChannelId, ChannelState, Event as PeerEvent, Peer, ResolveId, TransceiverId};
+use taut_peer::{ChannelId, ChannelState, Event as PeerEvent, Peer, ResolveId, TcpId, TransceiverId};
 use taut_sansio::net::Path;
 use tokio::sync::Notify;
 
@@ -71,6 +72,9 @@ pub(crate) enum Action {
     RemoveUfrag(String),
     Resolve { id: ResolveId, host: String },
     Connect(Target),
+    OpenTcp { id: TcpId, local: SocketAddr, remote: SocketAddr },
+    AbandonTcp(TcpId),
+    CloseTcp(Path),
     OpenMulticast,
 }
 
@@ -210,6 +214,11 @@ impl State {
             PeerEvent::Connect { id, replaces, transport, remote, host } => {
                 self.actions.push(Action::Connect(Target { id, replaces, transport, remote, host }));
             }
+            PeerEvent::OpenTcp { id, local, remote } => {
+                self.actions.push(Action::OpenTcp { id, local, remote });
+            }
+            PeerEvent::AbandonTcp(id) => self.actions.push(Action::AbandonTcp(id)),
+            PeerEvent::CloseTcp(path) => self.actions.push(Action::CloseTcp(path)),
             PeerEvent::MulticastWanted => self.actions.push(Action::OpenMulticast),
             PeerEvent::KeyLog(line) => self.key_log.iter_mut().for_each(|file| file.append(&line)),
             event => self.on_object_event(event),

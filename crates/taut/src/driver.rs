@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use taut_peer::{ConnectionState, Peer};
-use taut_sansio::net::{Transmit, Transport};
+use taut_sansio::net::{Received, Transmit, Transport};
 
 use crate::clock;
 use crate::connection::{Action, Shared};
@@ -17,6 +17,7 @@ use crate::net::endpoint::Registration;
 use crate::net::router::RouteError;
 use crate::net::sockets::{Batch, Socket};
 use crate::net::streams::StreamOptions;
+use crate::net::tcp::{Accepted, Arrival, Connections, Written};
 use crate::net::watch::Changes;
 use crate::net::{interfaces, resolve};
 use crate::peer_connection::select;
@@ -44,6 +45,10 @@ pub(crate) struct Driver {
     max_segments: usize,
     inbox: VecDeque<Batch>,
     lost: Vec<SocketAddr>,
+    /// What became of TCP connections.
+    arrivals: VecDeque<Arrival>,
+    /// The TCP connections to the other side.
+    tcp: Connections,
     out: Vec<u8>,
     blocked: Vec<Blocked>,
     actions: Vec<Action>,
@@ -91,6 +96,8 @@ impl Driver {
             max_segments: (MAX_BATCH / mtu.max(1)).max(1),
             inbox: VecDeque::new(),
             lost: Vec::new(),
+            arrivals: VecDeque::new(),
+            tcp: Connections::default(),
             out: Vec::new(),
             blocked: Vec::new(),
             actions: Vec::new(),
@@ -120,6 +127,7 @@ impl Driver {
                         () = self.shared.wake.notified() => {}
                         () = timer.as_mut(), if until.is_some() => {}
                         () = any_writable(&self.blocked), if !self.blocked.is_empty() => self.retry(),
+                        () = self.tcp.writable(), if self.tcp.is_blocked() => self.retry_tcp(),
                     }
                 }
             }
@@ -128,11 +136,16 @@ impl Driver {
 
     /// Input, output, events, time: a bounded amount of each.
     fn turn(&mut self) -> Next {
+        // First: what came on a connection that has ended is in the inbox.
+        self.registration.take_arrivals(&mut self.arrivals);
         for registration in std::iter::once(&self.registration).chain(&self.relays) {
             registration.take(&mut self.inbox, &mut self.lost);
         }
         if !self.inbox.is_empty() || !self.lost.is_empty() {
             self.input();
+        }
+        if !self.arrivals.is_empty() {
+            self.welcome();
         }
         // Before anything is sent on a new route: the answer must find back.
         if self.act() {
@@ -147,10 +160,12 @@ impl Driver {
         }
         self.shared.collect(&mut state);
         state.wake_senders();
-        if is_over(&state.peer, now, &mut self.deadline, self.blocked.is_empty()) {
+        let all_sent = self.blocked.is_empty() && !self.tcp.is_blocked();
+        if is_over(&state.peer, now, &mut self.deadline, all_sent) {
             return Next::End;
         }
-        if more_output || due || !self.inbox.is_empty() || !state.actions.is_empty() {
+        let more_input = !self.inbox.is_empty() || !self.arrivals.is_empty();
+        if more_output || due || more_input || !state.actions.is_empty() {
             return Next::Turn;
         }
         Next::Wait(taut_sansio::time::earliest(state.peer.poll_timeout(), self.deadline))
@@ -206,6 +221,38 @@ impl Driver {
         self.shared.collect(&mut state);
     }
 
+    /// Takes in what became of TCP connections. One that has ended is forgotten once all that came on it was taken in.
+    fn welcome(&mut self) {
+        let mut state = self.shared.lock();
+        let inbox = self.registration.inbox();
+        for arrival in std::mem::take(&mut self.arrivals) {
+            let now = clock::now();
+            match arrival {
+                Arrival::Opened(id, Some((path, stream))) => {
+                    if self.tcp.add_opened(id, path, stream, inbox.clone()) {
+                        state.peer.handle_tcp_opened(now, id, Ok(path));
+                    }
+                }
+                Arrival::Opened(id, None) => {
+                    self.tcp.abandon(id);
+                    state.peer.handle_tcp_opened(now, id, Err(()));
+                }
+                Arrival::Accepted(accepted) => {
+                    let Accepted { path, stream, first, deframer } = *accepted;
+                    self.tcp.add(path, stream, Some(deframer), inbox.clone());
+                    state.peer.handle_tcp_accepted(now, path);
+                    state.peer.handle_datagram(Received { at: now, path, ecn: None }, first);
+                }
+                Arrival::Closed(_) if !self.inbox.is_empty() => self.arrivals.push_back(arrival),
+                Arrival::Closed(path) => {
+                    self.tcp.remove(&path);
+                    state.peer.handle_tcp_closed(now, path);
+                }
+            }
+        }
+        self.shared.collect(&mut state);
+    }
+
     /// Sends what there is; true if there may be more.
     fn output(&mut self) -> bool {
         let max_segments = self.registration.max_segments().min(self.max_segments);
@@ -220,6 +267,12 @@ impl Driver {
 
     /// Sends one batch; what a full socket does not take waits for it.
     fn send(&mut self, transmit: Transmit) {
+        if self.tcp.serves(&transmit.path) {
+            if self.tcp.send(&transmit.path, &self.out, transmit.segment_size) == Written::Blocked {
+                self.shared.lock().peer.handle_writable(transmit.path, false);
+            }
+            return;
+        }
         if transmit.path.transport != Transport::Udp {
             if !self.shared.lock().streams_open.send(transmit.path, &self.out) {
                 tracing::trace!(path = ?transmit.path, "a stream does not keep up");
@@ -258,6 +311,15 @@ impl Driver {
         }
     }
 
+    /// Sends what waited for TCP connections.
+    fn retry_tcp(&mut self) {
+        let freed = self.tcp.retry();
+        let mut state = self.shared.lock();
+        for path in freed {
+            state.peer.handle_writable(path, true);
+        }
+    }
+
     /// What needs the endpoint or a task of its own; true if the multicast socket is to be opened.
     fn act(&mut self) -> bool {
         self.actions.append(&mut self.shared.lock().actions);
@@ -276,6 +338,18 @@ impl Driver {
                     let (options, inbox) = (self.streams.clone(), self.registration.inbox());
                     let mut state = self.shared.lock();
                     state.streams_open.connect(target, options, &self.shared, inbox);
+                }
+                Action::OpenTcp { id, local, remote } => {
+                    self.tcp.connect(id, local, remote, self.registration.inbox());
+                }
+                Action::AbandonTcp(id) => self.tcp.abandon(id),
+                Action::CloseTcp(path) => {
+                    let mut state = self.shared.lock();
+                    // The goodbye of the whole connection may still wait; after it, everything is closed.
+                    if state.peer.connection_state() != ConnectionState::Closed {
+                        self.tcp.remove(&path);
+                        state.peer.handle_writable(path, true);
+                    }
                 }
                 Action::OpenMulticast => multicast = true,
                 Action::Resolve { id, host } => {

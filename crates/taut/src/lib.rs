@@ -116,8 +116,8 @@ pub use taut_peer::{
     AddressFilter, Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion,
     DataScheduler, DataTiming, Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host,
     IceCandidate, IceCandidateError, IceConnectionState, IceGatheringState, IcePairReport, IceParameters,
-    IceReport, IceServer, IceServerKind, IceTransportPolicy, IceVerdict, Kind, Loopback, Message,
-    MessageKind, Network, OfferOptions, Priority as DataChannelPriority, Proxy, ProxyKind,
+    IceReport, IceServer, IceServerKind, IceTcpPolicy, IceTransportPolicy, IceVerdict, Kind, Loopback,
+    Message, MessageKind, Network, OfferOptions, Priority as DataChannelPriority, Proxy, ProxyKind,
     SctpState as SctpTransportState, SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport,
     TurnTransport, rtp, sdp, stats,
 };

@@ -48,7 +48,7 @@ impl PeerConnection {
     /// no certificate can be made, the file of the key log cannot be opened, or the operating system fails.
     pub fn new(config: Config) -> Result<(Self, Events), Error> {
         let runtime = runtime()?;
-        let ports = config.port_range;
+        let (ports, tcp) = (config.port_range, config.ice_tcp);
         let changes = config.gather_continually.then(|| Changes::watch(&runtime));
         let parts = Parts::new(config)?;
         let interfaces =
@@ -62,6 +62,9 @@ impl PeerConnection {
             })
             .collect();
         let endpoint = Endpoint::private(&runtime, &addresses, ports);
+        if tcp.is_passive() {
+            endpoint.listen_privately(&runtime, &addresses, ports);
+        }
         Ok(Self::start(&runtime, parts, (&endpoint, None), &interfaces, changes))
     }
 
@@ -105,6 +108,9 @@ impl PeerConnection {
         let addresses = endpoint.usable_addresses(|| select(&peer, interfaces));
         for &address in &addresses {
             peer.add_local_address(clock::now(), address);
+        }
+        for listener in endpoint.usable_listeners(|| select(&peer, interfaces)) {
+            peer.add_tcp_listener(clock::now(), listener);
         }
         let handle = Handle::new(peer, key_log);
         let registration = endpoint.register(handle.wake.clone(), addresses, interfaces);

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use common::{config, within};
 use taut::{
-    AddressFilter, DataChannelInit, Endpoint, Event, ExternalAddress, Families, IceServer, PeerConnection,
+    AddressFilter, DataChannelInit, Endpoint, Event, ExternalAddress, Families, IceServer, IceTcpPolicy,
+    PeerConnection,
 };
 use tokio::net::UdpSocket;
 
@@ -100,7 +101,8 @@ async fn sockets_are_bound_within_the_port_range() {
     let bind = |port| std::net::UdpSocket::bind(("127.0.0.1", port));
     let pair = |first| bind(first).and_then(|held| bind(first + 1).map(|_| (first, held)));
     let (first, _held) = (begin..).step_by(2).find_map(|first| pair(first).ok()).unwrap();
-    let config = || config().with_address_filter(filter.clone()).with_port_range(first, first + 1);
+    let config = config().with_ice_tcp(IceTcpPolicy::Off);
+    let config = || config.clone().with_address_filter(filter.clone()).with_port_range(first, first + 1);
     let (_pc, found) = gathered(config()).await;
     assert_eq!(found.iter().map(|text| port(text)).collect::<Vec<_>>(), [first + 1], "{found:?}");
     assert!(candidates(config()).await.is_empty(), "both ports are taken");

@@ -19,7 +19,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
-use taut::PeerConnection;
 use tokio::net::{TcpListener, lookup_host};
 
 use self::sessions::Sessions;
@@ -71,9 +70,9 @@ pub(crate) async fn run(listener: TcpListener, arguments: &ServeArguments) -> Re
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::Record(folder.display().to_string(), error))?;
     }
-    let settings = Settings::new(arguments, address);
+    let settings = Settings::new(arguments, address).map_err(Error::Configuration)?;
     // What every session would be refused for is said now.
-    PeerConnection::new(settings.configuration.clone()).map_err(Error::Configuration)?;
+    settings.connect().map_err(Error::Configuration)?;
     let mut end = pin!(end_signal());
     // Once polled it listens, so that whoever hears of the server can end it.
     if poll_fn(|context| Poll::Ready(end.as_mut().poll(context).is_ready())).await {

@@ -128,8 +128,7 @@ impl Session {
     /// Makes a connection and enters it in the table. From here on it ends by itself, whatever becomes of the request.
     fn open(sessions: &Sessions, service: Service) -> Result<(Self, Events), Refusal> {
         sessions.check_room()?;
-        let configuration = sessions.settings().configuration.clone();
-        let (pc, events) = PeerConnection::new(configuration).map_err(Refusal::Setup)?;
+        let (pc, events) = sessions.settings().connect().map_err(Refusal::Setup)?;
         let id = sessions.open(pc.clone())?;
         Ok((Self { id, sessions: sessions.clone(), service, pc, opened: Instant::now() }, events))
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use taut::{Configuration, Loopback};
+use taut::{Configuration, Endpoint, Error, Events, IceTcpPolicy, Loopback, PeerConnection};
 
 use crate::args::ServeArguments;
 use crate::ice_servers::IceServerUrl;
@@ -13,6 +13,8 @@ use crate::ice_servers::IceServerUrl;
 pub(super) struct Settings {
     /// How connections are made.
     pub(super) configuration: Configuration,
+    /// The sockets that all sessions share; without it, each has its own.
+    endpoint: Option<Endpoint>,
     /// The most sessions at a time; above it, clients are sent away with 503.
     pub(super) max_sessions: usize,
     /// The servers that this side and, by their `Link`, the clients use.
@@ -27,7 +29,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// The settings of a server that listens on `address`.
-    pub(super) fn new(arguments: &ServeArguments, address: SocketAddr) -> Self {
+    pub(super) fn new(arguments: &ServeArguments, address: SocketAddr) -> Result<Self, Error> {
         // Whoever reaches a loopback listener runs on this machine, and may have no other interface.
         let loopback = if address.ip().is_loopback() { Loopback::Always } else { Loopback::Auto };
         let configuration = arguments
@@ -44,13 +46,31 @@ impl Settings {
             Some(proxy) => configuration.with_proxy(proxy),
             None => configuration,
         };
-        Self {
+        let (endpoint, configuration) = match arguments.ice_tcp.as_slice() {
+            [] => (None, configuration),
+            tcp => {
+                let udp = if arguments.no_ice_udp { &[] } else { tcp };
+                let endpoint = Endpoint::bind(udp)?.with_tcp(tcp)?;
+                (Some(endpoint), configuration.with_ice_tcp(IceTcpPolicy::Both))
+            }
+        };
+        Ok(Self {
             configuration,
+            endpoint,
             max_sessions: arguments.max_sessions,
             ice_servers,
             allowed_origins: arguments.allowed_origins.clone(),
             record: arguments.record.clone(),
             record_limit: arguments.record_limit << 20,
+        })
+    }
+
+    /// Makes a connection for a session.
+    pub(super) fn connect(&self) -> Result<(PeerConnection, Events), Error> {
+        let configuration = self.configuration.clone();
+        match &self.endpoint {
+            Some(endpoint) => PeerConnection::with_endpoint(configuration, endpoint),
+            None => PeerConnection::new(configuration),
         }
     }
 }

@@ -172,6 +172,7 @@ fn candidate(report: &CandidateReport) -> Value {
         "address": address.trim_matches(['[', ']']),
         "port": port.parse::<u16>().ok(),
         "protocol": report.protocol,
+        "tcpType": report.tcp_type,
         "candidateType": report.candidate_type,
         "priority": report.priority,
         "foundation": report.foundation,

@@ -4,6 +4,7 @@
 
 pub mod life;
 pub mod scene;
+pub mod streams;
 pub mod turn;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use taut_ice::{Agent, Candidate, Config, Event, Role, State};
-use taut_netsim::{Link, NatId, Node, NodeId, World};
-use taut_sansio::net::{Path, Received, Transmit};
+use taut_netsim::{Link, NatId, Node, NodeId, StreamEvent, StreamRequest, World};
+use taut_sansio::net::{Path, Received, Transmit, Transport};
 use taut_sansio::rng::Rng;
 use taut_stun::{Class, Message};
 
@@ -41,6 +42,7 @@ pub struct Peer {
     pub data_in: Vec<(Path, BytesMut)>,
     /// How many answers the requests that came in may still get.
     unanswered: BTreeMap<(SocketAddr, [u8; 12]), u32>,
+    pub streams: streams::Streams,
     now: Instant,
 }
 
@@ -66,6 +68,7 @@ impl Peer {
             data_out: VecDeque::new(),
             data_in: Vec::new(),
             unanswered: BTreeMap::new(),
+            streams: streams::Streams::default(),
             now,
         }
     }
@@ -75,6 +78,7 @@ impl Peer {
             if let Event::LocalCandidate(candidate) = &event {
                 self.outbox.push_back(candidate.clone());
             }
+            self.streams.on_event(&event);
             self.events.push((self.now, event));
         }
     }
@@ -146,18 +150,43 @@ impl Node for Peer {
     fn poll_transmit(&mut self, now: Instant, max_segments: usize, out: &mut Vec<u8>) -> Option<Transmit> {
         self.now = self.now.max(now);
         let start = out.len();
-        let transmit = self.agent.poll_transmit(now, max_segments, out);
-        if let Some(transmit) = &transmit {
-            self.assert_one_answer(transmit, &out[start..]);
-        }
-        let transmit = transmit.or_else(|| self.poll_data(out));
-        self.sent += u64::from(transmit.is_some());
+        let transmit = loop {
+            let transmit = self.agent.poll_transmit(now, max_segments, out);
+            if let Some(transmit) = &transmit {
+                self.assert_one_answer(transmit, &out[start..]);
+            }
+            let transmit = transmit.or_else(|| self.poll_data(out));
+            self.sent += u64::from(transmit.is_some());
+            match transmit {
+                Some(transmit) if transmit.path.transport == Transport::Tcp => {
+                    self.streams.send(transmit.path, &out[start..]);
+                    out.truncate(start);
+                }
+                transmit => break transmit,
+            }
+        };
         self.drain();
         transmit
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.agent.poll_timeout()
+    }
+
+    fn poll_stream(&mut self) -> Option<StreamRequest> {
+        self.streams.requests.pop_front()
+    }
+
+    fn handle_stream(&mut self, at: Instant, event: StreamEvent) {
+        self.now = self.now.max(at);
+        for (path, datagram) in self.streams.handle(&mut self.agent, at, event) {
+            if taut_stun::is_stun(&datagram) {
+                self.handle_datagram(Received { at, path, ecn: None }, datagram);
+            } else {
+                self.data_in.push((path, datagram));
+            }
+        }
+        self.drain();
     }
 }
 
@@ -272,6 +301,19 @@ impl Node for Host {
             _ => None,
         }
     }
+
+    fn poll_stream(&mut self) -> Option<StreamRequest> {
+        match self {
+            Self::Peer(peer) => peer.poll_stream(),
+            _ => None,
+        }
+    }
+
+    fn handle_stream(&mut self, at: Instant, event: StreamEvent) {
+        if let Self::Peer(peer) = self {
+            peer.handle_stream(at, event);
+        }
+    }
 }
 
 /// Two peers and what is between them.
@@ -303,11 +345,18 @@ impl Net {
             let addresses = ips(addresses);
             let rng: Rng = world.rng().child();
             let now = world.now();
-            let mut agent = Agent::new(config, rng);
+            let listens = config.tcp.is_passive();
+            let mut peer = Peer::new(Agent::new(config, rng), now);
             for ip in &addresses {
-                agent.add_local_address(now, SocketAddr::new(*ip, PORT));
+                let address = SocketAddr::new(*ip, PORT);
+                peer.agent.add_local_address(now, address);
+                if listens {
+                    // The same port as that of the socket: nothing may take one for the other.
+                    peer.agent.add_tcp_listener(now, address);
+                    peer.streams.requests.push_back(StreamRequest::Listen(address));
+                }
             }
-            world.add_node(Host::Peer(Peer::new(agent, now)), &addresses)
+            world.add_node(Host::Peer(peer), &addresses)
         };
         let (a, b) = (add(a), add(b));
         Self { world, a, b, nats: Vec::new(), trickle: true, step: ms(1) }

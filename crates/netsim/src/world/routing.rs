@@ -63,6 +63,10 @@ impl<N: Node> World<N> {
             self.send_to_group(from, source, destination, ecn, datagram);
             return;
         }
+        if self.streams.udp_blocked {
+            self.stats.filtered += 1;
+            return;
+        }
         match self.route(from, source, destination) {
             Some((source, to, target)) => self.carry(from, to, target, source, destination, ecn, datagram),
             None => self.stats.unroutable += 1,
@@ -128,7 +132,7 @@ impl<N: Node> World<N> {
     }
 
     /// The node with this address in this realm; the sender itself comes first.
-    fn find_node(&self, realm: Option<NatId>, address: IpAddr, from: NodeId) -> Option<NodeId> {
+    pub(super) fn find_node(&self, realm: Option<NatId>, address: IpAddr, from: NodeId) -> Option<NodeId> {
         let has = |slot: &Slot<N>| slot.nat == realm && slot.addresses.contains(&address);
         if has(&self.nodes[from.0]) {
             return Some(from);
@@ -148,14 +152,9 @@ impl<N: Node> World<N> {
         datagram: &[u8],
     ) {
         let now = self.now();
-        let (default_link, link_rng) = (&self.default_link, &mut self.link_rng);
-        let link = self.links.entry((from, to)).or_insert_with(|| {
-            let link = if from == to { Link::default() } else { default_link.clone() };
-            LinkState::new(link, link_rng.child())
-        });
         let header = if destination.is_ipv4() { HEADER_V4 } else { HEADER_V6 };
         let mut datagram = BytesMut::from(datagram);
-        let arrival = match link.carry(now, &mut datagram, header, ecn) {
+        let arrival = match self.link(from, to).carry(now, &mut datagram, header, ecn) {
             Fate::TooBig => {
                 self.stats.too_big += 1;
                 return;
@@ -205,10 +204,16 @@ impl<N: Node> World<N> {
         };
         self.stats.delivered += 1;
         let text = format!("{:?} {} {source} {local} {ecn:?} ", self.clock.elapsed(), id.0);
-        for octet in text.as_bytes().iter().chain(datagram.iter()) {
+        self.note(&text, &datagram);
+        let slot = &mut self.nodes[id.0];
+        slot.node.handle_datagram(Received { at: now, path: Path::udp(local, source), ecn }, datagram);
+    }
+
+    /// Takes a delivery into the hash of all.
+    pub(super) fn note(&mut self, text: &str, octets: &[u8]) {
+        for octet in text.as_bytes().iter().chain(octets) {
             self.trace = (self.trace ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
         }
-        slot.node.handle_datagram(Received { at: now, path: Path::udp(local, source), ecn }, datagram);
     }
 
     /// Through one translator, and through those behind it.
@@ -220,5 +225,14 @@ impl<N: Node> World<N> {
             Some(next) => self.pass_inward(NatId(next), inside.port(), source),
             None => Some((id, inside)),
         }
+    }
+
+    /// One direction between two nodes.
+    pub(super) fn link(&mut self, from: NodeId, to: NodeId) -> &mut LinkState {
+        let (default_link, link_rng) = (&self.default_link, &mut self.link_rng);
+        self.links.entry((from, to)).or_insert_with(|| {
+            let link = if from == to { Link::default() } else { default_link.clone() };
+            LinkState::new(link, link_rng.child())
+        })
     }
 }

@@ -222,7 +222,9 @@ fn certificate(der: &Bytes) -> CertificateReport {
 fn candidate_id(side: &str, candidate: &ice::Candidate) -> String {
     // The same address may be in several generations of ICE.
     let generation = candidate.ufrag.as_deref().unwrap_or_default();
-    format!("{side}-candidate-{}-{}-{generation}", kind(candidate), address(candidate))
+    // And a socket of UDP and one of TCP may have the same.
+    let transport = if candidate.tcp_type.is_some() { "-tcp" } else { "" };
+    format!("{side}-candidate-{}{transport}-{}-{generation}", kind(candidate), address(candidate))
 }
 
 fn pair_id(local: &ice::Candidate, remote: &ice::Candidate) -> String {
@@ -254,6 +256,11 @@ fn describe(candidate: &ice::Candidate) -> CandidateReport {
             ice::CandidateTransport::Other(name) => name.to_ascii_lowercase(),
             _ => "other".to_owned(),
         },
+        tcp_type: candidate.tcp_type.map(|side| match side {
+            ice::TcpType::Active => "active",
+            ice::TcpType::Passive => "passive",
+            ice::TcpType::SimultaneousOpen => "so",
+        }),
         candidate_type: kind(candidate).to_owned(),
         priority: candidate.priority,
         foundation: candidate.foundation.clone(),

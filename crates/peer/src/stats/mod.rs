@@ -309,6 +309,8 @@ pub struct CandidateReport {
     pub address: String,
     /// `udp` or `tcp`.
     pub protocol: String,
+    /// `active`, `passive` or `so`, for a TCP candidate.
+    pub tcp_type: Option<&'static str>,
     /// `host`, `srflx`, `prflx` or `relay`.
     pub candidate_type: String,
     /// The priority (RFC 8445 section 5.1.2).

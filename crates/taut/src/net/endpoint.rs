@@ -18,6 +18,7 @@ use super::interfaces::Interface;
 use super::mdns::{self, Multicast};
 use super::router::{ConnectionId, RouteError, Router};
 use super::sockets::{Batch, Sent, Slab, Socket};
+use super::tcp::Arrival;
 use crate::error::{Error, ErrorKind};
 
 /// How many times in a row a socket may fail before it counts as dead.
@@ -38,7 +39,7 @@ const CALLS_PER_TURN: u32 = 4;
 /// have one connection between them; the next one fails with [`IceVerdict::PathTaken`](crate::IceVerdict::PathTaken).
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 /// What an [`Endpoint`] has counted since it was made.
@@ -55,15 +56,24 @@ pub struct EndpointStats {
     pub refused: u64,
     /// Paths that a connection asked for and did not get, because another one has it or it has too many.
     pub routes_refused: u64,
+    /// TCP connections that came to the listeners.
+    pub streams: u64,
+    /// TCP connections that were closed at once, because too many had not said what they are for.
+    pub streams_refused: u64,
+    /// TCP connections that said nothing, or nothing that is for a connection of this endpoint.
+    pub streams_dropped: u64,
 }
 
 #[derive(Debug, Default)]
-struct Counters {
+pub(super) struct Counters {
     received: AtomicU64,
     unrouted: AtomicU64,
     overflowed: AtomicU64,
     refused: AtomicU64,
     routes_refused: AtomicU64,
+    pub(super) streams: AtomicU64,
+    pub(super) streams_refused: AtomicU64,
+    pub(super) streams_dropped: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,17 +85,19 @@ pub(super) enum Kind {
     Shared,
 }
 
+/// What the handles of an endpoint share.
 #[derive(Debug)]
-pub(super) struct Inner {
+pub(crate) struct Inner {
     pub(super) kind: Kind,
     /// Each with the task that receives from it.
     sockets: Mutex<Vec<(Arc<Socket>, AbortHandle)>>,
-    router: Mutex<Router>,
+    pub(super) listeners: Mutex<Vec<SocketAddr>>,
+    pub(super) router: Mutex<Router>,
     multicast: Mutex<Option<Arc<Multicast>>>,
-    tasks: Mutex<Vec<AbortHandle>>,
+    pub(super) tasks: Mutex<Vec<AbortHandle>>,
     weak: Weak<Self>,
     slabs: Mutex<Vec<Slab>>,
-    counters: Counters,
+    pub(super) counters: Counters,
 }
 
 /// One connection's place in an endpoint. Dropping it gives the place up.
@@ -123,7 +135,7 @@ impl Endpoint {
     /// A private endpoint: a socket for each address that can be bound, on a port of the range if there is one.
     pub(crate) fn private(runtime: &Handle, addresses: &[SocketAddr], ports: Option<(u16, u16)>) -> Self {
         let _context = runtime.enter();
-        let bind = |&address: &SocketAddr| match bind_within(address, ports) {
+        let bind = |&address: &SocketAddr| match bind_within(address, ports, Socket::bind) {
             Ok(socket) => Some(socket),
             Err(error) => {
                 tracing::debug!(%error, %address, "address not used");
@@ -137,6 +149,7 @@ impl Endpoint {
         let inner = Arc::new_cyclic(|weak| Inner {
             kind,
             sockets: Mutex::default(),
+            listeners: Mutex::default(),
             router: Mutex::default(),
             multicast: Mutex::default(),
             tasks: Mutex::default(),
@@ -166,6 +179,9 @@ impl Endpoint {
             overflowed: get(&counters.overflowed),
             refused: get(&counters.refused),
             routes_refused: get(&counters.routes_refused),
+            streams: get(&counters.streams),
+            streams_refused: get(&counters.streams_refused),
+            streams_dropped: get(&counters.streams_dropped),
         }
     }
 
@@ -200,6 +216,11 @@ impl Registration {
     /// Takes what came in, see [`Inbox::take`].
     pub(crate) fn take(&self, batches: &mut VecDeque<Batch>, lost: &mut Vec<SocketAddr>) {
         self.inbox.take(batches, lost);
+    }
+
+    /// Takes what is to be known of TCP connections, see [`Inbox::take_arrivals`].
+    pub(crate) fn take_arrivals(&self, arrivals: &mut VecDeque<Arrival>) {
+        self.inbox.take_arrivals(arrivals);
     }
 
     /// Where whoever else receives for this connection puts it.
@@ -254,7 +275,8 @@ impl Registration {
 
     /// How many datagrams one system call can send from this address.
     pub(crate) fn max_segments(&self) -> usize {
-        self.sockets.iter().map(|socket| socket.max_segments()).max().unwrap_or(1)
+        // Without a socket, all goes over TCP, where any number may.
+        self.sockets.iter().map(|socket| socket.max_segments()).max().unwrap_or(usize::MAX)
     }
 
     /// Sends datagrams.
@@ -337,7 +359,7 @@ impl Inner {
 
     /// Binds one more socket. Needs the context of a runtime.
     pub(super) fn bind(&self, address: SocketAddr, ports: Option<(u16, u16)>) -> io::Result<Arc<Socket>> {
-        Ok(self.receive_on(bind_within(address, ports)?))
+        Ok(self.receive_on(bind_within(address, ports, Socket::bind)?))
     }
 
     /// Closes the socket that is bound to this address.
@@ -491,21 +513,25 @@ pub(crate) fn runtime() -> Result<Handle, Error> {
     })
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // The tables are consistent after every statement, so a panic elsewhere leaves nothing half-done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Binds the first port of the range that is free, or any port without a range.
-fn bind_within(address: SocketAddr, ports: Option<(u16, u16)>) -> std::io::Result<Socket> {
-    let Some((first, last)) = ports else { return Socket::bind(address) };
-    let mut result = Err(std::io::ErrorKind::AddrInUse.into());
+pub(super) fn bind_within<T>(
+    address: SocketAddr,
+    ports: Option<(u16, u16)>,
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let Some((first, last)) = ports else { return bind(address) };
+    let mut result = Err(io::ErrorKind::AddrInUse.into());
     for port in first..=last {
         let mut address = address;
         address.set_port(port);
-        result = Socket::bind(address);
+        result = bind(address);
         match &result {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             _ => break,
         }
     }

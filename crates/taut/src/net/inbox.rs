@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::sockets::Batch;
+use super::tcp::{Accepted, Arrival};
 
 /// How many octets wait for a connection at most. What comes above it is dropped (a shared endpoint) or left in the
 /// kernel (a private one). As much as the default receive window of an association: a peer that fills the window must
@@ -15,6 +16,9 @@ const MAX_OCTETS: usize = 4 << 20;
 
 /// How many batches wait at most, whatever their size.
 const MAX_BATCHES: usize = 4_096;
+
+/// How many connections of listeners wait at most; further ones are closed.
+const MAX_ARRIVALS: usize = 64;
 
 /// What an endpoint has for one connection.
 #[derive(Debug)]
@@ -31,6 +35,7 @@ struct Queue {
     batches: VecDeque<Batch>,
     octets: usize,
     lost: Vec<SocketAddr>,
+    arrivals: VecDeque<Arrival>,
 }
 
 impl Queue {
@@ -63,6 +68,30 @@ impl Inbox {
     pub(crate) fn push_lost(&self, local: SocketAddr) {
         self.queue().lost.push(local);
         self.driver.notify_one();
+    }
+
+    /// Says what became of a connection.
+    pub(crate) fn push_arrival(&self, arrival: Arrival) {
+        self.queue().arrivals.push_back(arrival);
+        self.driver.notify_one();
+    }
+
+    /// Hands a connection of a listener over; false if too many wait.
+    pub(crate) fn push_accepted(&self, accepted: Accepted) -> bool {
+        {
+            let mut queue = self.queue();
+            if queue.arrivals.len() >= MAX_ARRIVALS {
+                return false;
+            }
+            queue.arrivals.push_back(Arrival::Accepted(Box::new(accepted)));
+        }
+        self.driver.notify_one();
+        true
+    }
+
+    /// Takes what is to be known of connections. What came on one that has ended waits already: take it after.
+    pub(crate) fn take_arrivals(&self, arrivals: &mut VecDeque<Arrival>) {
+        arrivals.append(&mut self.queue().arrivals);
     }
 
     /// Takes what waits: the batches in order, and the sockets that died.

@@ -1,0 +1,264 @@
+//! Listeners: a connection waits here until its first frame, a check, says which peer connection it is for.
+//!
+//! What is open here has proved nothing. So there is a bound to how many wait in all, and how many from one source; each has to
+//! speak soon, in a frame no longer than a check, with a ufrag that somebody here has given out.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::{Domain, Protocol, Socket, Type};
+use taut_peer::Deframer;
+use taut_sansio::net::{Path, Transport};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use super::{Accepted, set_up};
+use crate::error::Error;
+use crate::net::endpoint::{Endpoint, Inner, bind_within, lock, runtime};
+
+/// How many connections wait at a listener; further ones are closed at once.
+const MAX_WAITING: usize = 512;
+
+/// How many of them are from one source, an IPv4 address or the 64 bits of an IPv6 network.
+const MAX_WAITING_PER_SOURCE: usize = 32;
+
+/// How long a connection may take to say what it is for.
+const FIRST_CHECK: Duration = Duration::from_secs(5);
+
+/// The longest first frame, in octets. A check has some 100, and 513 of USERNAME at most.
+const MAX_CHECK: usize = 1_280;
+
+/// The rest of what a listener may hold, beyond which the octets behind the first frame stay in the kernel.
+const READ: usize = 2 << 10;
+
+/// How many connections the kernel keeps until they are accepted.
+const BACKLOG: i32 = 1_024;
+
+/// What to do when the operating system has no more to give: wait a little.
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Endpoint {
+    /// Listens for TCP connections, too (RFC 6544). The connections of this endpoint whose
+    /// [`ice_tcp`](crate::Configuration::ice_tcp) says so have a passive candidate on every listener; the first frame of what
+    /// comes, a check, says which one it is for. A listener may have the address and port of a socket. An unspecified address
+    /// stands for all addresses of its family.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidState` outside a tokio runtime, `Operation` when an address cannot be bound.
+    pub fn with_tcp(self, addresses: &[SocketAddr]) -> Result<Self, Error> {
+        let runtime = runtime()?;
+        for &address in addresses {
+            let listener =
+                bind(address).map_err(|error| Error::io(format!("cannot listen on {address}"), error))?;
+            self.listen(&runtime, listener);
+        }
+        Ok(self)
+    }
+
+    /// A listener for each address that can be bound, on a port of the range if there is one.
+    pub(crate) fn listen_privately(
+        &self,
+        runtime: &Handle,
+        addresses: &[SocketAddr],
+        ports: Option<(u16, u16)>,
+    ) {
+        let _context = runtime.enter();
+        for &address in addresses {
+            match bind_within(address, ports, bind) {
+                Ok(listener) => self.listen(runtime, listener),
+                Err(error) => tracing::debug!(%error, %address, "no listener"),
+            }
+        }
+    }
+
+    fn listen(&self, runtime: &Handle, listener: TcpListener) {
+        let Ok(local) = listener.local_addr() else { return };
+        lock(&self.inner.listeners).push(local);
+        let task = runtime.spawn(listen(listener, Arc::downgrade(&self.inner)));
+        lock(&self.inner.tasks).push(task.abort_handle());
+    }
+
+    /// The addresses of the TCP listeners, as [`local_addresses`](Self::local_addresses) has those of the sockets.
+    pub fn tcp_addresses(&self) -> Vec<SocketAddr> {
+        lock(&self.inner.listeners).clone()
+    }
+
+    /// The concrete addresses of the listeners, as `usable_addresses` has those of the sockets.
+    pub(crate) fn usable_listeners(&self, select: impl FnOnce() -> Vec<IpAddr>) -> Vec<SocketAddr> {
+        let (wild, mut addresses): (Vec<_>, Vec<_>) =
+            self.tcp_addresses().into_iter().partition(|address| address.ip().is_unspecified());
+        if !wild.is_empty() {
+            for ip in select() {
+                let of_family = wild.iter().filter(|address| address.is_ipv4() == ip.is_ipv4());
+                addresses.extend(of_family.map(|address| SocketAddr::new(ip, address.port())));
+            }
+        }
+        addresses
+    }
+}
+
+impl Inner {
+    /// Hands a TCP connection to the connection that its first frame is for; false if that is none, or one with too many.
+    fn deliver_stream(&self, accepted: Accepted) -> bool {
+        let inbox = lock(&self.router).by_check(&accepted.first).cloned();
+        inbox.is_some_and(|inbox| inbox.push_accepted(accepted))
+    }
+}
+
+/// Binds a listener.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // On Windows, this would share the port with others.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many connections wait, by their source.
+#[derive(Debug, Default)]
+struct Waiting {
+    sources: BTreeMap<IpAddr, usize>,
+}
+
+/// A connection's place among those that wait.
+#[derive(Debug)]
+struct Place {
+    waiting: Arc<Mutex<Waiting>>,
+    source: IpAddr,
+}
+
+impl Place {
+    /// `None` if there is no room.
+    fn take(waiting: &Arc<Mutex<Waiting>>, address: IpAddr) -> Option<Self> {
+        let source = source_of(address);
+        let mut table = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = table.sources.values().sum();
+        let here = table.sources.get(&source).copied().unwrap_or_default();
+        if all >= MAX_WAITING || here >= MAX_WAITING_PER_SOURCE {
+            return None;
+        }
+        table.sources.insert(source, here + 1);
+        drop(table);
+        Some(Self { waiting: waiting.clone(), source })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut table = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = table.sources.get_mut(&self.source) {
+            *here = here.saturating_sub(1);
+            if *here == 0 {
+                table.sources.remove(&self.source);
+            }
+        }
+    }
+}
+
+fn source_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+/// Accepts connections until the endpoint is gone.
+pub(crate) async fn listen(listener: TcpListener, endpoint: Weak<Inner>) {
+    let waiting = Arc::new(Mutex::new(Waiting::default()));
+    // Dropped with this task, and all that wait with it.
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = tasks.join_next() => continue,
+        };
+        let Some(inner) = endpoint.upgrade() else { return };
+        match accepted {
+            Ok((stream, remote)) => match Place::take(&waiting, remote.ip()) {
+                Some(place) => {
+                    count(&inner.counters.streams);
+                    tasks.spawn(greet(stream, remote, place, endpoint.clone()));
+                }
+                None => count(&inner.counters.streams_refused),
+            },
+            Err(error) => {
+                tracing::debug!(%error, "accepting failed");
+                drop(inner);
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Waits for the first frame of a connection, and hands it on.
+async fn greet(mut stream: TcpStream, remote: SocketAddr, place: Place, endpoint: Weak<Inner>) {
+    let mut deframer = Deframer::new();
+    deframer.set_limit(MAX_CHECK);
+    let first = tokio::time::timeout(FIRST_CHECK, first_frame(&mut stream, &mut deframer)).await;
+    drop(place);
+    let Some(inner) = endpoint.upgrade() else { return };
+    let handed_on = match (first, set_up(&stream).and_then(|()| stream.local_addr())) {
+        (Ok(Some(first)), Ok(local)) => {
+            deframer.set_limit(taut_peer::MAX_FRAME);
+            let path = Path { transport: Transport::Tcp, local, remote };
+            inner.deliver_stream(Accepted { path, stream, first, deframer })
+        }
+        _ => false,
+    };
+    if !handed_on {
+        count(&inner.counters.streams_dropped);
+        tracing::trace!(%remote, "a TCP connection is for nobody");
+    }
+}
+
+/// The first frame, unless the connection ends before or it cannot be a check.
+async fn first_frame(stream: &mut TcpStream, deframer: &mut Deframer) -> Option<BytesMut> {
+    let mut buffer = [0; READ];
+    loop {
+        match deframer.poll_datagram() {
+            Ok(Some(first)) => return Some(first),
+            Ok(None) => {}
+            Err(_) => return None,
+        }
+        let length @ 1.. = stream.read(&mut buffer).await.ok()? else { return None };
+        deframer.push(buffer.get(..length).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_in_all_and_for_each_source() {
+        let waiting = Arc::new(Mutex::new(Waiting::default()));
+        let take = |address: IpAddr| Place::take(&waiting, address);
+        let v6 = |n: u128| IpAddr::from(Ipv6Addr::from_bits((0x2001_0db8 << 96) + n));
+        let one: Vec<Place> = (0..1_000).map_while(|n| take(v6(n))).collect();
+        assert_eq!(one.len(), MAX_WAITING_PER_SOURCE, "one network is one source");
+        let mut others: Vec<Place> = (1..1_000).map_while(|n| take(v6(n << 64))).collect();
+        assert_eq!(one.len() + others.len(), MAX_WAITING);
+        others.pop();
+        assert!(take([192, 0, 2, 1].into()).is_some(), "there is room again");
+        drop((one, others));
+        assert!(waiting.lock().unwrap().sources.is_empty());
+    }
+}
