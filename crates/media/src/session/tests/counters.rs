@@ -98,7 +98,7 @@ fn feedback_that_means_nothing_is_counted() {
             media,
             entries: vec![FirEntry { ssrc: media, sequence: 1 }],
         }),
-        rtcp::Packet::Nack(Nack::new(sender, media, [packet(96, 1, 1).sequence].into_iter())),
+        rtcp::Packet::Nack(Nack::new(sender, media, [packet(96, 1, 1).sequence])),
         rtcp::Packet::Goodbye(Goodbye { ssrcs: vec![media], reason: Bytes::new() }),
         rtcp::Packet::ReceiverReport(ReceiverReport {
             ssrc: sender,
