@@ -21,21 +21,25 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A cursor at the start of `input`.
+    #[inline]
     pub fn new(input: &'a [u8]) -> Self {
         Self { rest: input }
     }
 
     /// How many octets are left.
+    #[inline]
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
 
     /// True once nothing is left.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// The next `n` octets.
+    #[inline]
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], Short> {
         let (head, tail) = self.rest.split_at_checked(n).ok_or(Short)?;
         self.rest = tail;
@@ -43,6 +47,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `N` octets as an array.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Short> {
         let (head, tail) = self.rest.split_first_chunk::<N>().ok_or(Short)?;
         self.rest = tail;
@@ -50,51 +55,61 @@ impl<'a> Reader<'a> {
     }
 
     /// One octet.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, Short> {
         self.array::<1>().map(|[octet]| octet)
     }
 
     /// A 16-bit number in network order.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, Short> {
         self.array().map(u16::from_be_bytes)
     }
 
     /// A 24-bit number in network order.
+    #[inline]
     pub fn u24(&mut self) -> Result<u32, Short> {
         self.array::<3>().map(|[a, b, c]| u32::from_be_bytes([0, a, b, c]))
     }
 
     /// A 32-bit number in network order.
+    #[inline]
     pub fn u32(&mut self) -> Result<u32, Short> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// A 64-bit number in network order.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, Short> {
         self.array().map(u64::from_be_bytes)
     }
 
     /// A cursor over the next `n` octets, which this one skips.
+    #[inline]
     pub fn sub(&mut self, n: usize) -> Result<Reader<'a>, Short> {
         self.take(n).map(Reader::new)
     }
 
     /// The next octet, without moving.
+    #[inline]
     pub fn peek_u8(&self) -> Result<u8, Short> {
         self.rest.first().copied().ok_or(Short)
     }
 
     /// Skips `n` octets.
+    #[inline]
     pub fn skip(&mut self, n: usize) -> Result<(), Short> {
         self.take(n).map(|_| ())
     }
 
     /// Everything that is left; the cursor is empty afterwards.
+    #[inline]
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
 
     /// Asserts that nothing is left.
+    #[inline]
     pub fn finish(self) -> Result<(), Leftover> {
         if self.rest.is_empty() { Ok(()) } else { Err(Leftover) }
     }
