@@ -12,28 +12,49 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use taut_sansio::rng::Rng;
 use taut_sctp::{Association, Config, StreamId, WriteError, WriteOptions};
 
 /// Octets a second of a line.
 const RATE: f64 = 30e6;
 
-/// Packets of one end, one after the other, until there are no more; and into the other end.
-fn carry(from: &mut Association, to: &mut Association, now: Instant) -> bool {
-    let mut moved = false;
-    loop {
-        let mut out = Vec::with_capacity(1_200);
-        if from.poll_transmit(now, 1_200, &mut out).is_none() {
-            return moved;
+/// Octets of the blocks that received packets are cut off.
+const BLOCK: usize = 64 << 10;
+
+/// One packet at a time, in memory that is kept as a driver keeps it: made in one buffer, received in large blocks.
+#[derive(Default)]
+struct Socket {
+    out: Vec<u8>,
+    block: BytesMut,
+}
+
+impl Socket {
+    /// The next packet that an end has to send, as the other one receives it.
+    fn packet(&mut self, from: &mut Association, now: Instant) -> Option<Bytes> {
+        self.out.clear();
+        from.poll_transmit(now, 1_200, &mut self.out)?;
+        if self.block.capacity() < self.out.len() {
+            self.block = BytesMut::with_capacity(BLOCK);
         }
-        moved = true;
-        to.handle_packet(now, Bytes::from(out));
+        self.block.extend_from_slice(&self.out);
+        Some(self.block.split().freeze())
+    }
+
+    /// Packets of one end, one after the other, until there are no more; and into the other end.
+    fn carry(&mut self, from: &mut Association, to: &mut Association, now: Instant) -> bool {
+        let mut moved = false;
+        while let Some(packet) = self.packet(from, now) {
+            to.handle_packet(now, packet);
+            moved = true;
+        }
+        moved
     }
 }
 
 /// What is on its way to one end.
 struct Line {
+    socket: Socket,
     packets: VecDeque<(Instant, Bytes)>,
     latency: Duration,
     free_at: Instant,
@@ -42,18 +63,14 @@ struct Line {
 impl Line {
     fn new(flight: usize, now: Instant) -> Self {
         let latency = Duration::from_secs_f64(flight as f64 / RATE / 2.0);
-        Self { packets: VecDeque::new(), latency, free_at: now }
+        Self { socket: Socket::default(), packets: VecDeque::new(), latency, free_at: now }
     }
 
     /// Takes what an end has to send.
     fn fill(&mut self, from: &mut Association, now: Instant) {
-        loop {
-            let mut out = Vec::with_capacity(1_200);
-            if from.poll_transmit(now, 1_200, &mut out).is_none() {
-                return;
-            }
-            self.free_at = self.free_at.max(now) + Duration::from_secs_f64(out.len() as f64 / RATE);
-            self.packets.push_back((self.free_at + self.latency, Bytes::from(out)));
+        while let Some(packet) = self.socket.packet(from, now) {
+            self.free_at = self.free_at.max(now) + Duration::from_secs_f64(packet.len() as f64 / RATE);
+            self.packets.push_back((self.free_at + self.latency, packet));
         }
     }
 
@@ -133,13 +150,13 @@ fn over_lines(
 
 /// All of it, each packet at once.
 fn at_once(a: &mut Association, b: &mut Association, mut now: Instant, work: &Work) {
-    let (mut unsent, mut arrived) = (work.messages, 0);
+    let (mut unsent, mut arrived, mut socket) = (work.messages, 0, Socket::default());
     while arrived < work.total() {
         now += Duration::from_micros(100);
         write(a, now, &work.message, &mut unsent);
-        let mut moved = carry(a, b, now);
+        let mut moved = socket.carry(a, b, now);
         arrived += read(b, now);
-        moved |= carry(b, a, now);
+        moved |= socket.carry(b, a, now);
         if !moved {
             now = step([a.poll_timeout(), b.poll_timeout()], now);
             a.handle_timeout(now);
@@ -175,7 +192,8 @@ fn main() {
     let mut b = Association::new(config, Rng::from_u64(2));
     let now = Instant::now();
     a.connect(now);
-    while carry(&mut a, &mut b, now) | carry(&mut b, &mut a, now) {}
+    let mut socket = Socket::default();
+    while socket.carry(&mut a, &mut b, now) | socket.carry(&mut b, &mut a, now) {}
     let work = Work { message: Bytes::from(vec![7; length]), messages: volume / length };
     let start = Instant::now();
     match flight {
