@@ -27,13 +27,27 @@ impl Association {
             None => self.timers.stop(Timer::Probe),
         }
         self.arm_pacing();
-        for timer in Timer::ALL {
-            if !self.wants(timer) {
-                self.timers.stop(timer);
-            } else if !self.timers.is_set(timer) {
-                let after = self.duration(timer);
-                self.timers.set(timer, now + after);
-            }
+        let (open, phase) = (self.is_open(), &self.phase);
+        let handshake = matches!(phase, Phase::CookieWait | Phase::CookieEchoed { .. });
+        let shutdown = matches!(phase, Phase::ShutdownSent | Phase::ShutdownAckSent);
+        let closing = shutdown || matches!(phase, Phase::ShutdownPending | Phase::ShutdownReceived);
+        self.arm(Timer::Handshake, handshake, now);
+        self.arm(Timer::Shutdown, shutdown, now);
+        self.arm(Timer::ShutdownGuard, closing, now);
+        self.arm(Timer::Retransmit, open && self.tx.wants_timer(), now);
+        self.arm(Timer::Sack, open && self.rx.is_ack_delayed(), now);
+        self.arm(Timer::Heartbeat, open, now);
+        self.arm(Timer::Reconfig, open && self.reconfig.is_waiting(), now);
+    }
+
+    /// A timer that is wanted runs, and goes on if it did; one that is not wanted does not.
+    #[inline]
+    fn arm(&mut self, timer: Timer, wanted: bool, now: Instant) {
+        if !wanted {
+            self.timers.stop(timer);
+        } else if !self.timers.is_set(timer) {
+            let after = self.duration(timer);
+            self.timers.set(timer, now + after);
         }
     }
 
@@ -42,26 +56,6 @@ impl Association {
         match self.tx.paced_until().filter(|_| self.has_peer()) {
             Some(at) => self.timers.set(Timer::Pace, at),
             None => self.timers.stop(Timer::Pace),
-        }
-    }
-
-    fn wants(&self, timer: Timer) -> bool {
-        let open = self.is_open();
-        match timer {
-            Timer::Handshake => matches!(self.phase, Phase::CookieWait | Phase::CookieEchoed { .. }),
-            Timer::Shutdown => matches!(self.phase, Phase::ShutdownSent | Phase::ShutdownAckSent),
-            Timer::ShutdownGuard => matches!(
-                self.phase,
-                Phase::ShutdownPending
-                    | Phase::ShutdownSent
-                    | Phase::ShutdownReceived
-                    | Phase::ShutdownAckSent
-            ),
-            Timer::Retransmit => open && self.tx.wants_timer(),
-            Timer::Probe | Timer::Pace | Timer::PathMtu => self.timers.is_set(timer),
-            Timer::Sack => open && self.rx.is_ack_delayed(),
-            Timer::Heartbeat => open,
-            Timer::Reconfig => open && self.reconfig.is_waiting(),
         }
     }
 

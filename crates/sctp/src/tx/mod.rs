@@ -301,7 +301,7 @@ impl Transmitter {
 
     /// When what the pacer holds back may go.
     pub(crate) fn paced_until(&self) -> Option<Instant> {
-        self.pacer.opens_at().filter(|_| self.paced)
+        if self.paced { self.pacer.opens_at() } else { None }
     }
 
     fn leave_recovery(&mut self) {
