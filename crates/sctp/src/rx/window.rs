@@ -26,6 +26,8 @@ pub(super) struct Window {
     octets: usize,
     /// When the round-trip time is asked for next.
     ask_at: Option<Instant>,
+    /// The last moment it was looked at: packets that come at once change nothing more.
+    looked: Option<Instant>,
 }
 
 /// Whether the round-trip time must be measured.
@@ -37,7 +39,7 @@ pub(crate) enum Rtt {
 
 impl Window {
     pub(super) fn new(most: usize) -> Self {
-        Self { size: most.min(INITIAL), most, since: None, octets: 0, ask_at: None }
+        Self { size: most.min(INITIAL), most, since: None, octets: 0, ask_at: None, looked: None }
     }
 
     /// The bound, which it may grow to.
@@ -56,9 +58,10 @@ impl Window {
 
     /// A packet is through. At the end of a round trip the window grows, if need be.
     pub(super) fn on_packet_end(&mut self, now: Instant, rtt: Option<Duration>) -> Rtt {
-        if self.octets == 0 || self.size >= self.most {
+        if self.octets == 0 || self.size >= self.most || self.looked == Some(now) {
             return Rtt::Known;
         }
+        self.looked = Some(now);
         let since = *self.since.get_or_insert(now);
         let round = rtt.unwrap_or(RTT_UNKNOWN);
         let elapsed = now.saturating_duration_since(since);
