@@ -19,6 +19,8 @@ pub(super) struct Delivery {
     charged: usize,
     /// Streams on which something waits.
     occupied: usize,
+    /// Streams that are read in parts.
+    in_parts: usize,
 }
 
 impl Delivery {
@@ -78,9 +80,15 @@ impl Delivery {
 
     /// Makes a chunk ready to be read. It is charged already.
     pub(super) fn push(&mut self, chunk: Chunk) {
-        let id = chunk.stream.0;
+        self.push_all(chunk.stream.0, [chunk].into_iter());
+    }
+
+    /// Makes chunks of one stream, at least one, ready to be read. They are charged already.
+    pub(super) fn push_all(&mut self, id: u16, chunks: impl Iterator<Item = Chunk>) {
         let stream = self.occupy(id);
-        stream.push(chunk);
+        for chunk in chunks {
+            stream.push(chunk);
+        }
         if !stream.queued && !stream.is_held() {
             stream.queued = true;
             self.order.push_back(id);
@@ -139,13 +147,14 @@ impl Delivery {
     }
 
     pub(super) fn set_in_parts(&mut self, stream: u16, in_parts: bool) {
-        self.streams.entry(stream).or_default().in_parts = in_parts;
+        let was = std::mem::replace(&mut self.streams.entry(stream).or_default().in_parts, in_parts);
+        self.in_parts = self.in_parts + usize::from(in_parts) - usize::from(was);
         self.queue_or_remove(stream);
     }
 
     /// Messages of the stream are handed up before they are whole.
     pub(super) fn is_in_parts(&self, stream: u16) -> bool {
-        self.streams.get(&stream).is_some_and(|stream| stream.in_parts)
+        self.in_parts > 0 && self.streams.get(&stream).is_some_and(|stream| stream.in_parts)
     }
 
     pub(super) fn has_ready(&self, stream: u16) -> bool {

@@ -64,27 +64,42 @@ impl Partial {
     /// Takes a fragment; `false` if it cannot be one of this message.
     fn take(&mut self, header: &DataHeader, payload: Bytes) -> bool {
         let (fsn, ends) = (header.fsn, header.flags.is_end());
+        if self.last.is_none() && self.later.is_empty() && fsn == self.next() {
+            self.append(header, payload);
+            return true;
+        }
         let beyond_last = self.last.is_some_and(|last| ends || fsn >= last);
         let before_others = ends && self.later.last_key_value().is_some_and(|(&highest, _)| highest >= fsn);
         if fsn < self.next() || beyond_last || before_others || self.later.contains_key(&fsn) {
             return false;
         }
-        if ends {
-            self.last = Some(fsn);
-        }
-        if header.flags.is_begin() {
-            self.ppid = header.ppid;
-        }
         if fsn > self.next() {
+            self.note(header);
             self.later.insert(fsn, payload);
             return true;
         }
-        self.run.push(payload);
+        self.append(header, payload);
         while let Some(payload) = self.later.remove(&self.next()) {
             steps::count(1);
             self.run.push(payload);
         }
         true
+    }
+
+    /// Takes the fragment that is next in sequence.
+    fn append(&mut self, header: &DataHeader, payload: Bytes) {
+        self.note(header);
+        self.run.push(payload);
+    }
+
+    /// What a fragment tells of its message.
+    fn note(&mut self, header: &DataHeader) {
+        if header.flags.is_end() {
+            self.last = Some(header.fsn);
+        }
+        if header.flags.is_begin() {
+            self.ppid = header.ppid;
+        }
     }
 
     fn is_whole(&self) -> bool {
@@ -146,6 +161,11 @@ impl Interleaved {
         });
         if partial.take(header, payload) {
             delivery.charge(cost);
+            // Most fragments only make their message longer.
+            let only_grows = !partial.is_whole() && !partial.handed_up && crowded == Crowd::Little;
+            if only_grows && !delivery.is_in_parts(lane.stream) {
+                return;
+            }
             self.progress(&key, crowded, delivery);
         }
     }
@@ -203,9 +223,13 @@ impl Interleaved {
         let begins = !std::mem::replace(&mut partial.handed_up, true);
         partial.first = partial.next();
         steps::count(count);
-        for (at, payload) in partial.run.drain(..).enumerate() {
-            delivery.push(chunk(key, partial.ppid, begins && at == 0, whole && at + 1 == count, payload));
-        }
+        let run = partial.run.drain(..).enumerate();
+        delivery.push_all(
+            key.lane.stream,
+            run.map(|(at, payload)| {
+                chunk(key, partial.ppid, begins && at == 0, whole && at + 1 == count, payload)
+            }),
+        );
         if whole && partial.run.capacity() <= SPARE_MAX {
             self.spare = std::mem::take(&mut partial.run);
         }
