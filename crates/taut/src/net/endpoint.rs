@@ -1,5 +1,7 @@
 //! The endpoint: a set of sockets that many connections can share, with the tasks that receive from them.
 
+mod registration;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,18 +9,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use taut_sansio::net::{Path, Transmit};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+pub(crate) use self::registration::Registration;
 use super::follow::on_wildcards;
 use super::inbox::Inbox;
 use super::interfaces::Interface;
-use super::mdns::{self, Multicast};
-use super::router::{ConnectionId, RouteError, Router};
-use super::sockets::{Batch, Sent, Slab, Socket};
-use super::tcp::Arrival;
+use super::mdns::Multicast;
+use super::router::Router;
+use super::sockets::{Batch, Slab, Socket};
 use crate::error::{Error, ErrorKind};
 
 /// How many times in a row a socket may fail before it counts as dead.
@@ -98,20 +99,6 @@ pub(crate) struct Inner {
     weak: Weak<Self>,
     slabs: Mutex<Vec<Slab>>,
     pub(super) counters: Counters,
-}
-
-/// One connection's place in an endpoint. Dropping it gives the place up.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    pub(super) inner: Arc<Inner>,
-    id: ConnectionId,
-    inbox: Arc<Inbox>,
-    /// The sockets that it sends through.
-    pub(super) sockets: Vec<Arc<Socket>>,
-    /// The local addresses that the connection uses.
-    pub(super) used: Vec<SocketAddr>,
-    /// The addresses of the host when it was last looked.
-    pub(super) listed: Vec<IpAddr>,
 }
 
 impl Endpoint {
@@ -209,127 +196,6 @@ impl Endpoint {
         let id = lock(&self.inner.router).add(inbox.clone());
         let listed = interfaces.iter().map(|interface| interface.address).collect();
         Registration { inner: self.inner.clone(), id, inbox, sockets: self.inner.sockets(), used, listed }
-    }
-}
-
-impl Registration {
-    /// Takes what came in, see [`Inbox::take`].
-    pub(crate) fn take(&self, batches: &mut VecDeque<Batch>, lost: &mut Vec<SocketAddr>) {
-        self.inbox.take(batches, lost);
-    }
-
-    /// Takes what is to be known of TCP connections, see [`Inbox::take_arrivals`].
-    pub(crate) fn take_arrivals(&self, arrivals: &mut VecDeque<Arrival>) {
-        self.inbox.take_arrivals(arrivals);
-    }
-
-    /// Where whoever else receives for this connection puts it.
-    pub(crate) fn inbox(&self) -> Arc<Inbox> {
-        self.inbox.clone()
-    }
-
-    /// Makes a path a route.
-    ///
-    /// # Errors
-    ///
-    /// If another connection has it, or this one too many.
-    pub(crate) fn add_route(&self, path: Path) -> Result<(), RouteError> {
-        let added = lock(&self.inner.router).add_route(self.id, path);
-        self.refused(path, added)
-    }
-
-    /// What is sent next, so that answers find back.
-    ///
-    /// # Errors
-    ///
-    /// If another connection has the path.
-    pub(crate) fn note_sent(&self, transmit: &Transmit, contents: &[u8]) -> Result<(), RouteError> {
-        if self.inner.kind != Kind::Shared || transmit.segment_size.is_some() {
-            return Ok(());
-        }
-        let noted = lock(&self.inner.router).note_sent(self.id, &transmit.path, contents);
-        self.refused(transmit.path, noted)
-    }
-
-    fn refused(&self, path: Path, result: Result<(), RouteError>) -> Result<(), RouteError> {
-        if let Err(error) = result {
-            self.inner.counters.routes_refused.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(%error, ?path, "path refused");
-        }
-        result
-    }
-
-    pub(crate) fn remove_route(&self, path: Path) {
-        lock(&self.inner.router).remove_route(self.id, path);
-    }
-
-    /// Checks with this ufrag are no longer for this connection.
-    pub(crate) fn remove_ufrag(&self, ufrag: &str) {
-        lock(&self.inner.router).remove_ufrag(self.id, ufrag);
-    }
-
-    /// Checks with this ufrag are for this connection.
-    pub(crate) fn add_ufrag(&self, ufrag: &str) {
-        lock(&self.inner.router).add_ufrag(self.id, ufrag);
-    }
-
-    /// How many datagrams one system call can send from this address.
-    pub(crate) fn max_segments(&self) -> usize {
-        // Without a socket, all goes over TCP, where any number may.
-        self.sockets.iter().map(|socket| socket.max_segments()).max().unwrap_or(usize::MAX)
-    }
-
-    /// Sends datagrams.
-    pub(crate) fn send(&self, transmit: &Transmit, contents: &[u8]) -> Sent {
-        if transmit.path.local == mdns::LOCAL {
-            if let Some(multicast) = lock(&self.inner.multicast).as_ref() {
-                multicast.send(transmit.path.remote, contents);
-            }
-            return Sent { octets: contents.len(), blocked: false, refused: 0 };
-        }
-        let sent = match self.socket(transmit.path.local) {
-            Some(socket) => socket.send(transmit, contents),
-            None => Sent { octets: contents.len(), blocked: false, refused: 1 },
-        };
-        self.inner.counters.refused.fetch_add(sent.refused, Ordering::Relaxed);
-        sent
-    }
-
-    /// The socket that datagrams from this address leave through.
-    pub(crate) fn socket(&self, local: SocketAddr) -> Option<&Arc<Socket>> {
-        self.sockets.iter().find(|socket| socket.serves(local))
-    }
-
-    /// Opens the multicast socket of the endpoint, if that has not been done, and listens to it. Where there is no
-    /// multicast, names ending in `.local` are not resolved.
-    pub(crate) async fn open_multicast(&self) {
-        let opened = {
-            let mut multicast = lock(&self.inner.multicast);
-            match multicast.as_ref() {
-                Some(open) => open.clone(),
-                None => match Multicast::open() {
-                    Ok(new) => {
-                        let new = multicast.insert(Arc::new(new)).clone();
-                        let task = tokio::spawn(receive_multicast(new.clone(), Arc::downgrade(&self.inner)));
-                        lock(&self.inner.tasks).push(task.abort_handle());
-                        new
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, "no multicast DNS");
-                        return;
-                    }
-                },
-            }
-        };
-        lock(&self.inner.router).want_multicast(self.id);
-        // A fresh socket is not writable until the reactor has seen it, and the first query must not be lost.
-        let _ = tokio::time::timeout(MULTICAST_START, opened.writable()).await;
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        lock(&self.inner.router).remove(self.id);
     }
 }
 
@@ -542,11 +408,13 @@ pub(super) fn bind_within<T>(
 mod tests {
     use std::time::Duration;
 
+    use taut_sansio::net::Path;
     use taut_stun::attribute::Username;
     use taut_stun::{Builder, Class, Method, TransactionId};
     use tokio::time::timeout;
 
     use super::*;
+    use crate::net::router::RouteError;
 
     fn check(username: &str) -> Vec<u8> {
         let mut out = Vec::new();
