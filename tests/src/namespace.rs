@@ -1,4 +1,4 @@
-//! A network namespace for a browser test.
+//! Network namespaces for the tests with real sockets.
 //!
 //! Browsers gather no loopback candidates, and a test must not depend on the machine's own interfaces. So each test makes
 //! a namespace whose only other interface is a veth pair with both ends inside it: every stack finds the addresses
@@ -7,9 +7,8 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What makes every namespace, after `ip netns add NAME`; each runs as `ip -n NAME …`.
-const SETUP: [&str; 5] = [
-    "link set lo up",
+/// What makes the interface, after `ip netns add NAME`; each runs as `ip -n NAME …`.
+const SETUP: [&str; 4] = [
     "link add va type veth peer name vb",
     "addr add fd77::1/64 dev va nodad",
     "link set va up",
@@ -50,15 +49,40 @@ impl Namespace {
         Self::with(&VERSION_6)
     }
 
-    fn with(family: &[&str]) -> Result<Self, String> {
+    /// Makes one that has the loopback interface alone.
+    ///
+    /// # Errors
+    ///
+    /// What `ip` said, when the privilege or the tool is missing.
+    pub fn bare() -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("taut-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         ip(&format!("netns add {name}"))?;
         let namespace = Self { name };
+        namespace.ip("link set lo up")?;
+        Ok(namespace)
+    }
+
+    fn with(family: &[&str]) -> Result<Self, String> {
+        let namespace = Self::bare()?;
         for step in SETUP.iter().chain(family) {
-            ip(&format!("-n {} {step}", namespace.name))?;
+            namespace.ip(step)?;
         }
         Ok(namespace)
+    }
+
+    /// Runs `ip` with these words inside.
+    ///
+    /// # Errors
+    ///
+    /// What `ip` said.
+    pub fn ip(&self, words: &str) -> Result<(), String> {
+        ip(&format!("-n {} {words}", self.name)).map(drop)
+    }
+
+    /// What `ip` calls it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What to put in front of a command to run it inside.
