@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use taut::{
-    AddressFilter, Configuration, ConnectionState, DataChannel, DataChannelInit, Event, Events, Message,
-    PeerConnection,
+    AddressFilter, Configuration, ConnectionState, DataChannel, DataChannelInit, Event, Events, IceTcpPolicy,
+    Message, PeerConnection,
 };
 use taut_tests::interop::turn;
 use taut_tests::namespace::Namespace;
@@ -69,11 +69,11 @@ fn take(address: &str) {
     ip(&format!("addr del {address}/24 dev va"));
 }
 
-/// Side `n` has the addresses 10.78.n.1 and, later, 10.79.n.1.
+/// Side `n` has the addresses 10.78.n.1 and, later, 10.79.n.1, and one candidate for each.
 fn config(n: u8) -> Configuration {
     let network = |net: u8| format!("10.{net}.{n}.0/24").parse().expect("a network");
     let filter = AddressFilter::default().with_network(network(78)).with_network(network(79));
-    Configuration::default().with_address_filter(filter)
+    Configuration::default().with_address_filter(filter).with_ice_tcp(IceTcpPolicy::Off)
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
