@@ -4,9 +4,10 @@
 //! valgrind --tool=callgrind target/release/examples/bulk 16384 64 zero
 //! ```
 //!
-//! Octets of a message, MiB to send, and optionally `zero` (no checksum), `data` (no I-DATA) and `flight=KIB`: then
-//! packets do not arrive at once but over a line of 30 MB/s that holds this much, and each is taken as it comes. The
-//! difference of two volumes leaves the start out (with 4 MiB in flight some 64 MiB).
+//! Octets of a message, MiB to send, and optionally `zero` (no checksum), `data` (no I-DATA), `each` (packets are
+//! handed over one by one, and answered at once) and `flight=KIB`: then packets do not arrive at once but over a line of
+//! 30 MB/s that holds this much, and each is taken as it comes. The difference of two volumes leaves the start out
+//! (with 4 MiB in flight some 64 MiB).
 #![allow(clippy::disallowed_methods, reason = "a starting point in time is needed")]
 
 use std::collections::VecDeque;
@@ -41,14 +42,13 @@ impl Socket {
         Some(self.block.split().freeze())
     }
 
-    /// Packets of one end, one after the other, until there are no more; and into the other end.
-    fn carry(&mut self, from: &mut Association, to: &mut Association, now: Instant) -> bool {
-        let mut moved = false;
-        while let Some(packet) = self.packet(from, now) {
+    /// So many packets of one end, one after the other, if there are; and into the other end.
+    fn carry(&mut self, from: &mut Association, to: &mut Association, now: Instant, packets: usize) -> bool {
+        for moved in 0..packets {
+            let Some(packet) = self.packet(from, now) else { return moved > 0 };
             to.handle_packet(now, packet);
-            moved = true;
         }
-        moved
+        true
     }
 }
 
@@ -148,15 +148,15 @@ fn over_lines(
     in_flight / looked.max(1)
 }
 
-/// All of it, each packet at once.
-fn at_once(a: &mut Association, b: &mut Association, mut now: Instant, work: &Work) {
+/// All of it, so many packets at once.
+fn at_once(a: &mut Association, b: &mut Association, mut now: Instant, work: &Work, packets: usize) {
     let (mut unsent, mut arrived, mut socket) = (work.messages, 0, Socket::default());
     while arrived < work.total() {
-        now += Duration::from_micros(100);
+        now += Duration::from_micros(if packets == 1 { 1 } else { 100 });
         write(a, now, &work.message, &mut unsent);
-        let mut moved = socket.carry(a, b, now);
+        let mut moved = socket.carry(a, b, now, packets);
         arrived += read(b, now);
-        moved |= socket.carry(b, a, now);
+        moved |= socket.carry(b, a, now, packets);
         if !moved {
             now = step([a.poll_timeout(), b.poll_timeout()], now);
             a.handle_timeout(now);
@@ -193,7 +193,7 @@ fn main() {
     let now = Instant::now();
     a.connect(now);
     let mut socket = Socket::default();
-    while socket.carry(&mut a, &mut b, now) | socket.carry(&mut b, &mut a, now) {}
+    while socket.carry(&mut a, &mut b, now, 1) | socket.carry(&mut b, &mut a, now, 1) {}
     let work = Work { message: Bytes::from(vec![7; length]), messages: volume / length };
     let start = Instant::now();
     match flight {
@@ -201,7 +201,7 @@ fn main() {
             let average = over_lines(&mut a, &mut b, now, &work, kib << 10);
             println!("{} KiB in flight on average", average >> 10);
         }
-        None => at_once(&mut a, &mut b, now, &work),
+        None => at_once(&mut a, &mut b, now, &work, if has("each") { 1 } else { usize::MAX }),
     }
     let per_mib = start.elapsed().as_secs_f64() * 1e3 / (work.total() as f64 / f64::from(1 << 20));
     println!("{per_mib:.3} ms per MiB, {} packets", a.stats().packets_sent);
