@@ -60,9 +60,7 @@ impl Pacer {
         self.fill(now);
         let was_unlimited = self.rate().is_none();
         self.rate = rate;
-        if was_unlimited {
-            self.credit = self.burst();
-        }
+        self.credit = if was_unlimited { self.burst() } else { self.credit.min(self.burst()) };
     }
 
     /// Sets what may be sent at most; `None` for no bound.
@@ -93,7 +91,7 @@ impl Pacer {
     }
 
     fn fill(&mut self, now: Instant) {
-        let Some(rate) = self.rate() else { return };
+        let Some(rate) = self.rate().filter(|_| self.filled != Some(now)) else { return };
         let burst = self.burst();
         self.credit = match self.filled {
             Some(filled) => {
