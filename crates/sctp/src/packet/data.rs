@@ -103,6 +103,7 @@ impl DataHeader {
     }
 
     /// Reads the value of a chunk; the user data is what is left in `reader`.
+    #[inline]
     pub(crate) fn parse(format: Format, flags: u8, reader: &mut Reader<'_>) -> Result<Self, ParseError> {
         let flags = DataFlags::from_wire(flags);
         let tsn = Tsn::new(reader.u32()?);
@@ -119,25 +120,30 @@ impl DataHeader {
 
     /// Appends the chunk with its user data and padding; `payload` is below 65,510 octets by the MTU.
     pub(crate) fn write(&self, format: Format, payload: &[u8], out: &mut Vec<u8>) {
-        const PADDING: [u8; 3] = [0; 3];
         let length = (format.header_len() + payload.len()) as u16;
         let [la, lb] = length.to_be_bytes();
         let [ta, tb, tc, td] = self.tsn.get().to_be_bytes();
         let [sa, sb] = self.stream.to_be_bytes();
         let [na, nb, nc, nd] = self.number.to_be_bytes();
         let [pa, pb, pc, pd] = self.ppid.to_be_bytes();
-        let head = [format.kind(), self.flags.0, la, lb, ta, tb, tc, td, sa, sb];
-        out.extend_from_slice(&head);
+        let (kind, flags) = (format.kind(), self.flags.0);
         match format {
-            Format::Data => out.extend_from_slice(&[nc, nd, pa, pb, pc, pd]),
+            Format::Data => {
+                out.extend_from_slice(&[kind, flags, la, lb, ta, tb, tc, td, sa, sb, nc, nd, pa, pb, pc, pd])
+            }
             Format::Interleaved => {
                 let word = if self.flags.is_begin() { self.ppid } else { self.fsn };
                 let [wa, wb, wc, wd] = word.to_be_bytes();
-                out.extend_from_slice(&[0, 0, na, nb, nc, nd, wa, wb, wc, wd]);
+                out.extend_from_slice(&[
+                    kind, flags, la, lb, ta, tb, tc, td, sa, sb, 0, 0, na, nb, nc, nd, wa, wb, wc, wd,
+                ]);
             }
         }
         out.extend_from_slice(payload);
-        out.extend(PADDING.iter().take(padding_of(payload.len())));
+        let padding = padding_of(payload.len());
+        if padding > 0 {
+            out.resize(out.len() + padding, 0);
+        }
     }
 }
 
