@@ -96,6 +96,7 @@ impl Delivery {
     }
 
     /// The next piece that is ready, oldest stream first.
+    #[inline]
     pub(super) fn read(&mut self) -> Option<Chunk> {
         loop {
             let id = *self.order.front()?;

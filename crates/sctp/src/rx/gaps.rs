@@ -58,6 +58,7 @@ impl Gaps {
         (ahead != 0 && ahead <= i32::MAX as u32).then(|| self.cumulative + u64::from(ahead))
     }
 
+    #[inline]
     pub(crate) fn classify(&self, tsn: Tsn) -> Arrival {
         let Some(tsn) = self.extend(tsn) else { return Arrival::Duplicate };
         if tsn == self.cumulative + 1 {
@@ -79,6 +80,7 @@ impl Gaps {
     }
 
     /// Notes a new TSN; `false`, with nothing changed, if it would make one run too many.
+    #[inline]
     pub(crate) fn insert(&mut self, tsn: u64) -> bool {
         if tsn == self.cumulative + 1 {
             self.cumulative = tsn;

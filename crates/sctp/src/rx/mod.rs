@@ -268,6 +268,7 @@ impl Receiver {
     }
 
     /// The next piece that is ready, oldest stream first.
+    #[inline]
     pub(crate) fn read(&mut self) -> Option<Chunk> {
         let chunk = self.delivery.read()?;
         self.update_window();

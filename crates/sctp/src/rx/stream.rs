@@ -105,6 +105,7 @@ impl InStream {
     }
 
     /// Grows by a quarter and not to the double, as it may be most of what the association holds.
+    #[inline]
     pub(super) fn push(&mut self, chunk: Chunk) {
         if self.ready.len() == self.ready.capacity() {
             let length = self.ready.len();
@@ -113,6 +114,7 @@ impl InStream {
         self.ready.push_back(chunk);
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Chunk> {
         let chunk = self.ready.pop_front();
         if self.ready.capacity() > IDLE_CAPACITY_KEPT && self.ready.len() < self.ready.capacity() / 4 {

@@ -57,6 +57,7 @@ impl Window {
     }
 
     /// A packet is through. At the end of a round trip the window grows, if need be.
+    #[inline]
     pub(super) fn on_packet_end(&mut self, now: Instant, rtt: Option<Duration>) -> Rtt {
         if self.octets == 0 || self.size >= self.most || self.looked == Some(now) {
             return Rtt::Known;
