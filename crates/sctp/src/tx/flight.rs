@@ -12,6 +12,7 @@ const FIRST: u64 = 4;
 
 /// Appends to a queue that may become large: it grows by a quarter, and not to the double, so that what is in flight
 /// takes little more than its data.
+#[inline]
 pub(super) fn push_tight<T>(queue: &mut VecDeque<T>, value: T) {
     if queue.len() == queue.capacity() {
         queue.reserve_exact(queue.len() / 4 + 16);
@@ -113,6 +114,7 @@ impl Flight {
     }
 
     /// Adds a chunk to the packet that is being made and returns its number. `in_flight` is without the chunk.
+    #[inline]
     pub(crate) fn add(&mut self, now: Instant, in_flight: usize, octets: usize) -> u64 {
         if in_flight == 0 && !self.open {
             self.delivered_at = Some(now);

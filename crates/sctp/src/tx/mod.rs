@@ -1,11 +1,12 @@
 //! Sending: what waits ([`queue`]), who is next ([`schedule`]), what is out ([`outstanding`], and by packets
-//! [`flight`]), what only seemed lost ([`doubt`]), when to ask for word ([`probe`]), when to give up waiting
-//! ([`rto`]), how much may be out at once ([`congestion`]) and when it goes ([`pacer`]). RFC 9260 sections 6.1, 6.3,
-//! 7; RFC 3758 section 3.5; RFC 8985.
+//! [`flight`]), what only seemed lost ([`doubt`]), what is given up ([`give_up`]), when to ask for word ([`probe`]),
+//! when to give up waiting ([`rto`]), how much may be out at once ([`congestion`]) and when it goes ([`pacer`]). RFC
+//! 9260 sections 6.1, 6.3, 7; RFC 3758 section 3.5; RFC 8985.
 
 pub(crate) mod congestion;
 mod doubt;
 mod flight;
+mod give_up;
 pub(crate) mod outstanding;
 mod pacer;
 mod probe;
@@ -151,22 +152,6 @@ impl Transmitter {
         self.agreed = agreed;
         self.queue.start(agreed.format(), self.remote_window);
         self.out.set_format(agreed.format());
-    }
-
-    /// Gives up the message of the stream that is written in parts. `false` if the other side has a part of it and
-    /// cannot be told.
-    pub(crate) fn cancel(&mut self, now: Instant, stream: StreamId, stats: &mut Stats) -> bool {
-        let Some(last) = self.queue.cancel(stream.0) else { return true };
-        if !self.agreed.forwards() {
-            return false;
-        }
-        stats.abandoned_messages += 1;
-        self.out.abandon(last.previous);
-        self.out.push_abandoned(last, now);
-        if self.out.advance_forward_point() {
-            self.forward = Forward::Due;
-        }
-        true
     }
 
     /// Begins anew at `first`; everything that was queued or out is dropped.
@@ -329,46 +314,6 @@ impl Transmitter {
             self.doubt.start_losses();
         }
         self.doubt.on_lost(&lost.tsns);
-    }
-
-    /// Gives up messages that are lost and may not be tried again, and moves the point that is forwarded to.
-    fn abandon(&mut self, now: Instant, stats: &mut Stats) {
-        if !self.agreed.forwards() {
-            return;
-        }
-        while let Some(tsn) = self.out.next_to_abandon(now) {
-            stats.abandoned_messages += 1;
-            if let Some(stream) = self.out.abandon(tsn) {
-                // Its rest is not sent: a last fragment that nobody gets closes the message.
-                if let Some(piece) = self.queue.break_off(stream) {
-                    self.out.push_abandoned(piece, now);
-                }
-            }
-        }
-        if self.out.advance_forward_point() {
-            self.forward = Forward::Due;
-        }
-    }
-
-    /// Gives up what would be sent next, is half sent or lost, and would come too late (RFC 3758 section 3.5, rules
-    /// A3 and A5).
-    fn give_up_overdue(&mut self, now: Instant, stats: &mut Stats) {
-        if !self.agreed.forwards() || !(self.queue.has_lifetimes() || self.out.has_losses()) {
-            return;
-        }
-        while self.out.suspect_first(now) {
-            self.abandon(now, stats);
-        }
-        while let Some((stream, last)) = self.queue.overdue(now) {
-            stats.abandoned_messages += 1;
-            self.out.abandon(last);
-            if let Some(piece) = self.queue.break_off(stream) {
-                self.out.push_abandoned(piece, now);
-            }
-            if self.out.advance_forward_point() {
-                self.forward = Forward::Due;
-            }
-        }
     }
 
     /// T3-rtx went off (RFC 9260 section 6.3.3). Returns how many timeouts there were in a row.

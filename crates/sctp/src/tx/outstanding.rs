@@ -232,39 +232,31 @@ impl Outstanding {
     }
 
     /// Sends a new chunk.
+    #[inline]
     pub(crate) fn push(&mut self, piece: Piece, now: Instant, immediate: bool, out: &mut Vec<u8>) {
         let size = size_of(&piece.payload);
         let packet = self.flight.add(now, self.in_flight, size);
-        let sent = self.sent(piece, now, packet, Fate::InFlight);
-        sent.write(self.format, self.newest() + 1, immediate, out);
+        self.link(piece, now, packet, Fate::InFlight);
+        if let Some(sent) = self.ring.back() {
+            sent.write(self.format, self.newest(), immediate, out);
+        }
         self.in_flight += size;
         self.octets += size;
-        self.link(sent);
     }
 
     /// Adds a chunk to the ring, and to the others of its message.
-    fn link(&mut self, sent: Sent) {
-        if sent.back > 0 {
-            let previous = self.newest() + 1 - u64::from(sent.back);
-            if let Some(previous) = self.get_mut(previous) {
-                previous.ahead = sent.back;
-            }
-        }
-        push_tight(&mut self.ring, sent);
-    }
-
-    /// Gives a TSN to the end of a message that was given up half sent (RFC 3758 section 3.5, rule A5).
-    pub(crate) fn push_abandoned(&mut self, piece: Piece, now: Instant) {
-        let sent = self.sent(piece, now, self.flight.newest(), Fate::Abandoned);
-        self.abandoned += 1;
-        self.link(sent);
-    }
-
-    fn sent(&self, piece: Piece, now: Instant, packet: u64, fate: Fate) -> Sent {
+    #[inline]
+    fn link(&mut self, piece: Piece, now: Instant, packet: u64, fate: Fate) {
         let distance = if piece.fsn > 0 { self.newest() + 1 - piece.previous } else { 0 };
-        Sent {
-            // Only a message that was written slowly is that far apart; its start was acknowledged long ago.
-            back: u32::try_from(distance).unwrap_or(0),
+        // Only a message that was written slowly is that far apart; its start was acknowledged long ago.
+        let back = u32::try_from(distance).unwrap_or(0);
+        if back > 0
+            && let Some(previous) = self.get_mut(piece.previous)
+        {
+            previous.ahead = back;
+        }
+        let sent = Sent {
+            back,
             ahead: 0,
             payload: piece.payload,
             ppid: piece.ppid,
@@ -278,7 +270,14 @@ impl Outstanding {
             expires: piece.expires,
             sent_at: now,
             packet,
-        }
+        };
+        push_tight(&mut self.ring, sent);
+    }
+
+    /// Gives a TSN to the end of a message that was given up half sent (RFC 3758 section 3.5, rule A5).
+    pub(crate) fn push_abandoned(&mut self, piece: Piece, now: Instant) {
+        self.abandoned += 1;
+        self.link(piece, now, self.flight.newest(), Fate::Abandoned);
     }
 
     /// Something is lost and was not sent again.
@@ -416,6 +415,7 @@ impl Outstanding {
         self.ranges.splice(at..until, [(start, end)]);
     }
 
+    #[inline]
     fn ack(&mut self, tsn: u64, lowest_rtt: Duration, now: Instant, acked: &mut Acked) {
         steps::count(1);
         let highest_before = acked.highest_before;

@@ -377,6 +377,7 @@ impl SendQueue {
     }
 
     /// Takes a piece of `length` octets, as [`peek`](Self::peek) said, that gets this TSN.
+    #[inline]
     pub(crate) fn take(&mut self, length: usize, tsn: u64) -> Option<Piece> {
         let id = self.line.serving()?;
         let out = self.streams.get_mut(&id)?;

@@ -85,6 +85,7 @@ impl Line {
     }
 
     /// Puts the stream into service whose turn it is.
+    #[inline]
     pub(super) fn choose(&mut self) -> Option<u16> {
         if !self.waiting.is_empty() || !self.held.is_empty() {
             self.put_next_into_service();
