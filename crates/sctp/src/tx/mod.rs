@@ -362,6 +362,13 @@ impl Transmitter {
         out: &mut Vec<u8>,
         stats: &mut Stats,
     ) -> usize {
+        if self.queue.is_idle() && self.out.is_empty() {
+            // As always at the end that only receives.
+            self.paced = false;
+            self.out.shrink();
+            self.out.on_app_limited();
+            return 0;
+        }
         self.note_idle(now);
         self.give_up_overdue(now, stats);
         if !self.has_data() {
