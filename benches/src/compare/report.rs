@@ -19,6 +19,8 @@ pub(crate) struct Report {
     rounds: Option<usize>,
     /// Peers that take no part in this group, and why.
     missing: BTreeMap<String, String>,
+    /// What stands below the table.
+    remarks: Vec<String>,
     headed: bool,
 }
 
@@ -33,7 +35,14 @@ struct Row<'a> {
 
 impl Report {
     pub(crate) fn new(group: &str, format: Format, rounds: Option<usize>) -> Self {
-        Self { group: group.into(), format, rounds, missing: BTreeMap::new(), headed: false }
+        Self {
+            group: group.into(),
+            format,
+            rounds,
+            missing: BTreeMap::new(),
+            remarks: Vec::new(),
+            headed: false,
+        }
     }
 
     /// Says that a peer takes no part, and why.
@@ -41,12 +50,9 @@ impl Report {
         self.missing.insert(name.into(), reason.into());
     }
 
-    /// A remark of the group.
-    pub(crate) fn note(&mut self, text: &str) {
-        match self.format {
-            Format::Markdown => println!("\n{text}"),
-            Format::Json => eprintln!("{text}"),
-        }
+    /// Says something below the table.
+    pub(crate) fn remark(&mut self, text: String) {
+        self.remarks.push(text);
     }
 
     /// Runs a trial and tells its figures.
@@ -124,12 +130,14 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        if self.missing.is_empty() {
-            return;
-        }
+        let missing = self.missing.iter().map(|(name, reason)| format!("{name} has no figure: {reason}"));
         let lines: Vec<String> =
-            self.missing.iter().map(|(name, reason)| format!("- {name} has no figure: {reason}")).collect();
-        self.note(&lines.join("\n"));
+            self.remarks.drain(..).chain(missing).map(|line| format!("- {line}")).collect();
+        match self.format {
+            _ if lines.is_empty() => {}
+            Format::Markdown => println!("\n{}", lines.join("\n")),
+            Format::Json => eprintln!("{}", lines.join("\n")),
+        }
     }
 }
 

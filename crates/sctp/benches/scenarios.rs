@@ -25,11 +25,22 @@ fn plan(line: Line, flows: &[CongestionAlgorithm], warm_up: u32, seconds: u32) -
     Plan { seed: 1, line, flows: flows.to_vec(), warm_up: warm_up * 1_000 * MS, time: seconds * 1_000 * MS }
 }
 
+/// What came of a plan with each of some seeds.
+fn outcomes(plan: &Plan, seeds: u64) -> Vec<Outcome> {
+    (1..=seeds).map(|seed| run(&Plan { seed, ..plan.clone() })).collect()
+}
+
 /// The middle one of some seeds by goodput.
 fn median(plan: &Plan, seeds: u64) -> Outcome {
-    let mut all: Vec<Outcome> = (1..=seeds).map(|seed| run(&Plan { seed, ..plan.clone() })).collect();
+    let mut all = outcomes(plan, seeds);
     all.sort_by(|a, b| a.goodput[0].total_cmp(&b.goodput[0]));
     all.swap_remove(all.len() / 2)
+}
+
+/// The one of some seeds with the longest queue.
+fn slowest(plan: &Plan, seeds: u64) -> Outcome {
+    let all = outcomes(plan, seeds).into_iter();
+    all.max_by_key(|outcome| outcome.delay(0.95)).expect("there are seeds")
 }
 
 fn print(case: &str, name: &str, line: Line, outcome: &Outcome) {
@@ -51,24 +62,48 @@ fn single(case: &str, line: Line, seeds: u64, warm_up: u32, seconds: u32) {
     }
 }
 
+/// The least that a flow may get of what both get with a queue of so many milliseconds, if there is a limit.
+fn least_wanted(flows: &[CongestionAlgorithm], queue: u32) -> Option<f64> {
+    match flows {
+        [Bbr, Bbr] => Some(0.35),
+        [Cubic, Cubic] => None,
+        _ if queue > 100 => Some(0.10),
+        _ => Some(0.25),
+    }
+}
+
+/// The shares of the first flow, sorted.
+fn shares(line: Line, flows: &[CongestionAlgorithm], seeds: u64) -> Vec<f64> {
+    let outcomes = outcomes(&plan(line, flows, 0, 60), seeds);
+    let share = |outcome: &Outcome| outcome.goodput[0] / outcome.goodput.iter().sum::<f64>();
+    let mut shares: Vec<f64> = outcomes.iter().map(share).collect();
+    shares.sort_by(f64::total_cmp);
+    shares
+}
+
 fn share() {
-    println!("\n| 50 Mbit/s, 40 ms, 60 s, queue of | flows | first | second |\n|---|---|---|---|");
+    println!(
+        "\n| 50 Mbit/s, 40 ms, 60 s, queue of | flows | median of the first | least of either | limit |"
+    );
+    println!("|---|---|---|---|---|");
     let pairs = [
         ("BBR + BBR", [Bbr, Bbr]),
-        ("BBR + CUBIC", [Bbr, Cubic]),
-        ("CUBIC + BBR", [Cubic, Bbr]),
+        ("BBR, then CUBIC", [Bbr, Cubic]),
+        ("CUBIC, then BBR", [Cubic, Bbr]),
         ("CUBIC + CUBIC", [Cubic, Cubic]),
     ];
     for queue in [20, 100, 400] {
         let line = Line { rate: 50 * MBIT, rtt: 40 * MS, queue: queue * MS, loss: 0.0 };
         for (name, flows) in &pairs {
-            let outcome = run(&plan(line, flows, 0, 60));
-            let total: f64 = outcome.goodput.iter().sum();
-            println!(
-                "| {queue} ms | {name} | {:.0} % | {:.0} % |",
-                100.0 * outcome.goodput[0] / total,
-                100.0 * outcome.goodput[1] / total
-            );
+            let shares = shares(line, flows, 5);
+            let least = shares[0].min(1.0 - shares[shares.len() - 1]);
+            let limit = match least_wanted(flows, queue) {
+                Some(limit) if least < limit => format!("{:.0} %, **missed**", limit * 100.0),
+                Some(limit) => format!("{:.0} %", limit * 100.0),
+                None => String::new(),
+            };
+            let median = shares[shares.len() / 2];
+            println!("| {queue} ms | {name} | {:.1} % | {:.1} % | {limit} |", median * 100.0, least * 100.0);
         }
     }
 }
@@ -108,7 +143,10 @@ fn main() {
     }
     if wants("delay") {
         let line = Line { rate: 20 * MBIT, rtt: 40 * MS, queue: 1_000 * MS, loss: 0.0 };
-        single("20 Mbit/s, 40 ms, a queue of 1 s", line, 1, 3, 30);
+        for (name, algorithm) in ALL {
+            let outcome = slowest(&plan(line, &[algorithm], 3, 30), 5);
+            print("20 Mbit/s, 40 ms, a queue of 1 s", name, line, &outcome);
+        }
     }
     if wants("share") {
         share();

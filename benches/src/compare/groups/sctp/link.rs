@@ -11,16 +11,21 @@ use crate::peers::sctp::End;
 /// What IP and UDP and DTLS add to a packet on the wire.
 const HEADERS: usize = 28 + 37;
 
-/// Octets that wait for their turn at the rate, at most: as much as 40 ms of 100 Mbit/s.
-const QUEUE: Duration = Duration::from_millis(40);
-
 /// The properties of both directions.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Link {
     latency: Duration,
     /// Bits a second.
     rate: Option<u64>,
+    /// How long a packet waits for its turn at the rate, at most.
+    queue: Duration,
     loss: f64,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { latency: Duration::ZERO, rate: None, queue: Duration::from_millis(40), loss: 0.0 }
+    }
 }
 
 impl Link {
@@ -34,6 +39,11 @@ impl Link {
         self
     }
 
+    pub(super) fn queue(mut self, longest: Duration) -> Self {
+        self.queue = longest;
+        self
+    }
+
     pub(super) fn loss(mut self, probability: f64) -> Self {
         self.loss = probability;
         self
@@ -42,6 +52,15 @@ impl Link {
     /// Whether packets go from one end to the other at once.
     pub(super) fn is_direct(&self) -> bool {
         self.latency.is_zero()
+    }
+
+    pub(super) fn is_lossy(&self) -> bool {
+        self.loss > 0.0
+    }
+
+    /// Bits a second; without a limit none are known.
+    pub(super) fn bits(&self) -> u64 {
+        self.rate.unwrap_or_default()
     }
 }
 
@@ -67,7 +86,7 @@ impl Direction {
     fn send(&mut self, link: &Link, rng: &mut Rng, now: Instant, packet: Bytes) {
         let mut sent = now;
         if let Some(rate) = link.rate {
-            if self.busy_until > now + QUEUE {
+            if self.busy_until > now + link.queue {
                 return;
             }
             let bits = (packet.len() + HEADERS) as u64 * 8;

@@ -33,6 +33,10 @@ pub(crate) trait End {
     fn buffered(&mut self) -> usize;
     /// The next part of a message as the API hands it out: its length, and whether the message ends with it.
     fn read(&mut self, now: Instant) -> Option<(usize, bool)>;
+    /// How often the retransmission timer expired, if it tells.
+    fn timeouts(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// An implementation.

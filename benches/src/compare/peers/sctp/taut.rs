@@ -27,12 +27,12 @@ macro_rules! contenders {
 }
 
 contenders! {
-    /// As it is by default.
+    /// As it is by default: BBR, which random loss does not slow down.
     Taut "taut" |config| config,
     /// With the congestion control of RFC 9260.
     NewReno "taut, NewReno" |config| config.with_congestion(CongestionAlgorithm::NewReno),
-    /// With the controller that random loss does not slow down.
-    Bbr "taut, BBR" |config| config.with_congestion(CongestionAlgorithm::Bbr),
+    /// With that of RFC 9438.
+    Cubic "taut, CUBIC" |config| config.with_congestion(CongestionAlgorithm::Cubic),
     /// Without checksums, as DTLS makes them superfluous.
     ZeroChecksum "taut, zero checksum" |config| config.with_zero_checksum(true),
 }
@@ -83,5 +83,8 @@ impl End for Association {
 
     fn read(&mut self, now: Instant) -> Option<(usize, bool)> {
         self.poll_read(now).map(|chunk| (chunk.bytes.len(), chunk.end))
+    }
+    fn timeouts(&self) -> Option<u64> {
+        Some(self.stats().timeouts)
     }
 }
