@@ -60,7 +60,8 @@ impl Report {
         let (metrics, outcomes) = trial.run(self.rounds);
         for outcome in &outcomes {
             if let Err(reason) = &outcome.figures {
-                self.missing.insert(outcome.name.clone(), format!("failed: {reason}"));
+                let case = metrics.first().map_or("", |metric| &metric.case);
+                self.missing.insert(outcome.name.clone(), format!("failed in \"{case}\": {reason}"));
             }
         }
         for (at, metric) in metrics.iter().enumerate() {

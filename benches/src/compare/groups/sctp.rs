@@ -242,6 +242,9 @@ impl<'a> Entry<'a> {
 /// How long a transfer may take, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long it may take, in processor time: sctp-proto looks through all that is in flight for each packet.
+const BUDGET: Duration = Duration::from_secs(60);
+
 /// Connects two ends, sends messages, and counts what arrives.
 fn transfer(work: &Work, seed: u64, sender: &mut impl End, receiver: &mut impl End) -> Result<Done, String> {
     let start = Instant::now();
@@ -251,7 +254,7 @@ fn transfer(work: &Work, seed: u64, sender: &mut impl End, receiver: &mut impl E
         wire.step(sender, receiver)?;
     }
     let mut unsent = work.extent.octets().div_ceil(work.message.len());
-    let (mut whole, mut octets) = (0, 0);
+    let (mut whole, mut octets, mut steps) = (0, 0, 0_u32);
     let (begun, spent) = (wire.now, clock::thread());
     // Where what is measured begins.
     let mut from = work.extent.warm_up().is_zero().then_some((begun, 0));
@@ -272,6 +275,12 @@ fn transfer(work: &Work, seed: u64, sender: &mut impl End, receiver: &mut impl E
         }
         if wire.now - begun > PATIENCE {
             return Err(format!("{octets} octets after {PATIENCE:?}"));
+        }
+        steps = steps.wrapping_add(1);
+        // Not each time, as to ask costs.
+        if steps.is_multiple_of(1_024) && clock::thread() - spent > BUDGET {
+            let elapsed = wire.now - begun;
+            return Err(format!("{elapsed:.1?} of virtual time took {BUDGET:?} of the processor"));
         }
     }
     work.check(whole, octets)?;
