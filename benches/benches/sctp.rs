@@ -37,6 +37,16 @@ macro_rules! carry {
     }};
 }
 
+/// Passes the time until the first timer of both ends, and lets it fire.
+macro_rules! wait {
+    ($pair:expr) => {{
+        let next = [$pair.sender.poll_timeout(), $pair.receiver.poll_timeout()].into_iter().flatten().min();
+        $pair.now = $pair.now.max(next.expect("something is on its way"));
+        $pair.sender.handle_timeout($pair.now);
+        $pair.receiver.handle_timeout($pair.now);
+    }};
+}
+
 /// Two associations that are connected.
 struct Associations {
     sender: Association,
@@ -76,11 +86,7 @@ impl Associations {
             }
             moved |= carry!(self.receiver, self.sender, self.now);
             if !moved {
-                let next =
-                    [self.sender.poll_timeout(), self.receiver.poll_timeout()].into_iter().flatten().min();
-                self.now = self.now.max(next.expect("something is on its way"));
-                self.sender.handle_timeout(self.now);
-                self.receiver.handle_timeout(self.now);
+                wait!(self);
             }
         }
         assert_eq!(arrived, VOLUME);
@@ -156,11 +162,7 @@ impl Sessions {
             moved |= carry!(self.receiver, self.sender, self.now);
             while self.sender.poll_event().is_some() || self.receiver.poll_event().is_some() {}
             if !moved {
-                let next =
-                    [self.sender.poll_timeout(), self.receiver.poll_timeout()].into_iter().flatten().min();
-                self.now = self.now.max(next.expect("something is on its way"));
-                self.sender.handle_timeout(self.now);
-                self.receiver.handle_timeout(self.now);
+                wait!(self);
             }
         }
         assert_eq!(arrived, VOLUME);
