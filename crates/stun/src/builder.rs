@@ -58,7 +58,7 @@ impl<'o> Builder<'o> {
     /// Appends FINGERPRINT. Nothing may follow.
     pub fn fingerprint(mut self) -> Self {
         self.set_length(fingerprint::ATTRIBUTE_LEN);
-        let value = fingerprint::value(self.out.get(self.start..).unwrap_or_default(), &[]);
+        let value = fingerprint::value(self.out.get(self.start..).unwrap_or_default());
         let place = self.open(AttributeType::FINGERPRINT);
         self.out.extend_from_slice(&value);
         self.close(place);

@@ -1,6 +1,6 @@
 //! FINGERPRINT (RFC 8489 section 14.7): a CRC-32 (ISO 3309) over the message, exclusive-or'ed with "STUN".
 
-use crate::message::{HEADER_LEN, Tail};
+use crate::message::Tail;
 
 /// What the CRC is combined with, so that it differs from a CRC of the application's.
 const XOR: u32 = 0x5354_554e;
@@ -19,16 +19,15 @@ pub enum Fingerprint {
     Bad,
 }
 
-/// True if the attribute's value is that of header and body before it. The length in `header` is already the
-/// right one, since FINGERPRINT is last.
-pub(crate) fn matches(header: [u8; HEADER_LEN], tail: &Tail<'_>) -> bool {
-    tail.value == value(&header, tail.before)
+/// True if the attribute's value is that of what stands before it. The length in the header is the right one already, since
+/// FINGERPRINT is last.
+pub(crate) fn matches(tail: &Tail<'_>) -> bool {
+    tail.value == value(tail.covered)
 }
 
-/// The attribute's value.
-pub(crate) fn value(header: &[u8], body: &[u8]) -> [u8; 4] {
-    let crc = !update(update(u32::MAX, header), body);
-    (crc ^ XOR).to_be_bytes()
+/// The attribute's value for the octets before it.
+pub(crate) fn value(covered: &[u8]) -> [u8; 4] {
+    (!update(u32::MAX, covered) ^ XOR).to_be_bytes()
 }
 
 /// Eight octets a step ("slicing by 8"), then one.

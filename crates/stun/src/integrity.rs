@@ -7,7 +7,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::hmac_sha1::{self, BLOCK, HmacSha1};
-use crate::message::{HEADER_LEN, Message, Tail};
+use crate::message::{Message, Tail};
 
 /// The hash under a message's integrity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,33 +93,42 @@ impl Key {
 
     /// HMAC-SHA1 of `octets`: what nonces without state and TURN's time-limited passwords are made of.
     pub fn hmac_sha1(&self, octets: &[u8]) -> [u8; 20] {
-        self.sha1.mac(octets, &[])
+        self.sha1.mac(octets)
     }
 
     pub(crate) fn verify(&self, message: &Message<'_>) -> Result<Algorithm, IntegrityError> {
         if let Some(tail) = &message.sha256 {
-            // Section 14.6: the value may be truncated to a multiple of four, not below 16 octets.
-            if !(16..=32).contains(&tail.value.len()) || !tail.value.len().is_multiple_of(4) {
-                return Err(IntegrityError::Mismatch);
-            }
-            let mac = self.sha256.clone().chain_update(header_until(message, tail)).chain_update(tail.before);
-            return mac
-                .verify_truncated_left(tail.value)
-                .map(|()| Algorithm::Sha256)
-                .map_err(|_| IntegrityError::Mismatch);
+            return self.verify_sha256(tail);
         }
         let tail = message.sha1.as_ref().ok_or(IntegrityError::Missing)?;
-        let theirs: [u8; hmac_sha1::LEN] = tail.value.try_into().map_err(|_| IntegrityError::Mismatch)?;
-        let ours = self.sha1.mac(&header_until(message, tail), tail.before);
+        let theirs: &[u8; hmac_sha1::LEN] =
+            tail.value.try_into().map_err(|_| IntegrityError::Mismatch)?;
+        let ours = self.sha1.mac_with_length(tail.covered, tail.length());
         // In constant time.
-        let same = CtOutput::<Sha1>::new(ours.into()) == CtOutput::new(theirs.into());
+        let same = CtOutput::<Sha1>::new(ours.into()) == CtOutput::new((*theirs).into());
         if same { Ok(Algorithm::Sha1) } else { Err(IntegrityError::Mismatch) }
+    }
+
+    /// Apart, because hardly anybody needs it, and its states are large.
+    #[inline(never)]
+    fn verify_sha256(&self, tail: &Tail<'_>) -> Result<Algorithm, IntegrityError> {
+        // Section 14.6: the value may be truncated to a multiple of four, not below 16 octets.
+        if !(16..=32).contains(&tail.value.len()) || !tail.value.len().is_multiple_of(4) {
+            return Err(IntegrityError::Mismatch);
+        }
+        let [high, low] = tail.length().to_be_bytes();
+        let (kind, rest) = tail.covered.split_at_checked(2).ok_or(IntegrityError::Mismatch)?;
+        let rest = rest.get(2..).ok_or(IntegrityError::Mismatch)?;
+        let mac = self.sha256.clone().chain_update(kind).chain_update([high, low]).chain_update(rest);
+        mac.verify_truncated_left(tail.value)
+            .map(|()| Algorithm::Sha256)
+            .map_err(|_| IntegrityError::Mismatch)
     }
 
     /// Appends the value for a message whose header already has the length with the attribute in it.
     pub(crate) fn append(&self, algorithm: Algorithm, message: &[u8], out: &mut [u8]) {
         match algorithm {
-            Algorithm::Sha1 => copy(&self.sha1.mac(message, &[]), out),
+            Algorithm::Sha1 => copy(&self.sha1.mac(message), out),
             Algorithm::Sha256 => {
                 copy(&self.sha256.clone().chain_update(message).finalize().into_bytes(), out)
             }
@@ -129,17 +138,6 @@ impl Key {
 
 fn copy(from: &[u8], to: &mut [u8]) {
     to.iter_mut().zip(from).for_each(|(place, octet)| *place = *octet);
-}
-
-/// The header with the length that the message had when the attribute was added: up to and including it.
-fn header_until(message: &Message<'_>, tail: &Tail<'_>) -> [u8; HEADER_LEN] {
-    let mut header = message.header();
-    let length = tail.before.len().saturating_add(4).saturating_add(tail.value.len());
-    // The message's own length fits 16 bits, and this is not longer.
-    let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
-    header[2] = high;
-    header[3] = low;
-    header
 }
 
 impl std::fmt::Debug for Key {

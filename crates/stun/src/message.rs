@@ -153,9 +153,18 @@ pub struct Message<'a> {
 /// An attribute computed over what stands before it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tail<'a> {
-    /// The octets between the header and this attribute.
-    pub(crate) before: &'a [u8],
+    /// The header and the attributes before this one.
+    pub(crate) covered: &'a [u8],
     pub(crate) value: &'a [u8],
+}
+
+impl Tail<'_> {
+    /// The length that the message had when the attribute was added: up to and including it (RFC 8489 sections 14.5 to 14.7).
+    pub(crate) fn length(&self) -> u16 {
+        let body = self.covered.len().saturating_sub(HEADER_LEN);
+        // The message's own length fits 16 bits, and this is not longer.
+        u16::try_from(body.saturating_add(4).saturating_add(self.value.len())).unwrap_or(u16::MAX)
+    }
 }
 
 impl<'a> Message<'a> {
@@ -187,7 +196,7 @@ impl<'a> Message<'a> {
     fn walk(&mut self, body: &'a [u8]) -> Result<(), ParseError> {
         let mut rest = Reader::new(body);
         while !rest.is_empty() {
-            let left = rest.remaining();
+            let at = self.bytes.len().saturating_sub(rest.remaining());
             let RawAttribute { kind, value } =
                 next_attribute(&mut rest).ok_or(ParseError::AttributeOverrun)?;
             if matches!(
@@ -196,8 +205,8 @@ impl<'a> Message<'a> {
                     | AttributeType::MESSAGE_INTEGRITY_SHA256
                     | AttributeType::FINGERPRINT
             ) {
-                let before = body.get(..body.len().saturating_sub(left)).unwrap_or(body);
-                self.on_tail(kind, Tail { before, value });
+                let covered = self.bytes.get(..at).unwrap_or(self.bytes);
+                self.on_tail(kind, Tail { covered, value });
             }
             if self.fingerprint.is_some() && !rest.is_empty() {
                 return Err(ParseError::AfterFingerprint);
@@ -209,7 +218,7 @@ impl<'a> Message<'a> {
     /// Remembers the first of each kind. Nothing but these is visible from the first of them on.
     fn on_tail(&mut self, kind: AttributeType, tail: Tail<'a>) {
         if self.sha1.is_none() && self.sha256.is_none() {
-            self.visible = tail.before;
+            self.visible = tail.covered.get(HEADER_LEN..).unwrap_or_default();
         }
         match kind {
             AttributeType::FINGERPRINT => self.fingerprint = Some(tail),
@@ -294,14 +303,9 @@ impl<'a> Message<'a> {
     pub fn fingerprint(&self) -> Fingerprint {
         match &self.fingerprint {
             None => Fingerprint::Absent,
-            Some(tail) if fingerprint::matches(self.header(), tail) => Fingerprint::Good,
+            Some(tail) if fingerprint::matches(tail) => Fingerprint::Good,
             Some(_) => Fingerprint::Bad,
         }
-    }
-
-    /// The header.
-    pub(crate) fn header(&self) -> [u8; HEADER_LEN] {
-        self.bytes.first_chunk().copied().unwrap_or_default()
     }
 }
 
