@@ -112,4 +112,3 @@ fn place(block: &mut [u8], at: usize, octets: &[u8]) {
         place.copy_from_slice(octets);
     }
 }
-

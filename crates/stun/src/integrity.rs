@@ -97,12 +97,11 @@ impl Key {
     }
 
     pub(crate) fn verify(&self, message: &Message<'_>) -> Result<Algorithm, IntegrityError> {
-        if let Some(tail) = &message.sha256 {
-            return self.verify_sha256(tail);
+        if let Some(tail) = message.sha256() {
+            return self.verify_sha256(&tail);
         }
-        let tail = message.sha1.as_ref().ok_or(IntegrityError::Missing)?;
-        let theirs: &[u8; hmac_sha1::LEN] =
-            tail.value.try_into().map_err(|_| IntegrityError::Mismatch)?;
+        let tail = message.sha1().ok_or(IntegrityError::Missing)?;
+        let theirs: &[u8; hmac_sha1::LEN] = tail.value.try_into().map_err(|_| IntegrityError::Mismatch)?;
         let ours = self.sha1.mac_with_length(tail.covered, tail.length());
         // In constant time.
         let same = CtOutput::<Sha1>::new(ours.into()) == CtOutput::new((*theirs).into());

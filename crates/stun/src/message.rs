@@ -143,11 +143,20 @@ pub struct Message<'a> {
     bytes: &'a [u8],
     class: Class,
     method: Method,
-    /// What an attribute reader sees: from the end of the header to the first integrity attribute.
-    visible: &'a [u8],
-    pub(crate) sha1: Option<Tail<'a>>,
-    pub(crate) sha256: Option<Tail<'a>>,
-    fingerprint: Option<Tail<'a>>,
+    /// How much of the body an attribute reader sees: up to the first integrity attribute, or FINGERPRINT.
+    visible: u16,
+    sha1: Option<Place>,
+    sha256: Option<Place>,
+    fingerprint: Option<Place>,
+}
+
+/// Where an attribute stands that is computed over what stands before it. Numbers, so that a message is cheap to hand around.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Where it begins in the body.
+    at: u16,
+    /// The length of its value.
+    length: u16,
 }
 
 /// An attribute computed over what stands before it.
@@ -169,14 +178,14 @@ impl Tail<'_> {
 
 impl<'a> Message<'a> {
     /// Checks header and attribute structure of a whole datagram.
+    #[inline]
     pub fn parse(datagram: &'a [u8]) -> Result<Self, ParseError> {
         let (header, body) = datagram.split_first_chunk::<HEADER_LEN>().ok_or(ParseError::TooShort)?;
         if !is_stun(datagram) {
             return Err(ParseError::NotStun);
         }
-        if usize::from(u16::from_be_bytes([header[2], header[3]])) != body.len()
-            || !body.len().is_multiple_of(4)
-        {
+        let length = u16::from_be_bytes([header[2], header[3]]);
+        if usize::from(length) != body.len() || !length.is_multiple_of(4) {
             return Err(ParseError::BadLength);
         }
         let (class, method) = decode_type(u16::from_be_bytes([header[0], header[1]]));
@@ -184,7 +193,7 @@ impl<'a> Message<'a> {
             bytes: datagram,
             class,
             method,
-            visible: body,
+            visible: length,
             sha1: None,
             sha256: None,
             fingerprint: None,
@@ -193,41 +202,45 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
+    #[inline]
     fn walk(&mut self, body: &'a [u8]) -> Result<(), ParseError> {
         let mut rest = Reader::new(body);
         while !rest.is_empty() {
-            let at = self.bytes.len().saturating_sub(rest.remaining());
+            let left = rest.remaining();
             let RawAttribute { kind, value } =
                 next_attribute(&mut rest).ok_or(ParseError::AttributeOverrun)?;
-            if matches!(
-                kind,
-                AttributeType::MESSAGE_INTEGRITY
-                    | AttributeType::MESSAGE_INTEGRITY_SHA256
-                    | AttributeType::FINGERPRINT
-            ) {
-                let covered = self.bytes.get(..at).unwrap_or(self.bytes);
-                self.on_tail(kind, Tail { covered, value });
+            // Both fit: the length of the body did.
+            let place = || Place { at: (body.len() - left) as u16, length: value.len() as u16 };
+            match kind {
+                AttributeType::MESSAGE_INTEGRITY if !self.has_integrity() => self.sha1 = Some(place()),
+                AttributeType::MESSAGE_INTEGRITY_SHA256 if self.sha256.is_none() => {
+                    self.sha256 = Some(place())
+                }
+                AttributeType::FINGERPRINT if rest.is_empty() => self.fingerprint = Some(place()),
+                AttributeType::FINGERPRINT => return Err(ParseError::AfterFingerprint),
+                _ => continue,
             }
-            if self.fingerprint.is_some() && !rest.is_empty() {
-                return Err(ParseError::AfterFingerprint);
-            }
+            // Nothing is visible from the first of them on.
+            self.visible = self.visible.min(place().at);
         }
         Ok(())
     }
 
-    /// Remembers the first of each kind. Nothing but these is visible from the first of them on.
-    fn on_tail(&mut self, kind: AttributeType, tail: Tail<'a>) {
-        if self.sha1.is_none() && self.sha256.is_none() {
-            self.visible = tail.covered.get(HEADER_LEN..).unwrap_or_default();
-        }
-        match kind {
-            AttributeType::FINGERPRINT => self.fingerprint = Some(tail),
-            AttributeType::MESSAGE_INTEGRITY_SHA256 if self.sha256.is_none() => self.sha256 = Some(tail),
-            AttributeType::MESSAGE_INTEGRITY if self.sha1.is_none() && self.sha256.is_none() => {
-                self.sha1 = Some(tail);
-            }
-            _ => {}
-        }
+    fn tail(&self, place: Place) -> Tail<'a> {
+        let at = HEADER_LEN + usize::from(place.at);
+        let (covered, attribute) = self.bytes.split_at_checked(at).unwrap_or((self.bytes, &[]));
+        let value = attribute.get(4..4 + usize::from(place.length)).unwrap_or_default();
+        Tail { covered, value }
+    }
+
+    /// The MESSAGE-INTEGRITY that stands before any MESSAGE-INTEGRITY-SHA256.
+    pub(crate) fn sha1(&self) -> Option<Tail<'a>> {
+        self.sha1.map(|place| self.tail(place))
+    }
+
+    /// MESSAGE-INTEGRITY-SHA256.
+    pub(crate) fn sha256(&self) -> Option<Tail<'a>> {
+        self.sha256.map(|place| self.tail(place))
     }
 
     /// The class.
@@ -261,7 +274,8 @@ impl<'a> Message<'a> {
 
     /// The attributes in their order, without the integrity attributes, what follows them, and FINGERPRINT.
     pub fn attributes(&self) -> Attributes<'a> {
-        Attributes { reader: Reader::new(self.visible) }
+        let visible = HEADER_LEN..HEADER_LEN + usize::from(self.visible);
+        Attributes { reader: Reader::new(self.bytes.get(visible).unwrap_or_default()) }
     }
 
     /// The first attribute of type `A`, if there is one. Only the first counts (RFC 8489 section 14).
@@ -301,9 +315,9 @@ impl<'a> Message<'a> {
 
     /// Checks FINGERPRINT (RFC 8489 section 14.7).
     pub fn fingerprint(&self) -> Fingerprint {
-        match &self.fingerprint {
+        match self.fingerprint.map(|place| self.tail(place)) {
             None => Fingerprint::Absent,
-            Some(tail) if fingerprint::matches(tail) => Fingerprint::Good,
+            Some(tail) if fingerprint::matches(&tail) => Fingerprint::Good,
             Some(_) => Fingerprint::Bad,
         }
     }
