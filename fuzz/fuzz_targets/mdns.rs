@@ -27,7 +27,11 @@ fuzz_target!(|steps: Vec<(u8, u8, u16, Vec<u8>)>| {
     querier.query(now, "0.local");
     responder.register("0.local", [192, 0, 2, 1].into()).expect("a name");
     for (step, name, number, octets) in steps {
-        let source = SocketAddr::from(([192, 0, 2, 9], if step & 8 == 0 { 5353 } else { number }));
+        let port = if step & 8 == 0 { 5353 } else { number };
+        let source = match step & 16 {
+            0 => SocketAddr::from(([192, 0, 2, 9], port)),
+            _ => SocketAddr::from(([0xfe80, 0, 0, 0, 0, 0, 0, 9], port)),
+        };
         let text = format!("{name}.local");
         let first = octets.first().copied().unwrap_or(0);
         match step % 8 {
@@ -57,7 +61,8 @@ fuzz_target!(|steps: Vec<(u8, u8, u16, Vec<u8>)>| {
             querier.handle_datagram(now, &answer);
             sent += 1;
         }
-        assert!(sent <= 3 * MAX_NAMES + MAX_UNICAST);
+        // In each of two groups two records of every name, and goodbyes.
+        assert!(sent <= 6 * MAX_NAMES + MAX_UNICAST);
         assert!(responder.poll_timeout().is_none_or(|at| at > now), "what is due was sent");
         while querier.poll_event().is_some() {}
     }

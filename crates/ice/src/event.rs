@@ -107,7 +107,8 @@ pub enum Event {
     AbandonTcp(TcpId),
     /// Close the TCP connection on this path, once what was sent on it has left.
     CloseTcp(Path),
-    /// Open the multicast DNS socket: datagrams to and from [`taut_mdns::LOCAL_V4`] follow. Told once.
+    /// Open the sockets of multicast DNS: datagrams to and from [`taut_mdns::LOCAL_V4`] and [`taut_mdns::LOCAL_V6`] follow. Told
+    /// once.
     MulticastWanted,
     /// Credentials are not used any more: checks with this ufrag of ours are not answered from now on.
     CredentialsRetired {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use taut_mdns::{GROUP_V4, LOCAL_V4, Responder};
+use taut_mdns::{Responder, local_for};
 use taut_sansio::net::{Path, Transmit};
 use taut_sansio::rng::Rng;
 
@@ -118,11 +118,11 @@ impl Agent {
 
     /// Answers to those who ask for our names, and goodbyes.
     pub(crate) fn poll_names(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        if self.blocked.contains(&Path::udp(LOCAL_V4, GROUP_V4)) {
+        if self.is_multicast_blocked() {
             return None;
         }
         let (len, to) = self.names.responder.poll_transmit(now, out)?;
-        Some(Transmit::single(Path::udp(LOCAL_V4, to), len))
+        Some(Transmit::single(Path::udp(local_for(to), to), len))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use taut_mdns::{GROUP_V4, LOCAL_V4, Querier, QueryId};
+use taut_mdns::{GROUP_V4, GROUP_V6, Querier, QueryId, local_for};
 use taut_sansio::net::{Path, Transmit};
 use taut_sansio::rng::Rng;
 
@@ -136,12 +136,17 @@ impl Agent {
         Some(self.naming.pending.remove(at))
     }
 
+    /// True while one of the sockets of multicast DNS is full.
+    pub(crate) fn is_multicast_blocked(&self) -> bool {
+        [GROUP_V4, GROUP_V6].iter().any(|group| self.blocked.contains(&Path::udp(local_for(*group), *group)))
+    }
+
     pub(crate) fn poll_naming(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        let path = Path::udp(LOCAL_V4, GROUP_V4);
-        if !self.naming.is_busy() || self.blocked.contains(&path) {
+        if !self.naming.is_busy() || self.is_multicast_blocked() {
             return None;
         }
-        self.naming.querier.poll_transmit(now, out).map(|len| Transmit::single(path, len))
+        let (len, group) = self.naming.querier.poll_transmit(now, out)?;
+        Some(Transmit::single(Path::udp(local_for(group), group), len))
     }
 }
 

@@ -11,7 +11,7 @@ use common::{Net, PORT, ips, ms, secs};
 use taut_ice::{
     Agent, Candidate, CandidateAddress, CandidateKind, Config, Event, ExternalAddress, Role, State,
 };
-use taut_mdns::{GROUP_V4, LOCAL_V4};
+use taut_mdns::{GROUP_V4, GROUP_V6, LOCAL_V4, LOCAL_V6};
 use taut_netsim::Link;
 use taut_sansio::net::{Path, Received};
 use taut_sansio::rng::Rng;
@@ -21,8 +21,12 @@ fn hidden() -> Config {
 }
 
 fn net(seed: u64, a: Config, b: Config) -> Net {
+    net_on(seed, ["192.0.2.1", "192.0.2.2"], a, b)
+}
+
+fn net_on(seed: u64, [at_a, at_b]: [&str; 2], a: Config, b: Config) -> Net {
     let link = Link::default().latency(ms(5));
-    let mut net = Net::with_configs(seed, link, (&["192.0.2.1"], a), (&["192.0.2.2"], b));
+    let mut net = Net::with_configs(seed, link, (&[at_a], a), (&[at_b], b));
     for id in [net.a, net.b] {
         net.world.join_multicast(id);
     }
@@ -73,7 +77,7 @@ fn sent(agent: &mut Agent, now: Instant) -> Vec<(Vec<u8>, Path)> {
         let transmit = agent.poll_transmit(now, 1, &mut out)?;
         Some((out, transmit.path))
     })
-    .filter(|(_, path)| path.local == LOCAL_V4)
+    .filter(|(_, path)| [LOCAL_V4, LOCAL_V6].contains(&path.local))
     .collect()
 }
 
@@ -99,6 +103,22 @@ fn two_hidden_sides_find_each_other_and_tell_no_address() {
                     let pair = peer.agent.selected_pair().unwrap();
                     assert!(pair.local.to_string().contains(".local "), "{}", pair.local);
                 }
+            }
+        }
+    }
+}
+
+/// No question leaves over IPv4, for there is none.
+#[test]
+fn two_hidden_sides_find_each_other_where_there_is_only_ipv6() {
+    for seed in 0..10 {
+        let mut net = net_on(seed, ["2001:db8::1", "2001:db8::2"], hidden(), hidden());
+        net.start();
+        let took = net.connect(secs(5));
+        assert!(took < ms(200), "{took:?}: the first question was answered");
+        for id in [net.a, net.b] {
+            for candidate in net.peer(id).agent.local_candidates() {
+                assert!(candidate.to_string().contains(".local "), "{candidate}");
             }
         }
     }
@@ -192,11 +212,12 @@ fn questions_that_come_too_fast_are_answered_later_and_a_blocked_socket_is_waite
     let (mut agent, now) = agent(hidden(), &["10.0.0.1:5000"]);
     agent.gather(now);
     let name = name(&candidates(&mut agent)[0]);
-    let path = Path::udp(LOCAL_V4, GROUP_V4);
-    agent.handle_writable(path, false);
-    assert!(ask(&mut agent, now, &name).is_empty());
-    assert!(agent.poll_timeout().is_none_or(|at| at > now));
-    agent.handle_writable(path, true);
+    for path in [Path::udp(LOCAL_V4, GROUP_V4), Path::udp(LOCAL_V6, GROUP_V6)] {
+        agent.handle_writable(path, false);
+        assert!(ask(&mut agent, now, &name).is_empty());
+        assert!(agent.poll_timeout().is_none_or(|at| at > now));
+        agent.handle_writable(path, true);
+    }
     assert_eq!(sent(&mut agent, now).len(), 1);
     assert!(ask(&mut agent, now, &name).is_empty());
     let due = agent.poll_timeout().unwrap();

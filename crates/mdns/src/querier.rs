@@ -1,13 +1,14 @@
-//! The querier (RFC 6762 sections 5.2 and 6): asks for A and AAAA, repeats with growing intervals, gives up.
+//! The querier (RFC 6762 sections 5.2 and 6): asks for A and AAAA in both groups, repeats with growing intervals, gives up.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use taut_sansio::rng::Rng;
 
 use crate::name::Name;
 use crate::wire::{self, Kind, RecordType};
+use crate::{GROUP_V4, GROUP_V6};
 
 /// How many names may be asked for at the same time. A further query fails at once.
 pub const MAX_QUERIES: usize = 64;
@@ -63,7 +64,7 @@ pub struct Stats {
 struct Query {
     name: Name,
     /// What is to be sent now.
-    unsent: &'static [RecordType],
+    unsent: &'static [(RecordType, SocketAddr)],
     /// How often it was asked.
     asked: usize,
     /// When it is asked again or given up.
@@ -82,7 +83,12 @@ pub struct Querier {
 }
 
 /// What one asking sends.
-const QUESTIONS: &[RecordType] = &[RecordType::A, RecordType::Aaaa];
+const QUESTIONS: &[(RecordType, SocketAddr)] = &[
+    (RecordType::A, GROUP_V4),
+    (RecordType::Aaaa, GROUP_V4),
+    (RecordType::A, GROUP_V6),
+    (RecordType::Aaaa, GROUP_V6),
+];
 
 impl Querier {
     /// A querier that asks nothing yet.
@@ -156,18 +162,18 @@ impl Querier {
         });
     }
 
-    /// Appends the next message, which goes to the group, and gives its length; `None` when there is none.
-    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<usize> {
+    /// Appends the next message, and gives its length and the group that it goes to; `None` when there is none.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(usize, SocketAddr)> {
         self.advance(now);
         let start = out.len();
-        let (query, record_type, rest) = self.queries.values_mut().find_map(|query| {
+        let (query, (record_type, group), rest) = self.queries.values_mut().find_map(|query| {
             let (first, rest) = query.unsent.split_first()?;
             Some((query, *first, rest))
         })?;
         query.unsent = rest;
         wire::write_query(&query.name, record_type, out);
         self.stats.questions += 1;
-        Some(out.len().saturating_sub(start))
+        Some((out.len().saturating_sub(start), group))
     }
 
     /// The next event.
@@ -213,12 +219,12 @@ mod tests {
         (Querier::new(Rng::from_u64(1)), Instant::now())
     }
 
-    fn sent(querier: &mut Querier, now: Instant) -> Vec<Vec<u8>> {
+    fn sent(querier: &mut Querier, now: Instant) -> Vec<(Vec<u8>, SocketAddr)> {
         std::iter::from_fn(|| {
             let mut out = vec![7];
-            let length = querier.poll_transmit(now, &mut out)?;
+            let (length, group) = querier.poll_transmit(now, &mut out)?;
             assert_eq!(length, out.len() - 1, "messages are appended");
-            Some(out.split_off(1))
+            Some((out.split_off(1), group))
         })
         .collect()
     }
@@ -235,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn one_question_a_message_for_a_and_aaaa() {
+    fn one_question_a_message_for_a_and_aaaa_in_each_group() {
         let (mut querier, start) = querier();
         querier.query(start, "AB.local");
         assert!(sent(&mut querier, start).is_empty(), "the first question waits");
@@ -244,10 +250,11 @@ mod tests {
         assert!((20..50).contains(&wait), "{wait}");
         querier.handle_timeout(now);
         let question = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x02ab\x05local\0\0";
-        let expected = [&[&question[..], &[1, 0, 1]].concat()[..], &[&question[..], &[28, 0, 1]].concat()];
+        let (a, aaaa) = ([&question[..], &[1, 0, 1]].concat(), [&question[..], &[28, 0, 1]].concat());
+        let expected = [(a.clone(), GROUP_V4), (aaaa.clone(), GROUP_V4), (a, GROUP_V6), (aaaa, GROUP_V6)];
         assert_eq!(sent(&mut querier, now), expected);
         assert!(sent(&mut querier, now).is_empty());
-        assert_eq!(querier.stats().questions, 2);
+        assert_eq!(querier.stats().questions, 4);
     }
 
     #[test]
@@ -279,7 +286,7 @@ mod tests {
         let mut times = Vec::new();
         while let Some(next) = querier.poll_timeout() {
             let messages = sent(&mut querier, now);
-            assert_eq!(messages.len(), 2);
+            assert_eq!(messages.len(), 4);
             times.push(now - start);
             querier.handle_timeout(next - Duration::from_millis(1));
             assert_eq!(sent(&mut querier, now).len(), 0, "an early timeout does nothing");
@@ -305,7 +312,7 @@ mod tests {
         sent(&mut querier, first);
         let later = querier.poll_timeout().unwrap();
         querier.handle_timeout(later);
-        assert_eq!(sent(&mut querier, later).len(), 2);
+        assert_eq!(sent(&mut querier, later).len(), 4);
         querier.handle_datagram(later, &response(NAME, address(), 120));
         assert_eq!(querier.poll_event(), Some(Event::Resolved { id, address: address() }));
     }
@@ -339,10 +346,10 @@ mod tests {
         let good = response(NAME, address(), 120);
         querier.handle_datagram(now, &good[..20]);
         querier.handle_datagram(now, &[]);
-        for message in sent(&mut querier, now) {
+        for (message, _) in sent(&mut querier, now) {
             querier.handle_datagram(now, &message);
         }
-        let expected = Stats { questions: 2, responses: 0, ignored: 2, malformed: 2 };
+        let expected = Stats { questions: 4, responses: 0, ignored: 4, malformed: 2 };
         assert_eq!(querier.stats(), expected);
         assert_eq!((querier.poll_event(), querier.poll_timeout()), (None, before));
     }

@@ -14,10 +14,10 @@
 //! | any type | with the address |
 //! | for an address that the querier says it knows | not at all (section 7.1) |
 //!
-//! By multicast, a record at most once a second; what is asked for sooner is answered when the second is over. To a querier that
-//! wants unicast (section 5.4), by unicast, if the record was multicast within a quarter of its time to live, so that all who
-//! listen stay up to date; to a simple resolver, whose port is not 5353 (section 6.7), always. A datagram is answered with at most
-//! one datagram for each record that it asks for.
+//! By multicast, in the group of the family that the question came by, a record at most once a second there; what is asked for
+//! sooner is answered when the second is over. To a querier that wants unicast (section 5.4), by unicast, if the record was
+//! multicast within a quarter of its time to live, so that all who listen stay up to date; to a simple resolver, whose port is not
+//! 5353 (section 6.7), always. A datagram is answered with at most one datagram for each record that it asks for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::name::Name;
 use crate::wire::{self, Asked, Fact, Form, Query, Question, RecordType, TTL};
-use crate::{GROUP_V4, PORT};
+use crate::{GROUPS, PORT};
 
 /// How many names can be registered at a time; a further one is refused.
 pub const MAX_NAMES: usize = 64;
@@ -33,7 +33,10 @@ pub const MAX_NAMES: usize = 64;
 /// How many unicast answers may wait to be sent; what is asked for above is not answered.
 pub const MAX_UNICAST: usize = 64;
 
-/// A record is multicast once in this time at most (RFC 6762 section 6).
+/// How many goodbyes may wait to be sent; above, the oldest goes.
+const MAX_GOODBYES: usize = MAX_NAMES * GROUPS.len();
+
+/// A record is multicast once in this time at most in each group (RFC 6762 section 6).
 const MULTICAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// So long after a record was multicast a unicast answer will do: a quarter of its time to live (RFC 6762 section 5.4).
@@ -82,7 +85,7 @@ enum Next {
     Now,
 }
 
-/// One record of a name.
+/// One record of a name in one group.
 #[derive(Debug, Clone, Copy, Default)]
 struct Record {
     next: Next,
@@ -90,15 +93,30 @@ struct Record {
     sent: Option<Instant>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    address: IpAddr,
-    /// That it has this address.
+/// What a name is in one group: the two networks know nothing of each other (RFC 6762 section 20).
+#[derive(Debug, Clone, Copy, Default)]
+struct Presence {
+    /// That it has its address.
     own: Record,
     /// That it has none of the other family.
     other: Record,
     /// Somebody was told the address, and is to be told when it goes.
     told: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    address: IpAddr,
+    /// In the order of [`GROUPS`].
+    presence: [Presence; GROUPS.len()],
+}
+
+impl Entry {
+    /// What it is in the group that hosts of this family are in.
+    fn presence_for(&mut self, host: SocketAddr) -> &mut Presence {
+        let [v4, v6] = &mut self.presence;
+        if host.is_ipv4() { v4 } else { v6 }
+    }
 }
 
 /// An answer to one host.
@@ -116,7 +134,7 @@ pub struct Responder {
     now: Option<Instant>,
     entries: BTreeMap<Name, Entry>,
     unicast: VecDeque<Unicast>,
-    goodbyes: VecDeque<(Name, IpAddr)>,
+    goodbyes: VecDeque<(Name, IpAddr, SocketAddr)>,
     stats: ResponderStats,
 }
 
@@ -140,8 +158,7 @@ impl Responder {
             return Ok(());
         }
         self.remove(&name);
-        let entry = Entry { address, own: Record::default(), other: Record::default(), told: false };
-        self.entries.insert(name, entry);
+        self.entries.insert(name, Entry { address, presence: Default::default() });
         Ok(())
     }
 
@@ -162,12 +179,12 @@ impl Responder {
     fn remove(&mut self, name: &Name) {
         let Some(entry) = self.entries.remove(name) else { return };
         self.unicast.retain(|answer| answer.name != *name);
-        if entry.told {
+        for (_, group) in entry.presence.iter().zip(GROUPS).filter(|(presence, _)| presence.told) {
             // Who registers and removes without polling loses the oldest.
-            if self.goodbyes.len() >= MAX_NAMES {
+            if self.goodbyes.len() >= MAX_GOODBYES {
                 self.goodbyes.pop_front();
             }
-            self.goodbyes.push_back((name.clone(), entry.address));
+            self.goodbyes.push_back((name.clone(), entry.address, group));
         }
     }
 
@@ -191,12 +208,14 @@ impl Responder {
 
     fn on_question(&mut self, now: Instant, source: SocketAddr, question: &Question, query: &Query) {
         let Some(entry) = self.entries.get_mut(&question.name) else { return };
-        let own = RecordType::of(entry.address);
+        let address = entry.address;
+        let own = RecordType::of(address);
+        let presence = entry.presence_for(source);
         let (fact, record) = match question.asked {
-            Asked::One(asked) if asked != own => (Fact::NoOther, &mut entry.other),
-            Asked::One(_) | Asked::Any => (Fact::Address, &mut entry.own),
+            Asked::One(asked) if asked != own => (Fact::NoOther, &mut presence.other),
+            Asked::One(_) | Asked::Any => (Fact::Address, &mut presence.own),
         };
-        let knows = |(name, address): &(Name, IpAddr)| *name == question.name && *address == entry.address;
+        let knows = |(name, known): &(Name, IpAddr)| *name == question.name && *known == address;
         if fact == Fact::Address && query.known.iter().any(knows) {
             self.stats.known += 1;
             return;
@@ -227,8 +246,8 @@ impl Responder {
     /// Makes the answers ready whose second is over.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        let records = self.entries.values_mut().flat_map(|entry| [&mut entry.own, &mut entry.other]);
-        for record in records {
+        let presences = self.entries.values_mut().flat_map(|entry| &mut entry.presence);
+        for record in presences.flat_map(|presence| [&mut presence.own, &mut presence.other]) {
             if matches!(record.next, Next::At(at) if at <= now) {
                 record.next = Next::Now;
             }
@@ -247,17 +266,17 @@ impl Responder {
     }
 
     fn write_goodbye(&mut self, out: &mut Vec<u8>) -> Option<SocketAddr> {
-        let (name, address) = self.goodbyes.pop_front()?;
+        let (name, address, group) = self.goodbyes.pop_front()?;
         wire::write_response(&name, address, Fact::Address, Form::Goodbye, out);
         self.stats.goodbyes += 1;
-        Some(GROUP_V4)
+        Some(group)
     }
 
     fn write_unicast(&mut self, out: &mut Vec<u8>) -> Option<SocketAddr> {
         let Unicast { to, name, fact, form } = self.unicast.pop_front()?;
         // The answers of a name that was removed are gone with it.
         let entry = self.entries.get_mut(&name)?;
-        entry.told |= fact == Fact::Address;
+        entry.presence_for(to).told |= fact == Fact::Address;
         wire::write_response(&name, entry.address, fact, form, out);
         self.stats.answers += 1;
         Some(to)
@@ -265,13 +284,16 @@ impl Responder {
 
     fn write_multicast(&mut self, out: &mut Vec<u8>) -> Option<SocketAddr> {
         for (name, entry) in &mut self.entries {
-            for (fact, record) in [(Fact::Address, &mut entry.own), (Fact::NoOther, &mut entry.other)] {
-                if record.next == Next::Now {
-                    *record = Record { next: Next::Nothing, sent: self.now };
-                    entry.told |= fact == Fact::Address;
-                    wire::write_response(name, entry.address, fact, Form::Modern, out);
-                    self.stats.answers += 1;
-                    return Some(GROUP_V4);
+            for (presence, group) in entry.presence.iter_mut().zip(GROUPS) {
+                let Presence { own, other, told } = presence;
+                for (fact, record) in [(Fact::Address, own), (Fact::NoOther, other)] {
+                    if record.next == Next::Now {
+                        *record = Record { next: Next::Nothing, sent: self.now };
+                        *told |= fact == Fact::Address;
+                        wire::write_response(name, entry.address, fact, Form::Modern, out);
+                        self.stats.answers += 1;
+                        return Some(group);
+                    }
                 }
             }
         }
@@ -280,7 +302,8 @@ impl Responder {
 
     /// When `handle_timeout` is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let records = self.entries.values().flat_map(|entry| [entry.own, entry.other]);
+        let presences = self.entries.values().flat_map(|entry| &entry.presence);
+        let records = presences.flat_map(|presence| [presence.own, presence.other]);
         let due = |record: Record| match record.next {
             Next::At(at) => Some(at),
             Next::Nothing | Next::Now => None,
@@ -306,11 +329,12 @@ impl Responder {
 mod tests {
     use super::*;
     use crate::wire::tests::response;
-    use crate::{Event, Querier};
+    use crate::{Event, GROUP_V4, GROUP_V6, Querier};
     use taut_sansio::rng::Rng;
 
     const NAME: &str = "1f4712db-ea17-4bcf-a596-105139dfd8bf.local";
     const MODERN: &str = "192.0.2.9:5353";
+    const MODERN_V6: &str = "[fe80::9%3]:5353";
     const SIMPLE: &str = "192.0.2.9:40000";
 
     const A: u16 = 1;
@@ -374,9 +398,10 @@ mod tests {
         let now = start + Duration::from_millis(50);
         querier.handle_timeout(now);
         let mut out = Vec::new();
-        while querier.poll_transmit(now, &mut out).is_some() {
-            for (message, to) in ask(&mut responder, now, MODERN, &out) {
-                assert_eq!(to, GROUP_V4);
+        while let Some((_, group)) = querier.poll_transmit(now, &mut out) {
+            let from = if group.is_ipv4() { MODERN } else { MODERN_V6 };
+            for (message, to) in ask(&mut responder, now, from, &out) {
+                assert_eq!(to, group, "who asked in a group is answered in it");
                 querier.handle_datagram(now, &message);
             }
             out.clear();
@@ -427,6 +452,32 @@ mod tests {
         assert!(sent(&mut responder, due - Duration::from_millis(1)).is_empty());
         assert_eq!(sent(&mut responder, due), answer(GROUP_V4), "once");
         assert_eq!(responder.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_groups_of_the_families_know_nothing_of_each_other() {
+        let (mut responder, start) = responder();
+        let both = [(MODERN, GROUP_V4), (MODERN_V6, GROUP_V6)];
+        for (from, group) in both {
+            assert_eq!(ask(&mut responder, start, from, &question(NAME, A, 1)), answer(group));
+        }
+        let soon = start + Duration::from_millis(1);
+        for (from, _) in both {
+            assert!(ask(&mut responder, soon, from, &question(NAME, A, 1)).is_empty(), "{from}");
+        }
+        let due = responder.poll_timeout().unwrap();
+        assert_eq!(sent(&mut responder, due), [answer(GROUP_V4), answer(GROUP_V6)].concat());
+        let unicast = ask(&mut responder, due, MODERN_V6, &question(NAME, A, UNICAST));
+        assert_eq!(unicast, answer(MODERN_V6.parse().unwrap()), "with the scope of the question");
+        responder.unregister_all();
+        let goodbye = |group| (response(NAME, address(), 0), group);
+        assert_eq!(sent(&mut responder, due), [goodbye(GROUP_V4), goodbye(GROUP_V6)]);
+
+        responder.register(NAME, address()).unwrap();
+        let later = due + Duration::from_secs(1);
+        assert_eq!(ask(&mut responder, later, MODERN_V6, &question(NAME, A, 1)), answer(GROUP_V6));
+        responder.unregister_all();
+        assert_eq!(sent(&mut responder, later), [goodbye(GROUP_V6)], "where it was told");
     }
 
     #[test]
@@ -508,7 +559,7 @@ mod tests {
                 responder.unregister(&name);
             }
         }
-        assert_eq!(responder.goodbyes.len(), MAX_NAMES);
+        assert_eq!(responder.goodbyes.len(), MAX_GOODBYES);
     }
 
     #[test]

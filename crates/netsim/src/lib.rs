@@ -52,4 +52,4 @@ pub use link::Link;
 pub use loss::Loss;
 pub use nat::{Dependence, Nat, NatKind};
 pub use node::{Node, NodeId};
-pub use world::{MULTICAST_GROUP, NatId, Stats, StreamEvent, StreamRequest, World};
+pub use world::{MULTICAST_GROUPS, NatId, Stats, StreamEvent, StreamRequest, World};

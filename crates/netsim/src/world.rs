@@ -13,7 +13,7 @@ use taut_sansio::rng::Rng;
 use taut_sansio::time::{WallClock, earliest};
 
 use self::routing::Delivery;
-pub use self::routing::MULTICAST_GROUP;
+pub use self::routing::MULTICAST_GROUPS;
 use crate::clock::Clock;
 use crate::link::{Link, LinkState};
 use crate::nat::Nat;
@@ -137,8 +137,8 @@ impl<N: Node> World<N> {
         self.nats[inner.0].set_realm(outer);
     }
 
-    /// Makes a node a member of [`MULTICAST_GROUP`]. Datagrams to the group, and those to its port 5353, then come
-    /// with the local address 0.0.0.0:5353. A sender that is a member hears itself.
+    /// Makes a node a member of the [`MULTICAST_GROUPS`] of the families that it has addresses of. Datagrams to a group, and
+    /// those to its port 5353, then come with the local address 0.0.0.0:5353 or `[::]:5353`. A sender that is a member hears itself.
     pub fn join_multicast(&mut self, node: NodeId) {
         self.nodes[node.0].joined = true;
     }

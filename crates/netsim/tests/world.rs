@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use taut_netsim::{Link, Loss, MULTICAST_GROUP, Nat, NatKind, Node, NodeId, World};
+use taut_netsim::{Link, Loss, MULTICAST_GROUPS, Nat, NatKind, Node, NodeId, World};
 use taut_sansio::net::{Ecn, Path, Received, Transmit};
 
 const MS: Duration = Duration::from_millis(1);
@@ -135,7 +135,7 @@ fn the_group_reaches_its_members() {
     for node in [a, b] {
         world.join_multicast(node);
     }
-    assert_eq!(MULTICAST_GROUP, ip("224.0.0.251"));
+    assert_eq!(MULTICAST_GROUPS, [ip("224.0.0.251"), ip("ff02::fb")]);
     world.node_mut(a).send("0.0.0.0:5353", "224.0.0.251:5353", b"who");
     world.run_for(MS);
     assert_eq!(world.node(a).texts(), ["who"], "a member hears itself");
@@ -145,6 +145,16 @@ fn the_group_reaches_its_members() {
     world.node_mut(b).send("0.0.0.0:5353", "192.0.2.1:5353", b"me");
     world.run_for(MS);
     assert_eq!(world.node(a).inbox[1].0.path, Path::udp(address("0.0.0.0:5353"), address("192.0.2.2:5353")));
+
+    world.add_address(a, ip("2001:db8::1"));
+    world.node_mut(a).send("[::]:5353", "[ff02::fb]:5353", b"six");
+    world.run_for(MS);
+    assert_eq!(world.node(b).inbox.len(), 1, "one without an address of the family is no member");
+    world.add_address(b, ip("2001:db8::2"));
+    world.node_mut(a).send("[::]:5353", "[ff02::fb]:5353", b"six");
+    world.run_for(MS);
+    let path = world.node(b).inbox[1].0.path;
+    assert_eq!(path, Path::udp(address("[::]:5353"), address("[2001:db8::1]:5353")));
 }
 
 /// Two hosts with the same private address behind translators, and an echo server outside.

@@ -161,8 +161,8 @@ pub enum Event {
     CloseTcp(Path),
     /// A line for the file of [`Config::key_log`](crate::Config::key_log), without the end of the line.
     KeyLog(String),
-    /// The socket of multicast DNS is to be opened: its datagrams travel on the path from `0.0.0.0:5353` to
-    /// `224.0.0.251:5353`.
+    /// The sockets of multicast DNS are to be opened: their datagrams travel on the paths from `0.0.0.0:5353` to
+    /// `224.0.0.251:5353`, and from `[::]:5353` to `[ff02::fb]:5353`.
     MulticastWanted,
     /// The end; nothing comes after it.
     Closed(CloseReason),

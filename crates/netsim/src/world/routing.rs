@@ -1,6 +1,6 @@
 //! How a datagram gets from one node to another: out through translators, over a link, and in through translators.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::BytesMut;
 use taut_sansio::net::{Ecn, Path, Received, Transmit, Transport};
@@ -11,8 +11,9 @@ use crate::nat::Nat;
 use crate::node::{Node, NodeId};
 use crate::pcap::{HEADER_V4, HEADER_V6};
 
-/// The one multicast group there is, that of mDNS (RFC 6762 section 3).
-pub const MULTICAST_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251));
+/// The multicast groups there are, those of mDNS (RFC 6762 section 3).
+pub const MULTICAST_GROUPS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)), IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb))];
 
 /// The port of mDNS; a node that joined the group has a socket there that is bound to all addresses.
 const MULTICAST_PORT: u16 = 5353;
@@ -59,7 +60,7 @@ impl<N: Node> World<N> {
         if let Some(pcap) = &mut self.pcap {
             pcap.record(unix, source, destination, datagram);
         }
-        if destination.ip() == MULTICAST_GROUP {
+        if MULTICAST_GROUPS.contains(&destination.ip()) {
             self.send_to_group(from, source, destination, ecn, datagram);
             return;
         }
@@ -94,7 +95,8 @@ impl<N: Node> World<N> {
         let nat = self.nodes[from.0].nat;
         for to in self.node_ids() {
             let slot = &self.nodes[to.0];
-            if slot.joined && slot.nat == nat {
+            let has_family = slot.addresses.iter().any(|ip| ip.is_ipv4() == destination.is_ipv4());
+            if slot.joined && slot.nat == nat && has_family {
                 self.carry(from, to, Target::Node(to), source, destination, ecn, datagram);
             }
         }
@@ -193,14 +195,15 @@ impl<N: Node> World<N> {
             },
         };
         let slot = &mut self.nodes[id.0];
-        let group = local.ip() == MULTICAST_GROUP;
+        let group = MULTICAST_GROUPS.contains(&local.ip());
         if !group && !slot.addresses.contains(&local.ip()) {
             self.stats.unroutable += 1;
             return;
         }
-        let local = match slot.joined && local.port() == MULTICAST_PORT && local.is_ipv4() {
-            true => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), MULTICAST_PORT),
-            false => local,
+        let local = match local {
+            _ if !slot.joined || local.port() != MULTICAST_PORT => local,
+            SocketAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), MULTICAST_PORT),
+            SocketAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), MULTICAST_PORT),
         };
         self.stats.delivered += 1;
         let text = format!("{:?} {} {source} {local} {ecn:?} ", self.clock.elapsed(), id.0);

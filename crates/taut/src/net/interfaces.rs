@@ -1,7 +1,7 @@
 //! The addresses of this host.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// One address of one interface that is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,37 +18,54 @@ pub(crate) struct Interface {
     pub(crate) loopback: bool,
 }
 
+/// A family of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn has(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+}
+
 /// Lists the addresses of the interfaces that are up, loopback included, in the order of the system.
 pub(crate) fn list() -> io::Result<Vec<Interface>> {
     let interfaces = if_addrs::get_if_addrs()?;
     Ok(interfaces.into_iter().filter(if_addrs::Interface::is_oper_up).map(convert).collect())
 }
 
-/// The IPv4 addresses over which multicast DNS is spoken: one of every interface.
-pub(crate) fn multicast_v4(interfaces: &[Interface]) -> Vec<Ipv4Addr> {
-    let mut seen = Vec::new();
-    let mut addresses = Vec::new();
-    for interface in interfaces {
-        let IpAddr::V4(address) = interface.address else { continue };
-        if !seen.contains(&&interface.name) {
-            seen.push(&interface.name);
-            addresses.push(address);
+/// The interfaces over which multicast DNS is spoken in one family, each once: the first of their addresses.
+pub(crate) fn multicast(interfaces: &[Interface], family: Family) -> Vec<&Interface> {
+    let mut found: Vec<&Interface> = Vec::new();
+    for interface in interfaces.iter().filter(|interface| family.has(interface.address)) {
+        if found.iter().all(|other| other.name != interface.name) {
+            found.push(interface);
         }
     }
-    addresses
+    found
 }
 
 /// True for an address of a network that an interface is in (RFC 6762 section 11), or of this link alone.
-pub(crate) fn is_on_link(interfaces: &[Interface], address: Ipv4Addr) -> bool {
-    let shares = |own: Ipv4Addr, prefix: u8| {
-        let mask = u32::MAX.checked_shl(32u32.saturating_sub(prefix.into())).unwrap_or(0);
-        own.to_bits() & mask == address.to_bits() & mask
+pub(crate) fn is_on_link(interfaces: &[Interface], address: IpAddr) -> bool {
+    let shares = |interface: &Interface| {
+        let (own, other, width) = match (interface.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => (own.to_bits().into(), other.to_bits().into(), 32),
+            (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits(), other.to_bits(), 128u32),
+            _ => return false,
+        };
+        let free = width.saturating_sub(interface.prefix.into());
+        // With all 128 bits free, everything is the same.
+        let network = |address: u128| address.checked_shr(free).unwrap_or(0);
+        network(own) == network(other)
     };
-    address.is_link_local()
-        || interfaces.iter().any(|interface| match interface.address {
-            IpAddr::V4(own) => shares(own, interface.prefix),
-            IpAddr::V6(_) => false,
-        })
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    link_local || interfaces.iter().any(shares)
 }
 
 /// The address to bind for one IP of the interface with this index: a link-local address needs its scope.
@@ -85,27 +102,47 @@ mod tests {
 
     #[test]
     fn hosts_on_the_link_share_a_network() {
-        let interface = |address: [u8; 4], prefix| Interface {
+        let interface = |address: &str, prefix| Interface {
             name: "x".into(),
             index: 1,
-            address: address.into(),
+            address: address.parse().unwrap(),
             prefix,
             loopback: false,
         };
-        let interfaces = [interface([192, 0, 2, 1], 28), interface([10, 0, 0, 1], 32)];
-        let on_link = |octets: [u8; 4]| is_on_link(&interfaces, octets.into());
-        assert!(on_link([192, 0, 2, 1]) && on_link([192, 0, 2, 15]) && on_link([10, 0, 0, 1]));
-        assert!(on_link([169, 254, 9, 9]), "wherever the interface is");
-        assert!(!on_link([192, 0, 2, 16]) && !on_link([10, 0, 0, 2]) && !on_link([127, 0, 0, 1]));
-        assert!(is_on_link(&[interface([1, 1, 1, 1], 0)], [9, 9, 9, 9].into()));
+        let interfaces =
+            [interface("192.0.2.1", 28), interface("10.0.0.1", 32), interface("2001:db8::1", 64)];
+        let on_link = |address: &str| is_on_link(&interfaces, address.parse().unwrap());
+        for address in ["192.0.2.1", "192.0.2.15", "10.0.0.1", "2001:db8::9:9"] {
+            assert!(on_link(address), "{address}");
+        }
+        for address in ["169.254.9.9", "fe80::9"] {
+            assert!(on_link(address), "{address}, wherever the interface is");
+        }
+        for address in ["192.0.2.16", "10.0.0.2", "127.0.0.1", "2001:db8:0:1::1", "::1", "::192.0.2.1"] {
+            assert!(!on_link(address), "{address}");
+        }
+        for (own, other) in [("1.1.1.1", "9.9.9.9"), ("::1", "2001:db8::1")] {
+            assert!(is_on_link(&[interface(own, 0)], other.parse().unwrap()), "{other}");
+        }
     }
 
     #[test]
     fn multicast_goes_once_over_every_interface() {
-        let addresses = multicast_v4(&list().unwrap());
-        let mut unique = addresses.clone();
-        unique.sort();
-        unique.dedup();
-        assert_eq!(unique.len(), addresses.len());
+        let address = |name: &str, address: &str| Interface {
+            name: name.into(),
+            index: 1,
+            address: address.parse().unwrap(),
+            prefix: 8,
+            loopback: false,
+        };
+        let all = [
+            address("a", "10.0.0.1"),
+            address("a", "fe80::1"),
+            address("b", "fe80::2"),
+            address("a", "10.0.0.2"),
+            address("a", "2001:db8::1"),
+        ];
+        assert_eq!(multicast(&all, Family::V4), [&all[0]]);
+        assert_eq!(multicast(&all, Family::V6), [&all[1], &all[2]]);
     }
 }

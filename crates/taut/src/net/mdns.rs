@@ -1,7 +1,8 @@
-//! The socket of multicast DNS (RFC 6762 sections 3 and 11): one per endpoint, opened when a connection needs it.
+//! The sockets of multicast DNS (RFC 6762 sections 3, 11 and 20): one of each family per endpoint, opened when a connection needs
+//! them.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
@@ -9,76 +10,164 @@ use socket2::{Domain, Protocol, SockRef, Type};
 use taut_sansio::net::{Path, Received};
 use tokio::net::UdpSocket;
 
-use super::interfaces::{self, Interface};
+use super::interfaces::{self, Family, Interface};
 use super::sockets::Batch;
 use crate::clock;
 
 /// The port of multicast DNS.
 const PORT: u16 = 5353;
 
-/// The group that queries and answers are sent to.
-const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-
-/// The local address by which the socket is named in a path.
-pub(crate) const LOCAL: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT));
+/// The groups that queries and answers are sent to.
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 
 /// The largest message (RFC 6762 section 17).
 const MAX_MESSAGE: usize = 9_000;
 
-/// A member of the group on every interface.
+/// The local address by which the socket of a family is named in a path.
+const fn local(family: Family) -> SocketAddr {
+    let any = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(any, PORT)
+}
+
+/// True for the local address of a path of multicast DNS.
+pub(crate) fn is_multicast(address: SocketAddr) -> bool {
+    address == local(Family::V4) || address == local(Family::V6)
+}
+
+/// A member of the group of each family that this host has.
 #[derive(Debug)]
 pub(crate) struct Multicast {
+    v4: Option<Member>,
+    v6: Option<Member>,
+}
+
+impl Multicast {
+    /// Opens the sockets next to those of other programs, and joins the groups on every interface that lets us.
+    pub(crate) fn open() -> io::Result<Self> {
+        Self::open_on(PORT, &interfaces::list()?)
+    }
+
+    fn open_on(port: u16, interfaces: &[Interface]) -> io::Result<Self> {
+        let open = |family| Member::open(family, port, interfaces);
+        match (open(Family::V4), open(Family::V6)) {
+            (Err(error), Err(_)) => Err(error),
+            (v4, v6) => Ok(Self { v4: v4.ok(), v6: v6.ok() }),
+        }
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.v4.iter().chain(&self.v6)
+    }
+
+    /// These are the interfaces from now on: joins the groups on those that are new. The system leaves them on those that went.
+    pub(crate) fn follow(&self, interfaces: &[Interface]) {
+        self.members().for_each(|member| member.follow(interfaces));
+    }
+
+    /// Sends a message: to a group over every interface, to a host by the routing table. What fails, or is for a family that this
+    /// host has not, is lost, as any datagram may be; the querier repeats.
+    pub(crate) fn send(&self, destination: SocketAddr, message: &[u8]) {
+        let member = if destination.is_ipv4() { &self.v4 } else { &self.v6 };
+        if let Some(member) = member {
+            member.send(destination, message);
+        }
+    }
+
+    /// Waits until messages can be sent. Cancel-safe.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        for member in self.members() {
+            member.io.writable().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the next message from a host on the link; others are dropped (RFC 6762 section 11). Cancel-safe: a message is
+    /// either returned or still in the socket.
+    pub(crate) async fn receive(&self) -> io::Result<Batch> {
+        tokio::select! {
+            batch = receive_from(&self.v4) => batch,
+            batch = receive_from(&self.v6) => batch,
+        }
+    }
+}
+
+/// One that is not there receives nothing.
+async fn receive_from(member: &Option<Member>) -> io::Result<Batch> {
+    match member {
+        Some(member) => member.receive().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A member of the group of one family on every interface.
+#[derive(Debug)]
+struct Member {
+    family: Family,
     io: UdpSocket,
     links: Mutex<Links>,
 }
 
 #[derive(Debug, Default)]
 struct Links {
-    /// Where the group was joined.
-    members: Vec<Ipv4Addr>,
+    /// Where the group was joined: one address of each interface.
+    joined: Vec<Interface>,
     /// Whose networks are on the link.
     interfaces: Vec<Interface>,
 }
 
-impl Multicast {
-    /// Opens the socket next to those of other programs, and joins the group on every interface that lets us.
-    pub(crate) fn open() -> io::Result<Self> {
-        Self::open_on(LOCAL, interfaces::list()?)
-    }
-
-    fn open_on(local: SocketAddr, interfaces: Vec<Interface>) -> io::Result<Self> {
-        let socket = socket2::Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+impl Member {
+    fn open(family: Family, port: u16, interfaces: &[Interface]) -> io::Result<Self> {
+        let local = SocketAddr::new(local(family).ip(), port);
+        let socket = socket2::Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
         #[cfg(unix)]
         socket.set_reuse_port(true)?;
         socket.set_nonblocking(true)?;
+        match family {
+            Family::V4 => {
+                socket.set_multicast_loop_v4(true)?;
+                socket.set_multicast_ttl_v4(255)?;
+            }
+            Family::V6 => {
+                socket.set_only_v6(true)?;
+                socket.set_multicast_loop_v6(true)?;
+                socket.set_multicast_hops_v6(255)?;
+            }
+        }
         socket.bind(&local.into())?;
-        socket.set_multicast_loop_v4(true)?;
-        socket.set_multicast_ttl_v4(255)?;
-        let multicast = Self { io: UdpSocket::from_std(socket.into())?, links: Mutex::default() };
-        multicast.follow(&interfaces);
-        if multicast.links().members.is_empty() {
+        let member = Self { family, io: UdpSocket::from_std(socket.into())?, links: Mutex::default() };
+        member.follow(interfaces);
+        if member.links().joined.is_empty() {
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no interface takes multicast"));
         }
-        Ok(multicast)
+        Ok(member)
     }
 
-    /// These are the interfaces from now on: joins the group on those that are new. The system leaves it on those that went.
-    pub(crate) fn follow(&self, interfaces: &[Interface]) {
+    fn follow(&self, interfaces: &[Interface]) {
         let mut links = self.links();
-        let mut members = interfaces::multicast_v4(interfaces);
-        members.retain(|address| {
-            let joined = match SockRef::from(&self.io).join_multicast_v4(&GROUP, address) {
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => Err(error),
+        let mut joined: Vec<Interface> = Vec::new();
+        for interface in interfaces::multicast(interfaces, self.family) {
+            match self.join(interface) {
                 // One that has been joined already is in use.
-                _ => Ok(()),
-            };
-            if let Err(error) = &joined {
-                tracing::debug!(%error, %address, "no multicast on this interface");
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                    tracing::debug!(%error, address = %interface.address, "no multicast on this interface");
+                }
+                _ => joined.push(interface.clone()),
             }
-            joined.is_ok()
-        });
-        *links = Links { members, interfaces: interfaces.to_vec() };
+        }
+        *links = Links { joined, interfaces: interfaces.to_vec() };
+    }
+
+    fn join(&self, interface: &Interface) -> io::Result<()> {
+        let socket = SockRef::from(&self.io);
+        match interface.address {
+            IpAddr::V4(address) => socket.join_multicast_v4(&GROUP_V4, &address),
+            IpAddr::V6(_) => socket.join_multicast_v6(&GROUP_V6, interface.index),
+        }
     }
 
     fn links(&self) -> MutexGuard<'_, Links> {
@@ -86,47 +175,52 @@ impl Multicast {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a message: to the group over every interface, to a host by the routing table. What fails is lost, as
-    /// any datagram may be; the querier repeats.
-    pub(crate) fn send(&self, destination: SocketAddr, message: &[u8]) {
+    fn send(&self, destination: SocketAddr, message: &[u8]) {
         if !destination.ip().is_multicast() {
             if let Err(error) = self.io.try_send_to(message, destination) {
                 tracing::debug!(%error, "mDNS message not sent");
             }
             return;
         }
-        for interface in &self.links().members {
-            let sent = SockRef::from(&self.io)
-                .set_multicast_if_v4(interface)
-                .and_then(|()| self.io.try_send_to(message, destination));
-            if let Err(error) = sent {
-                tracing::debug!(%error, %interface, "mDNS message not sent");
+        for interface in &self.links().joined {
+            if let Err(error) = self.send_over(interface, destination, message) {
+                tracing::debug!(%error, interface = %interface.address, "mDNS message not sent");
             }
         }
     }
 
-    /// Waits until messages can be sent. Cancel-safe.
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.io.writable().await
+    fn send_over(&self, interface: &Interface, group: SocketAddr, message: &[u8]) -> io::Result<usize> {
+        match (interface.address, group) {
+            (IpAddr::V4(address), _) => {
+                SockRef::from(&self.io).set_multicast_if_v4(&address)?;
+                self.io.try_send_to(message, group)
+            }
+            (IpAddr::V6(_), SocketAddr::V6(group)) => {
+                let scoped = SocketAddrV6::new(*group.ip(), group.port(), 0, interface.index);
+                self.io.try_send_to(message, scoped.into())
+            }
+            // A member has interfaces and destinations of its own family alone.
+            (IpAddr::V6(_), SocketAddr::V4(_)) => Err(io::ErrorKind::AddrNotAvailable.into()),
+        }
     }
 
-    /// Waits for the next message from a host on the link; others are dropped (RFC 6762 section 11). Cancel-safe: a message is
-    /// either returned or still in the socket.
-    pub(crate) async fn receive(&self) -> io::Result<Batch> {
+    async fn receive(&self) -> io::Result<Batch> {
         let mut room = [0; MAX_MESSAGE];
         let (len, remote) = loop {
             let (len, remote) = self.io.recv_from(&mut room).await?;
-            match remote {
-                SocketAddr::V4(v4) if interfaces::is_on_link(&self.links().interfaces, *v4.ip()) => {
-                    break (len, remote);
-                }
-                _ => tracing::trace!(%remote, "dropped an mDNS message from off the link"),
+            if interfaces::is_on_link(&self.links().interfaces, remote.ip()) {
+                break (len, remote);
             }
+            tracing::trace!(%remote, "dropped an mDNS message from off the link");
         };
         let at = clock::now();
         let octets = BytesMut::from(room.get(..len).unwrap_or_default());
         let stride = octets.len().max(1);
-        Ok(Batch { meta: Received { at, path: Path::udp(LOCAL, remote), ecn: None }, octets, stride })
+        Ok(Batch {
+            meta: Received { at, path: Path::udp(local(self.family), remote), ecn: None },
+            octets,
+            stride,
+        })
     }
 }
 
@@ -140,18 +234,54 @@ mod tests {
 
     /// Another port than 5353, so that the test neither hears nor disturbs the network.
     #[tokio::test]
-    async fn members_of_the_group_hear_each_other() {
-        let open = || Multicast::open_on(([0, 0, 0, 0], 45_353).into(), interfaces::list().unwrap());
-        let Ok(a) = open() else {
+    async fn members_of_a_group_hear_each_other() {
+        let interfaces = interfaces::list().unwrap();
+        for (family, group, port) in
+            [(Family::V4, IpAddr::from(GROUP_V4), 45_353), (Family::V6, IpAddr::from(GROUP_V6), 45_354)]
+        {
+            let open = || Member::open(family, port, &interfaces);
+            let Ok(a) = open() else {
+                eprintln!("SKIPPED: no interface takes multicast of {family:?} here");
+                continue;
+            };
+            let b = open().unwrap();
+            timeout(Duration::from_secs(60), a.io.writable()).await.unwrap().unwrap();
+            let sent =
+                a.links().joined.iter().any(|interface| {
+                    a.send_over(interface, SocketAddr::new(group, port), b"question").is_ok()
+                });
+            if !sent {
+                eprintln!("SKIPPED: multicast of {family:?} has no way here");
+                continue;
+            }
+            let heard = timeout(Duration::from_secs(60), b.receive()).await.unwrap().unwrap();
+            assert_eq!(&heard.octets[..], b"question");
+            assert_eq!(heard.meta.path.local, local(family));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_one_family_has_not_the_other_has() {
+        let interfaces = interfaces::list().unwrap();
+        let Ok(both) = Multicast::open_on(45_355, &interfaces) else {
             eprintln!("SKIPPED: no interface takes multicast here");
             return;
         };
-        let b = open().unwrap();
-        timeout(Duration::from_secs(60), a.writable()).await.unwrap().unwrap();
-        a.send((GROUP, 45_353).into(), b"question");
-        let heard = timeout(Duration::from_secs(60), b.receive()).await.unwrap().unwrap();
-        assert_eq!(&heard.octets[..], b"question");
-        assert_eq!(heard.meta.path.local, LOCAL);
+        for family in [Family::V4, Family::V6] {
+            let of_one: Vec<Interface> =
+                interfaces::multicast(&interfaces, family).into_iter().cloned().collect();
+            let Ok(one) = Multicast::open_on(45_355, &of_one) else { continue };
+            assert_eq!((one.v4.is_some(), one.v6.is_some()), (family == Family::V4, family == Family::V6));
+            timeout(Duration::from_secs(60), async { tokio::join!(one.writable(), both.writable()) })
+                .await
+                .unwrap()
+                .1
+                .unwrap();
+            // Nobody to send it is no fault.
+            one.send((GROUP_V4, 45_355).into(), b"question");
+            one.send((GROUP_V6, 45_355).into(), b"question");
+        }
+        assert!(Multicast::open_on(45_355, &[]).is_err());
     }
 
     #[tokio::test]
@@ -163,7 +293,7 @@ mod tests {
             prefix,
             loopback: true,
         };
-        let Ok(socket) = Multicast::open_on(([0, 0, 0, 0], 0).into(), vec![loopback("127.0.0.1", 32)]) else {
+        let Ok(socket) = Member::open(Family::V4, 0, &[loopback("127.0.0.1", 32)]) else {
             eprintln!("SKIPPED: no interface takes multicast here");
             return;
         };

@@ -97,7 +97,7 @@ impl Registration {
 
     /// Sends datagrams.
     pub(crate) fn send(&self, transmit: &Transmit, contents: &[u8]) -> Sent {
-        if transmit.path.local == mdns::LOCAL {
+        if mdns::is_multicast(transmit.path.local) {
             if let Some(multicast) = lock(&self.inner.multicast).as_ref() {
                 multicast.send(transmit.path.remote, contents);
             }
@@ -116,7 +116,7 @@ impl Registration {
         self.sockets.iter().find(|socket| socket.serves(local))
     }
 
-    /// Opens the multicast socket of the endpoint, if that has not been done, and listens to it. Where there is no
+    /// Opens the multicast sockets of the endpoint, if that has not been done, and listens to them. Where there is no
     /// multicast, names ending in `.local` are not resolved.
     pub(crate) async fn open_multicast(&self) {
         let opened = {
