@@ -9,7 +9,7 @@ use taut::{IceServer, NatBehavior, NatDependence, discover_nat};
 /// What `taut nat` takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct NatArguments {
-    /// The server, such as stun:stun.example.org; one with two addresses (RFC 5780), as coturn with two, can tell everything
+    /// The server, such as stun:stun.example.org; one with two addresses (RFC 5780), as `taut turn-server --alternate`, can tell everything
     #[arg(value_name = "URL", value_parser = parse)]
     server: IceServer,
 

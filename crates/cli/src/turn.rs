@@ -21,6 +21,11 @@ pub(crate) struct TurnArguments {
     #[arg(long, value_name = "ADDR", default_values = [LISTEN])]
     listen: Vec<SocketAddr>,
 
+    /// A second address, of another IP and port than the first that is listened on: the server then listens over UDP on both IPs
+    /// at both ports, and tells clients how the NATs on the way behave (RFC 5780), as `taut nat` asks
+    #[arg(long, value_name = "ADDR")]
+    alternate: Option<SocketAddr>,
+
     /// Listen over TLS on this address, with --cert and --key; may be given several times
     #[arg(long, value_name = "ADDR", requires_all = ["cert", "key"])]
     listen_tls: Vec<SocketAddr>,
@@ -166,6 +171,9 @@ impl TurnArguments {
         for address in self.listen {
             options = options.with_udp(address).with_tcp(address);
         }
+        if let Some(address) = self.alternate {
+            options = options.with_alternate(address);
+        }
         options = self.listen_tls.into_iter().fold(options, TurnServerOptions::with_tls);
         if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
             options = options.with_certificate(read(cert)?, read(key)?);
@@ -209,11 +217,12 @@ mod tests {
 
     #[test]
     fn every_option_reaches_the_server() {
-        let words = "--listen 127.0.0.1:9 --listen 127.0.0.2:9 --relay 10.0.0.1=203.0.113.1 --relay ::1 \
+        let words = "--listen 127.0.0.1:9 --listen 127.0.0.2:9 --alternate 127.0.0.3:8 --relay 10.0.0.1=203.0.113.1 --relay ::1 \
                      --relay-ports 5000-5009 --realm r --user ann:se:cret --user bob:x --allow-peer 10.0.0.0/8 \
                      --deny-peer 8.8.8.8 --max-allocations 7 --user-allocations 3 --user-bandwidth 1000 --nonce-seconds 60";
         let options = parse(&words.split_whitespace().collect::<Vec<_>>()).unwrap().options().unwrap();
         assert_eq!((options.udp.len(), options.tcp.len(), options.tls.len()), (2, 2, 0));
+        assert_eq!(options.alternate, Some(([127, 0, 0, 3], 8).into()));
         let config = options.server;
         assert_eq!(config.relays.len(), 2);
         assert_eq!(config.relays[0].bind.to_string(), "10.0.0.1");

@@ -19,7 +19,7 @@ use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
 
 use crate::attribute::{
-    ChangeRequest, ErrorCode, MappedAddress, OtherAddress, ResponseOrigin, UnknownAttributes,
+    ChangeRequest, ErrorCode, MappedAddress, OtherAddress, ResponseOrigin, Software, UnknownAttributes,
     XorMappedAddress,
 };
 use crate::{
@@ -36,6 +36,9 @@ const KNOWN: &[AttributeType] = &[
     AttributeType::USERNAME,
     AttributeType::CHANGE_REQUEST,
 ];
+
+/// What requests say of who sends them.
+const SOFTWARE: &str = "taut";
 
 /// How a request is repeated when nothing else is said: four times in 3.5 s, and 2 s more. Silence is an answer here, so it is
 /// not waited for as long as elsewhere.
@@ -330,6 +333,9 @@ impl Discovery {
                 continue;
             }
             let builder = Builder::new(out, Class::Request, Method::BINDING, probe.transaction.id());
+            // Also so that the answer, with three addresses of IPv6, is less than three times as long: servers that mind being
+            // used against others would not send it.
+            let builder = builder.push(&Software::new(SOFTWARE));
             let builder = match probe.change {
                 ChangeRequest { ip: false, port: false } => builder,
                 change => builder.push(&change),
@@ -376,10 +382,10 @@ fn filtering(two: Option<Reply>, three: Option<Reply>) -> Option<Dependence> {
     }
 }
 
-/// Whether an address that a server tells of may be asked: one host, of the same family and as near or far as the server itself,
-/// with another address and another port. The server is not authenticated, and it is not to send requests to anybody else's
+/// Whether `other` can be the other address of a server, and be asked: one host, of the same family and as near or far as `server`
+/// itself, with another address and another port. The server is not authenticated, and it is not to send requests to anybody else's
 /// services.
-fn is_other(other: SocketAddr, server: SocketAddr) -> bool {
+pub fn is_other(other: SocketAddr, server: SocketAddr) -> bool {
     let (ip, known) = (other.ip(), server.ip());
     ip != known
         && other.port() != 0

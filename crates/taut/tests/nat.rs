@@ -2,58 +2,35 @@
 
 mod common;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use common::within;
-use taut::{ErrorKind, IceServer, NatDependence, discover_nat};
+use taut::turn_server::ServerConfig;
+use taut::{ErrorKind, IceServer, NatDependence, TurnServer, TurnServerOptions, discover_nat};
 use taut_stun::attribute::ErrorCode;
 use taut_stun::{Builder, Class, Message};
 use tokio::net::UdpSocket;
 
-/// Four sockets: two addresses with the same two ports.
-async fn sockets() -> Vec<Arc<UdpSocket>> {
+/// A server on two addresses with the same two ports.
+async fn server() -> TurnServer {
     for _ in 0..100 {
-        let first = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let second = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let ports = [&first, &second].map(|socket| socket.local_addr().unwrap().port());
-        let others =
-            [UdpSocket::bind(("127.0.0.2", ports[0])).await, UdpSocket::bind(("127.0.0.2", ports[1])).await];
-        if let [Ok(third), Ok(fourth)] = others {
-            return [first, second, third, fourth].map(Arc::new).into();
+        let rules =
+            ServerConfig::default().with_user("ann", "secret").with_relay(IpAddr::from([127, 0, 0, 1]));
+        let options = TurnServerOptions::new(rules)
+            .with_udp(([127, 0, 0, 1], 0).into())
+            .with_alternate(([127, 0, 0, 2], 0).into());
+        if let Ok(server) = TurnServer::bind(options).await {
+            return server;
         }
     }
     panic!("no two ports that are free on both addresses");
 }
 
-/// The server; the address to ask.
-async fn server() -> SocketAddr {
-    let sockets = sockets().await;
-    let locals: Vec<SocketAddr> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
-    for socket in sockets.clone() {
-        let (sockets, locals) = (sockets.clone(), locals.clone());
-        tokio::spawn(async move {
-            let own = socket.local_addr().unwrap();
-            let differs = |other: &&SocketAddr| other.ip() != own.ip() && other.port() != own.port();
-            let other = *locals.iter().find(differs).unwrap();
-            let mut room = [0; 2_048];
-            while let Ok((len, source)) = socket.recv_from(&mut room).await {
-                let mut out = Vec::new();
-                let Some((_, from)) = taut_stun::behavior::answer(&room[..len], source, own, other, &mut out)
-                else {
-                    continue;
-                };
-                let from = locals.iter().position(|local| *local == from).unwrap();
-                sockets[from].send_to(&out, source).await.unwrap();
-            }
-        });
-    }
-    locals[0]
-}
-
 #[tokio::test]
 async fn on_loopback_there_is_no_translator() {
-    let address = server().await;
+    let server = server().await;
+    let address = server.udp_addresses()[0];
+    assert_eq!(server.udp_addresses().len(), 4);
     // A name, so that the resolver is used too.
     for host in ["127.0.0.1", "localhost"] {
         let server = IceServer::parse(&format!("stun:{host}:{}", address.port())).unwrap();
@@ -62,6 +39,20 @@ async fn on_loopback_there_is_no_translator() {
         assert_eq!(behavior.local.ip(), address.ip());
         assert_eq!(behavior.mapping, Some(NatDependence::EndpointIndependent));
         assert_eq!(behavior.filtering, Some(NatDependence::EndpointIndependent));
+    }
+}
+
+#[tokio::test]
+async fn a_second_address_differs_from_the_first_in_both() {
+    let rules =
+        || ServerConfig::default().with_user("ann", "secret").with_relay(IpAddr::from([127, 0, 0, 1]));
+    let first = TurnServerOptions::new(rules()).with_udp(([127, 0, 0, 1], 0).into());
+    for wrong in [
+        TurnServerOptions::new(rules()).with_alternate(([127, 0, 0, 2], 0).into()),
+        first.clone().with_alternate(([127, 0, 0, 1], 0).into()),
+        first.with_alternate(([0, 0, 0, 0], 0).into()),
+    ] {
+        assert_eq!(TurnServer::bind(wrong).await.unwrap_err().kind(), ErrorKind::Type);
     }
 }
 

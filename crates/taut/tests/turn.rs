@@ -77,6 +77,41 @@ async fn echo(a: &Side, b: &mut Side) {
     }
 }
 
+async fn given_back(server: &TurnServer) {
+    within("the allocations are given back", async {
+        while server.allocations() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[test]
+fn the_key_of_the_certificate_does_not_show_itself() {
+    let options = TurnServerOptions::new(rules()).with_certificate("the chain", "the key");
+    let text = format!("{options:?}");
+    assert!(text.contains("the chain") && !text.contains("the key"), "{text}");
+}
+
+/// Otherwise a client of IPv4 would be told of an address of IPv6 that stands for its own.
+#[tokio::test]
+async fn listeners_of_ipv6_leave_ipv4_to_others() {
+    let any = SocketAddr::from(([0u16; 8], 0));
+    let Ok(server) = TurnServer::bind(TurnServerOptions::new(rules()).with_udp(any).with_tcp(any)).await
+    else {
+        eprintln!("SKIPPED: no IPv6 here");
+        return;
+    };
+    let udp = SocketAddr::new(LOCAL, server.udp_addresses()[0].port());
+    let tcp = SocketAddr::new(LOCAL, server.tcp_addresses()[0].port());
+    assert!(std::net::TcpStream::connect(tcp).is_err(), "nobody listens there");
+    let client = std::net::UdpSocket::bind(any_port()).unwrap();
+    client.connect(udp).unwrap();
+    client.send(&[0; 20]).unwrap();
+    let refused = client.recv(&mut [0; 20]).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_goes_through_a_relay_over_udp_tcp_and_tls() {
     let (server, roots) = server().await;
@@ -89,12 +124,7 @@ async fn data_goes_through_a_relay_over_udp_tcp_and_tls() {
         assert!(server.stats().to_peers > 0 && server.allocations() == 2, "{url}");
         a.pc.close().await;
         b.pc.close().await;
-        within("the allocations are given back", async {
-            while server.allocations() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        given_back(&server).await;
     }
 }
 
@@ -193,12 +223,7 @@ async fn connections_on_a_shared_endpoint_have_relays_of_their_own() {
         assert_eq!(server.allocations(), 2, "{url}");
         a.pc.close().await;
         b.pc.close().await;
-        within("the allocations are given back", async {
-            while server.allocations() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        given_back(&server).await;
     }
     assert_eq!(endpoint.stats().received, 0, "the shared socket had no part in it");
 }

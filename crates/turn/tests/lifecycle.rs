@@ -45,6 +45,24 @@ fn data_goes_both_ways_first_in_indications_then_on_a_channel() {
     }
 }
 
+/// The server still has the channel, and would refuse the peer another number (RFC 8656 section 12.2).
+#[test]
+fn a_peer_that_is_wanted_again_gets_its_channel_back() {
+    let mut lab = Lab::allocated(Transport::Udp);
+    let peer = address(PEER);
+    for _ in 0..3 {
+        lab.ends[0].client.bind(lab.now, address("192.0.2.99:9"));
+        lab.ends[0].client.bind(lab.now, peer);
+        lab.settle();
+        assert!(lab.ends[0].client.overhead(peer) <= 7, "there is a channel");
+        assert!(lab.send(0, peer, b"x"));
+        lab.ends[0].client.forget(address("192.0.2.99:9").ip());
+        lab.ends[0].client.forget(peer.ip());
+    }
+    assert_eq!(lab.inboxes[&peer].len(), 3);
+    assert_eq!(lab.server().stats().refused, 0);
+}
+
 #[test]
 fn an_allocation_permissions_and_channels_outlive_their_lifetimes() {
     for transport in ALL {

@@ -5,14 +5,14 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Lab, Raw, SERVER, address, client_config, server_config};
-use taut_sansio::net::{Received, Transport};
+use common::{Lab, Raw, SERVER, address, client_config, code, server_config};
+use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
-use taut_stun::Message;
-use taut_stun::Method;
 use taut_stun::attribute::{
-    AdditionalAddressFamily, AddressFamily, Lifetime, RequestedAddressFamily, RequestedTransport,
+    AdditionalAddressFamily, AddressFamily, ChangeRequest, Lifetime, OtherAddress, RequestedAddressFamily,
+    RequestedTransport, ResponseOrigin, Software, XorMappedAddress,
 };
+use taut_stun::{Builder, Class, Message, Method, TransactionId};
 use taut_turn::{Client, server};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -100,4 +100,87 @@ fn the_socket_of_a_relay_that_is_given_back_is_freed() {
         _ => false,
     });
     assert_eq!(freed.count(), 1);
+}
+
+fn binding(change: Option<ChangeRequest>, software: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut builder = Builder::new(&mut out, Class::Request, Method::BINDING, TransactionId([1; 12]));
+    if let Some(change) = change {
+        builder = builder.push(&change);
+    }
+    if !software.is_empty() {
+        builder = builder.push(&Software::new(software));
+    }
+    builder.finish().unwrap();
+    out
+}
+
+#[test]
+fn with_two_addresses_a_server_answers_from_where_it_is_asked_to() {
+    let [first, second] = [address("192.0.2.10:3478"), address("192.0.2.11:3479")];
+    let source = address("198.51.100.1:4000");
+    let mut raw = Raw::new(server_config().with_behavior(first, second));
+    for own in ["192.0.2.10:3478", "192.0.2.11:3479", "192.0.2.10:3479", "192.0.2.11:3478"].map(address) {
+        let other_ip = if own.ip() == first.ip() { second.ip() } else { first.ip() };
+        let other_port = if own.port() == first.port() { second.port() } else { first.port() };
+        for (ip, port) in [(false, false), (false, true), (true, false), (true, true)] {
+            let request = binding(Some(ChangeRequest { ip, port }), "");
+            let answers = raw.give(Path::udp(own, source), &request);
+            let [(path, answer)] = &answers[..] else { panic!("one answer: {answers:?}") };
+            let from = (if ip { other_ip } else { own.ip() }, if port { other_port } else { own.port() });
+            assert_eq!(*path, Path::udp(from.into(), source));
+            let answer = Message::parse(answer).unwrap();
+            assert_eq!(answer.get(), Ok(Some(XorMappedAddress(source))));
+            assert_eq!(answer.get(), Ok(Some(ResponseOrigin(from.into()))));
+            assert_eq!(answer.get(), Ok(Some(OtherAddress((other_ip, other_port).into()))));
+        }
+    }
+    // Elsewhere, over a stream, and by a server with one address nothing is told, and nothing else is done.
+    let elsewhere = Path::udp(address("192.0.2.12:3478"), source);
+    let stream = Path { transport: Transport::Tcp, ..Path::udp(first, source) };
+    let mut plain = Raw::new(server_config());
+    let told = |raw: &mut Raw, path| {
+        let asked = raw.give(path, &binding(None, ""));
+        assert_eq!(asked[0].0, path);
+        let changed = raw.give(path, &binding(Some(ChangeRequest { ip: true, port: true }), ""));
+        assert_eq!((changed[0].0, code(&changed[0].1)), (path, 420));
+        Message::parse(&asked[0].1).unwrap().get::<OtherAddress>().unwrap().is_some()
+    };
+    assert!(
+        !told(&mut raw, elsewhere) && !told(&mut raw, stream) && !told(&mut plain, Path::udp(first, source))
+    );
+}
+
+#[test]
+fn who_asks_how_nats_behave_is_not_answered_with_more_than_three_times_as_much() {
+    let [first, second] = [address("[2001:db8::10]:3478"), address("[2001:db8::11]:3479")];
+    let source = address("[2001:db8::1]:4000");
+    let mut raw = Raw::new(server_config().with_behavior(first, second));
+    let path = Path::udp(first, source);
+    let mut ask = |change, software| {
+        let request = binding(change, software);
+        let answer = raw.give(path, &request).pop().map(|(_, answer)| answer)?;
+        assert!(answer.len() <= 3 * request.len(), "{} for {}", answer.len(), request.len());
+        Some(Message::parse(&answer).unwrap().get::<OtherAddress>().unwrap().is_some())
+    };
+    let change = Some(ChangeRequest { ip: true, port: true });
+    assert_eq!(ask(None, ""), Some(false), "the mapped address alone");
+    assert_eq!(ask(None, "twelve octets"), Some(true));
+    assert_eq!(ask(change, ""), None);
+    assert_eq!(ask(change, "four"), Some(true));
+    assert_eq!(raw.server.stats().amplifying, 1);
+}
+
+#[test]
+fn the_two_addresses_differ_in_ip_and_port() {
+    let good = address("192.0.2.10:3478");
+    for wrong in ["192.0.2.10:3479", "192.0.2.11:3478", "[2001:db8::1]:3479", "0.0.0.0:3479", "192.0.2.11:0"]
+    {
+        for (first, second) in [(good, address(wrong)), (address(wrong), good)] {
+            let config = server_config().with_behavior(first, second);
+            let clock = taut_sansio::time::WallClock { instant: Instant::now(), unix: Duration::ZERO };
+            let made = server::Server::new(config, clock, Rng::from_u64(1));
+            assert_eq!(made.err(), Some(server::ServerConfigError::Behavior), "{wrong}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use socket2::{Domain, Protocol, Socket, Type};
 use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
 use taut_turn::Deframer;
@@ -19,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::endpoint::runtime;
 use super::streams::Stream;
+use super::tcp::listener;
 use super::{interfaces, tls};
 use crate::error::{Error, ErrorKind};
 use crate::{clock, ids};
@@ -39,13 +41,17 @@ const MAX_DATAGRAM: usize = 65_536;
 const TICK: Duration = Duration::from_secs(1);
 
 /// What a [`TurnServer`] listens on, and how it behaves.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct TurnServerOptions {
     /// The rules: users, relays, quotas.
     pub server: ServerConfig,
     /// Where it listens over UDP. Port 0 takes a free one.
     pub udp: Vec<SocketAddr>,
+    /// A second address, of another IP and another port than the first of `udp`. With it the server also listens over UDP on each
+    /// of the two IPs at each of the two ports, and tells clients how the NATs on the way behave (RFC 5780), as
+    /// [`discover_nat`](crate::discover_nat) asks.
+    pub alternate: Option<SocketAddr>,
     /// Where it listens over TCP.
     pub tcp: Vec<SocketAddr>,
     /// Where it listens over TLS.
@@ -68,6 +74,13 @@ impl TurnServerOptions {
         self
     }
 
+    /// Sets the second address, with which the server tells how NATs behave.
+    #[must_use]
+    pub fn with_alternate(mut self, address: SocketAddr) -> Self {
+        self.alternate = Some(address);
+        self
+    }
+
     /// Listens over TCP.
     #[must_use]
     pub fn with_tcp(mut self, address: SocketAddr) -> Self {
@@ -87,6 +100,20 @@ impl TurnServerOptions {
     pub fn with_certificate(mut self, chain: impl Into<String>, key: impl Into<String>) -> Self {
         self.certificate = Some((chain.into(), key.into()));
         self
+    }
+}
+
+impl std::fmt::Debug for TurnServerOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TurnServerOptions")
+            .field("server", &self.server)
+            .field("udp", &self.udp)
+            .field("alternate", &self.alternate)
+            .field("tcp", &self.tcp)
+            .field("tls", &self.tls)
+            // Not the key.
+            .field("certificate", &self.certificate.as_ref().map(|(chain, _)| chain))
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,13 +149,14 @@ impl TurnServer {
     ///
     /// # Errors
     ///
-    /// `InvalidState` outside a tokio runtime; `Type` for rules that cannot work; `InvalidAccess` for TLS without a
+    /// `InvalidState` outside a tokio runtime; `Type` for rules that cannot work, a second address without a first one among them;
+    /// `InvalidAccess` for TLS without a
     /// certificate; `Operation` when an address cannot be bound or a certificate not be used.
     ///
     /// Cancelling it closes what was bound.
     pub async fn bind(options: TurnServerOptions) -> Result<Self, Error> {
         let _ = runtime()?;
-        let TurnServerOptions { server: mut config, udp, tcp, tls, certificate } = options;
+        let TurnServerOptions { server: mut config, udp, alternate, tcp, tls, certificate } = options;
         let acceptor = match &certificate {
             Some((chain, key)) => Some(
                 tls::acceptor(chain, key).map_err(|error| Error::io("cannot use the certificate", error))?,
@@ -139,8 +167,21 @@ impl TurnServer {
         let interfaces =
             interfaces::list().map_err(|error| Error::io("cannot list the interfaces", error))?;
         config.own_addresses.extend(interfaces.into_iter().map(|interface| interface.address));
+        let mut sockets = udp.into_iter().map(listen).collect::<Result<Vec<_>, _>>()?;
+        let first = sockets.first().map(|(local, _)| *local);
+        let second = alternate.map(listen).transpose()?;
+        if let Some((second, _)) = &second {
+            let missing = || Error::new(ErrorKind::Type, "a second address needs a first one over UDP");
+            config = config.with_behavior(first.ok_or_else(missing)?, *second);
+        }
+        let behavior = config.behavior;
         let server = Server::new(config, clock::wall(), Rng::from_seed(ids::seed()?))
             .map_err(|error| Error::new(ErrorKind::Type, error.to_string()))?;
+        sockets.extend(second);
+        if let Some([first, second]) = behavior {
+            sockets.push(listen(SocketAddr::new(first.ip(), second.port()))?);
+            sockets.push(listen(SocketAddr::new(second.ip(), first.port()))?);
+        }
         let state = State {
             server,
             listeners: BTreeMap::new(),
@@ -150,10 +191,7 @@ impl TurnServer {
         };
         let inner = Arc::new(Inner { state: Mutex::new(state) });
         let mut this = Self { inner, udp: Vec::new(), tcp: Vec::new(), tls: Vec::new(), tasks: Vec::new() };
-        let failed = |address: SocketAddr| move |error| Error::io(format!("cannot bind {address}"), error);
-        for address in udp {
-            let socket = Arc::new(UdpSocket::bind(address).await.map_err(failed(address))?);
-            let local = socket.local_addr().map_err(failed(address))?;
+        for (local, socket) in sockets {
             this.inner.lock().listeners.insert(local, socket.clone());
             this.udp.push(local);
             this.tasks.push(tokio::spawn(receive(socket, local, this.inner.clone())).abort_handle());
@@ -163,8 +201,9 @@ impl TurnServer {
             .map(|address| (address, None))
             .chain(tls.into_iter().map(|a| (a, acceptor.clone())))
         {
-            let listener = TcpListener::bind(address).await.map_err(failed(address))?;
-            let local = listener.local_addr().map_err(failed(address))?;
+            let failed = |error| Error::io(format!("cannot bind {address}"), error);
+            let listener = listener::bind(address).map_err(failed)?;
+            let local = listener.local_addr().map_err(failed)?;
             if acceptor.is_some() { &mut this.tls } else { &mut this.tcp }.push(local);
             this.tasks.push(tokio::spawn(accept(listener, acceptor, this.inner.clone())).abort_handle());
         }
@@ -273,13 +312,28 @@ impl State {
     }
 
     fn bind_relay(&mut self, relay: SocketAddr, inner: &Arc<Inner>) -> io::Result<()> {
-        let socket = std::net::UdpSocket::bind(relay)?;
-        socket.set_nonblocking(true)?;
-        let socket = Arc::new(UdpSocket::from_std(socket)?);
+        let socket = Arc::new(bind_udp(relay)?);
         let task = tokio::spawn(receive(socket.clone(), relay, inner.clone()));
         self.relays.insert(relay, (socket, task.abort_handle()));
         Ok(())
     }
+}
+
+/// Binds a listener over UDP. The address is the bound one.
+fn listen(address: SocketAddr) -> Result<(SocketAddr, Arc<UdpSocket>), Error> {
+    let bound = bind_udp(address).and_then(|socket| Ok((socket.local_addr()?, Arc::new(socket))));
+    bound.map_err(|error| Error::io(format!("cannot bind {address}"), error))
+}
+
+/// Binds a socket for one family alone: clients of the other would be seen with addresses that stand for theirs, and be told of them.
+fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 /// Receives from one socket, a listener or a relay.

@@ -1,6 +1,6 @@
 //! Permissions and channels (RFC 8656 sections 9 to 12): wanted, asked for, kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -84,6 +84,9 @@ pub(crate) struct Peers {
     by_number: BTreeMap<ChannelNumber, SocketAddr>,
     /// The number used last. None comes again before all others were used, as one must rest for five minutes.
     last: Option<ChannelNumber>,
+    /// Channels that were forgotten, [`MAX_CHANNELS`] of them: the server may still have them, and a peer that is wanted again gets
+    /// no other number then (RFC 8656 section 12.2).
+    resting: VecDeque<(SocketAddr, ChannelNumber)>,
     /// Addresses of requests that were refused as a whole: each is asked for alone, to find the one that is meant.
     alone: BTreeSet<IpAddr>,
 }
@@ -102,21 +105,41 @@ impl Peers {
         {
             return;
         }
+        let number = self.number_for(peer);
+        self.by_number.insert(number, peer);
+        self.channels.insert(peer, Channel { number, grant: Grant::Wanted(now) });
+    }
+
+    /// The number that the peer had, or the next that nobody has or had lately.
+    fn number_for(&mut self, peer: SocketAddr) -> ChannelNumber {
+        if let Some(at) = self.resting.iter().position(|(address, _)| *address == peer)
+            && let Some((_, number)) = self.resting.remove(at)
+        {
+            return number;
+        }
         let mut number = self.last.map_or(ChannelNumber::FIRST, ChannelNumber::next);
-        while self.by_number.contains_key(&number) {
-            // Ends: there are 4096 numbers and at most `MAX_CHANNELS` are in use.
+        while self.by_number.contains_key(&number) || self.resting.iter().any(|(_, other)| *other == number) {
+            // Ends: there are 4096 numbers, and at most twice `MAX_CHANNELS` are in use or rest.
             number = number.next();
         }
         self.last = Some(number);
-        self.by_number.insert(number, peer);
-        self.channels.insert(peer, Channel { number, grant: Grant::Wanted(now) });
+        number
     }
 
     pub(super) fn forget(&mut self, peer: IpAddr) {
         self.permissions.remove(&peer);
         self.alone.remove(&peer);
         self.channels.retain(|address, _| address.ip() != peer);
-        self.by_number.retain(|_, address| address.ip() != peer);
+        let resting = &mut self.resting;
+        self.by_number.retain(|number, address| {
+            if address.ip() == peer {
+                resting.push_back((*address, *number));
+            }
+            address.ip() != peer
+        });
+        while self.resting.len() > MAX_CHANNELS {
+            self.resting.pop_front();
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -126,6 +149,7 @@ impl Peers {
     /// The allocation is gone: everything is wanted anew, of the next one.
     pub(super) fn lose(&mut self, now: Instant) {
         self.alone.clear();
+        self.resting.clear();
         self.permissions.values_mut().for_each(|grant| *grant = Grant::Wanted(now));
         self.channels.values_mut().for_each(|channel| channel.grant = Grant::Wanted(now));
     }

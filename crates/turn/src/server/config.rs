@@ -1,8 +1,10 @@
 //! What a server is told beforehand.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use taut_stun::behavior::is_other;
 
 use super::policy::Subnet;
 
@@ -56,6 +58,9 @@ pub struct ServerConfig {
     /// How many answers a second go to one source prefix (IPv4 /24, IPv6 /56) over UDP before it has authenticated
     /// itself; four times as many at once. 64 by default.
     pub unauthenticated_per_second: u32,
+    /// Two addresses of the server that differ in both IP and port. If it listens over UDP on each IP at each port, four in all, it
+    /// tells clients how the NATs on the way behave (RFC 5780). Without them by default.
+    pub behavior: Option<[SocketAddr; 2]>,
 }
 
 impl Default for ServerConfig {
@@ -75,6 +80,7 @@ impl Default for ServerConfig {
             max_lifetime: Duration::from_secs(3_600),
             nonce_lifetime: Duration::from_secs(3_600),
             unauthenticated_per_second: 64,
+            behavior: None,
         }
     }
 }
@@ -163,6 +169,12 @@ impl ServerConfig {
         self.unauthenticated_per_second = answers;
         self
     }
+
+    /// Sets two addresses of the server, with which it tells how NATs behave.
+    pub fn with_behavior(mut self, first: SocketAddr, second: SocketAddr) -> Self {
+        self.behavior = Some([first, second]);
+        self
+    }
 }
 
 impl std::fmt::Debug for ServerConfig {
@@ -192,9 +204,19 @@ pub enum ServerConfigError {
     /// There is neither a user nor a shared secret.
     #[error("there is neither a user nor a shared secret")]
     Users,
+    /// The two addresses for RFC 5780 are not of one family, not of two IPs and two ports, or not to be sent to.
+    #[error("telling how NATs behave needs two IP addresses of one family and two ports")]
+    Behavior,
 }
 
 impl ServerConfig {
+    /// The address that differs in IP and port from one of the four for RFC 5780.
+    pub(super) fn opposite(&self, own: SocketAddr) -> Option<SocketAddr> {
+        let [first, second] = self.behavior?;
+        let ip = other_of([first.ip(), second.ip()], own.ip())?;
+        Some(SocketAddr::new(ip, other_of([first.port(), second.port()], own.port())?))
+    }
+
     pub(super) fn check(&self) -> Result<(), ServerConfigError> {
         if self.realm.is_empty() || self.realm.len() > super::MAX_REALM {
             return Err(ServerConfigError::Realm);
@@ -207,9 +229,22 @@ impl ServerConfig {
         if self.relay_ports.0 == 0 || self.relay_ports.0 > self.relay_ports.1 {
             return Err(ServerConfigError::RelayPorts);
         }
+        let differ = |[a, b]: [SocketAddr; 2]| is_other(a, b) && is_other(b, a);
+        if self.behavior.is_some_and(|two| !differ(two)) {
+            return Err(ServerConfigError::Behavior);
+        }
         if self.users.is_empty() && self.shared_secret.is_none() {
             return Err(ServerConfigError::Users);
         }
         Ok(())
+    }
+}
+
+/// The other one of two.
+fn other_of<T: PartialEq>([first, second]: [T; 2], own: T) -> Option<T> {
+    match own {
+        own if own == first => Some(second),
+        own if own == second => Some(first),
+        _ => None,
     }
 }

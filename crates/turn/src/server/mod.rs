@@ -1,4 +1,5 @@
-//! A TURN server (RFC 8656), without I/O: it also answers Binding requests, as every TURN server does.
+//! A TURN server (RFC 8656), without I/O: it also answers Binding requests, as every TURN server does, and with two addresses tells
+//! how NATs behave ([`ServerConfig::behavior`], RFC 5780).
 //!
 //! UDP, TCP and TLS clients are paths; whoever runs the server cuts streams into messages with
 //! [`Deframer`](crate::Deframer). Sockets for relays are asked for with [`Event::Bind`], and what they receive is given to

@@ -67,10 +67,27 @@ impl Server {
 
     fn on_binding(&mut self, path: Path, request: &Message<'_>) {
         let mut out = Vec::new();
+        if let Some((from, length)) = self.answer_behavior(path, request, &mut out) {
+            // Where the answer would be too long, and came from where it is expected, the mapped address alone will do.
+            if from != path || length <= longest_answer(request) {
+                self.answer_anybody(from, request, &out);
+                return;
+            }
+            out.clear();
+        }
         // What a server without authentication answers is the same everywhere.
         if taut_stun::binding::answer(request.as_bytes(), path.remote, &mut out).is_some() {
             self.answer_anybody(path, request, &out);
         }
+    }
+
+    /// Appends the answer of a server with two addresses (RFC 5780 section 6.1), which is for datagrams alone. The path is the one
+    /// that it takes.
+    fn answer_behavior(&self, path: Path, request: &Message<'_>, out: &mut Vec<u8>) -> Option<(Path, usize)> {
+        let opposite = self.config.opposite(path.local).filter(|_| path.transport == Transport::Udp)?;
+        let datagram = request.as_bytes();
+        let (length, from) = taut_stun::behavior::answer(datagram, path.remote, path.local, opposite, out)?;
+        Some((Path { local: from, ..path }, length))
     }
 
     fn on_request(&mut self, now: Instant, path: Path, request: &Message<'_>) {
@@ -162,7 +179,7 @@ impl Server {
             }
             return;
         }
-        let longest = request.as_bytes().len().saturating_mul(MAX_AMPLIFICATION);
+        let longest = longest_answer(request);
         let mut out = Vec::new();
         for offer in [Offer::Algorithms, Offer::Short] {
             out.clear();
@@ -188,7 +205,7 @@ impl Server {
     /// stream is where he says he is.
     fn answer_anybody(&mut self, path: Path, request: &Message<'_>, answer: &[u8]) -> bool {
         if path.transport == Transport::Udp {
-            if answer.len() > request.as_bytes().len().saturating_mul(MAX_AMPLIFICATION) {
+            if answer.len() > longest_answer(request) {
                 count(&mut self.stats.amplifying);
                 return false;
             }
@@ -241,6 +258,11 @@ impl Server {
     pub(super) fn mapped(path: Path) -> XorMappedAddress {
         XorMappedAddress(path.remote)
     }
+}
+
+/// How long an answer to somebody may be who has not authenticated himself.
+fn longest_answer(request: &Message<'_>) -> usize {
+    request.as_bytes().len().saturating_mul(MAX_AMPLIFICATION)
 }
 
 /// Ends an answer, with FINGERPRINT if the request had it.

@@ -1,7 +1,7 @@
 //! TCP connections between the two sides of a call (RFC 6544): those that ICE has opened, and those that came to a listener.
 
 mod connections;
-mod listener;
+pub(crate) mod listener;
 
 use std::io;
 use std::net::SocketAddr;
