@@ -12,7 +12,11 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("taut-sansio", &[], &["bytes", "rand", "thiserror"]),
     // One protocol each.
     ("taut-sdp", &["taut-sansio"], &["bytes", "thiserror", "tracing"]),
-    ("taut-stun", &["taut-sansio"], &["bytes", "hmac", "md-5", "sha1", "sha2", "thiserror", "tracing"]),
+    (
+        "taut-stun",
+        &["taut-sansio"],
+        &["bytes", "crc32fast", "hmac", "md-5", "sha1", "sha2", "thiserror", "tracing"],
+    ),
     ("taut-mdns", &["taut-sansio"], &["bytes", "thiserror", "tracing"]),
     ("taut-rtp", &["taut-sansio"], &["bytes", "thiserror", "tracing"]),
     ("taut-sctp", &["taut-sansio"], &["bytes", "crc-fast", "hmac", "sha2", "thiserror", "tracing"]),
