@@ -181,6 +181,9 @@ pub enum Event {
     BufferedAmountLow(ChannelId),
     /// A channel is being closed, by either side.
     Closing(ChannelId),
+    /// The other side has ended a channel (RFC 8831 section 6.7), and all that it sent has come, but for what its limits of
+    /// retransmission gave up. [`Event::Closed`] follows; where it comes without this, something may be missing.
+    Complete(ChannelId),
     /// A channel is closed. Messages that came before can still be polled.
     Closed(ChannelId),
     /// The session is over.

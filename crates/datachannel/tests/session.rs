@@ -300,9 +300,11 @@ fn a_reset_waits_until_everything_was_read() {
     net.world.run_for(Duration::from_secs(5));
     let other = net.b().incoming()[0];
     assert!(net.b().saw(Event::Closing(other)) && !net.b().saw(Event::Closed(other)));
+    assert!(!net.b().saw(Event::Complete(other)), "not all was read");
     net.b().reads = true;
     assert!(net.until(|a, b| a.saw(Event::Closed(id)) && b.saw(Event::Closed(other))));
     assert_eq!(net.b().received(), 60, "nothing is lost");
+    assert!(net.a().saw(Event::Complete(id)) && net.b().saw(Event::Complete(other)));
 }
 
 #[test]
@@ -325,7 +327,7 @@ fn the_end_of_the_session_closes_all_channels() {
     net.a().session.handle_transport_closed(now);
     net.world.run_for(MS);
     let end = [Event::Closed(id), Event::Disconnected(CloseReason::Transport)];
-    assert!(net.a().events.ends_with(&end));
+    assert!(net.a().events.ends_with(&end) && !net.a().saw(Event::Complete(id)));
 }
 
 #[test]

@@ -47,6 +47,11 @@ impl Peer {
         self.connection_state
     }
 
+    /// Why DTLS failed, if it did: the certificate may not be the one of the description. It is logged, too.
+    pub fn dtls_failure(&self) -> Option<taut_dtls::CloseReason> {
+        self.transport.dtls_failure()
+    }
+
     /// What was sent and received on the transport, and why datagrams were dropped.
     pub fn transport_stats(&self) -> crate::TransportStats {
         let dropped_dtls = self.transport.dtls.stats().dropped();
@@ -157,7 +162,7 @@ impl Peer {
                 taut_dtls::Event::KeyLog(line) => self.events.push(Event::KeyLog(line)),
                 taut_dtls::Event::Closed(reason) => {
                     tracing::debug!(?reason, "DTLS ended");
-                    self.transport.on_dtls_closed();
+                    self.transport.on_dtls_closed(reason);
                     self.transport.data.handle_transport_closed(now);
                     if reason == taut_dtls::CloseReason::Remote {
                         self.leave(now, CloseReason::Remote);
@@ -177,6 +182,7 @@ impl Peer {
                 Data::Readable(id) => self.events.push(Event::ChannelReadable(id)),
                 Data::BufferedAmountLow(id) => self.events.push(Event::ChannelBufferedAmountLow(id)),
                 Data::Closing(id) => self.events.push(Event::ChannelClosing(id)),
+                Data::Complete(id) => self.events.push(Event::ChannelComplete(id)),
                 Data::Closed(id) => self.events.push(Event::ChannelClosed(id)),
                 _ => {}
             }
@@ -209,6 +215,9 @@ impl Peer {
         }
         if connection != self.connection_state {
             self.connection_state = connection;
+            if let (ConnectionState::Failed, Some(reason)) = (connection, self.dtls_failure()) {
+                tracing::warn!("connection failed: DTLS: {reason}");
+            }
             self.events.push(Event::ConnectionStateChange(connection));
         }
     }

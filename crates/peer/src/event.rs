@@ -110,6 +110,9 @@ pub enum Event {
     ChannelBufferedAmountLow(ChannelId),
     /// A data channel is closing.
     ChannelClosing(ChannelId),
+    /// The other side has ended a data channel, and all that it sent has come, but for what its limits of retransmission
+    /// gave up. [`Event::ChannelClosed`] follows; where it comes without this, something may be missing.
+    ChannelComplete(ChannelId),
     /// A data channel is closed.
     ChannelClosed(ChannelId),
     /// A frame can be polled (frame mode).

@@ -71,8 +71,8 @@ enum Security {
     Handshake,
     /// DTLS is up; there are SRTP keys if a profile was agreed.
     Established(Option<Box<Srtp>>),
-    /// DTLS has ended.
-    Ended,
+    /// DTLS has ended, and why.
+    Ended(dtls::CloseReason),
 }
 
 /// The keyed contexts of both directions.
@@ -234,8 +234,17 @@ impl Transport {
     }
 
     /// DTLS has ended.
-    pub(crate) fn on_dtls_closed(&mut self) {
-        self.security = Security::Ended;
+    pub(crate) fn on_dtls_closed(&mut self, reason: dtls::CloseReason) {
+        self.security = Security::Ended(reason);
+    }
+
+    /// Why DTLS failed. Being closed is no failure.
+    pub(crate) fn dtls_failure(&self) -> Option<dtls::CloseReason> {
+        match self.security {
+            Security::Ended(dtls::CloseReason::Local | dtls::CloseReason::Remote) => None,
+            Security::Ended(reason) => Some(reason),
+            _ => None,
+        }
     }
 
     fn start_data(&mut self, now: Instant) {
@@ -506,7 +515,7 @@ impl Transport {
     fn make(&mut self, now: Instant, source: Source, room: usize, out: &mut Vec<u8>) -> Option<bool> {
         let start = out.len();
         match (source, &mut self.security) {
-            (Source::Handshake, Security::Handshake | Security::Established(_) | Security::Ended) => {
+            (Source::Handshake, Security::Handshake | Security::Established(_) | Security::Ended(_)) => {
                 self.dtls.poll_transmit(now, room, out).map(|_| true)
             }
             (Source::Rtcp, Security::Established(Some(srtp))) => {

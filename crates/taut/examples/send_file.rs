@@ -73,12 +73,16 @@ async fn send(channel: DataChannel, path: &Path) -> Result<u64, Failure> {
     Ok(sent)
 }
 
-/// Writes what comes in to a file, until the other side has closed the channel.
+/// Writes what comes in to a file, until the other side has closed the channel. One that ended with its connection may
+/// have left something out.
 async fn receive(channel: DataChannel, path: &Path) -> Result<u64, Failure> {
     let (mut file, mut received) = (File::create(path)?, 0);
     while let Some(message) = channel.recv().await {
         file.write_all(&message.data)?;
         received += message.data.len() as u64;
+    }
+    if !channel.closed_cleanly() {
+        return Err("the connection was lost before the end of the file".into());
     }
     Ok(received)
 }

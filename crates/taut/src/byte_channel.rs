@@ -10,7 +10,7 @@ use futures_sink::Sink;
 use taut_peer::{ChannelState, Message};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::data_channel::{DataChannel, Offer, SEND_LIMIT, channel_closed};
+use crate::data_channel::{DataChannel, Offer, SEND_LIMIT, channel_closed, io_error};
 use crate::error::Error;
 
 /// The largest message that is made of what is written: every peer takes it.
@@ -93,8 +93,9 @@ impl DataChannel {
     }
 }
 
-/// A data channel as a stream of octets, from [`DataChannel::into_bytes`]. It reads to its end when the channel is closed;
-/// shutting it down closes the channel and waits until what was written has gone.
+/// A data channel as a stream of octets, from [`DataChannel::into_bytes`]. It reads to its end when the channel is closed,
+/// and gives `UnexpectedEof` when the connection ends before, since then some may be missing. Shutting it down closes the
+/// channel and waits until what was written has gone. Writing to a closed one gives `BrokenPipe`.
 #[derive(Debug)]
 pub struct ByteChannel {
     channel: DataChannel,
@@ -108,6 +109,11 @@ impl ByteChannel {
     }
 }
 
+/// The connection ended, and not the channel.
+fn cut_off() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended before the data channel was closed")
+}
+
 impl AsyncRead for ByteChannel {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -117,7 +123,8 @@ impl AsyncRead for ByteChannel {
         while self.unread.is_empty() {
             match ready!(Pin::new(&mut self.channel).poll_next(cx)) {
                 Some(message) => self.unread = message.data,
-                None => return Poll::Ready(Ok(())),
+                None if self.channel.closed_cleanly() => return Poll::Ready(Ok(())),
+                None => return Poll::Ready(Err(cut_off())),
             }
         }
         let length = self.unread.len().min(buf.remaining());
@@ -132,18 +139,18 @@ impl AsyncWrite for ByteChannel {
             return Poll::Ready(Ok(0));
         }
         let mut channel = Pin::new(&mut self.channel);
-        ready!(channel.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
+        ready!(channel.as_mut().poll_ready(cx)).map_err(io_error)?;
         let length = octets.len().min(WRITE_MAX);
         let message = Bytes::copy_from_slice(octets.get(..length).unwrap_or_default());
-        channel.start_send(message.into()).map_err(io::Error::other)?;
+        channel.start_send(message.into()).map_err(io_error)?;
         Poll::Ready(Ok(length))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.channel).poll_flush(cx).map_err(io::Error::other)
+        Pin::new(&mut self.channel).poll_flush(cx).map_err(io_error)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.channel).poll_close(cx).map_err(io::Error::other)
+        Pin::new(&mut self.channel).poll_close(cx).map_err(io_error)
     }
 }

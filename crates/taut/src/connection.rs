@@ -230,6 +230,9 @@ impl State {
         match event {
             PeerEvent::DataChannel(id) => self.on_incoming_channel(id),
             PeerEvent::ChannelReadable(id) => self.on_readable(id),
+            PeerEvent::ChannelComplete(id) => {
+                self.channels.get(&id).into_iter().for_each(|entry| entry.core.set_complete());
+            }
             PeerEvent::ChannelOpen(id)
             | PeerEvent::ChannelBufferedAmountLow(id)
             | PeerEvent::ChannelClosing(id)

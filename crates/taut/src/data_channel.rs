@@ -1,7 +1,8 @@
 //! Data channels (W3C `RTCDataChannel`, section 6.2).
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use taut_peer::{Channel, ChannelId, ChannelInit, ChannelState, Message, Peer, Priority, SendError};
@@ -95,7 +96,9 @@ impl DataChannelInit {
 /// A data channel. Clones are handles of the same channel.
 ///
 /// Each handle keeps the connection open. When the last handle of a channel is dropped the channel stays open, but
-/// what the other side sends on it is thrown away, so that it cannot hold up other channels.
+/// what the other side sends on it is thrown away, so that it cannot hold up other channels. One that is held and not
+/// read does: what comes in on all channels waits in one buffer, of
+/// [`data_receive_buffer`](crate::Configuration::data_receive_buffer), and when that is full the other side waits.
 ///
 /// It is also a `Stream` of messages and a `Sink` for them, and [`into_bytes`](Self::into_bytes) makes a byte stream of it.
 pub struct DataChannel {
@@ -128,6 +131,8 @@ pub(crate) struct ChannelCore {
     negotiated: bool,
     /// What the channel had in its buffer when it was closed.
     pub(crate) last_amount: AtomicUsize,
+    /// The other side has ended the channel, and all that it sent has come.
+    complete: AtomicBool,
     low_threshold: AtomicUsize,
     /// Octets read since the driver was last woken for it.
     unannounced: AtomicUsize,
@@ -160,12 +165,17 @@ impl ChannelCore {
             priority: channel.priority(),
             negotiated: channel.negotiated(),
             last_amount: AtomicUsize::new(0),
+            complete: AtomicBool::new(false),
             low_threshold: AtomicUsize::new(0),
             unannounced: AtomicUsize::new(0),
             readable: Signal::default(),
             writable: Signal::default(),
             changed: Signal::default(),
         }
+    }
+
+    pub(crate) fn set_complete(&self) {
+        self.complete.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn fire_all(&self) {
@@ -315,12 +325,20 @@ impl DataChannel {
             .await
     }
 
-    /// Waits until the channel is closed.
+    /// Waits until the channel is closed. [`closed_cleanly`](Self::closed_cleanly) says how it ended.
     ///
     /// Cancel-safe: it takes nothing.
     pub async fn closed(&self) {
         let closed = || (self.ready_state() == ChannelState::Closed).then_some(());
         self.inner.core.changed.wait_for(closed).await;
+    }
+
+    /// True once the channel was closed by [`close`](Self::close) on either side, and the other side has confirmed it:
+    /// what the side that closed had sent before has arrived, but for what limits of retransmission gave up. False
+    /// before, and for a channel that ended with its connection, of which the last messages may be missing. An addition
+    /// to W3C, after `wasClean` of a WebSocket.
+    pub fn closed_cleanly(&self) -> bool {
+        self.inner.core.complete.load(Ordering::SeqCst) && self.ready_state() == ChannelState::Closed
     }
 
     /// Sends a message, whole. Waits while more than 1 MiB waits in the channel's buffer. Messages that are sent
@@ -350,7 +368,8 @@ impl DataChannel {
         }
     }
 
-    /// The next message, or `None` once the channel is closed and all its messages were taken.
+    /// The next message, or `None` once the channel is closed and all its messages were taken. That is no proof that
+    /// all has come: a channel ends with its connection, too, see [`closed_cleanly`](Self::closed_cleanly).
     ///
     /// Cancel-safe: a message is either returned or still there.
     pub async fn recv(&self) -> Option<Message> {
@@ -362,7 +381,9 @@ impl DataChannel {
         self.next_message().flatten()
     }
 
-    /// Closes the channel; what was sent on it before still arrives. Both sides see it closed.
+    /// Closes the channel; what was sent on it before still arrives, as long as the connection stays: before
+    /// [`PeerConnection::close`](crate::PeerConnection::close), wait for [`closed`](Self::closed). Both sides see it
+    /// closed. A [`send`](Self::send) that waits for room is refused.
     pub fn close(&self) {
         self.inner.connection.with(|state, now| state.peer.close_channel(now, self.inner.core.id));
         self.inner.core.fire_all();
@@ -411,7 +432,12 @@ impl DataChannel {
             if state.ended {
                 return Err(Offer::Refused(channel_closed()));
             }
-            if state.peer.channel(id).is_some_and(|channel| channel.buffered_amount() > SEND_LIMIT) {
+            // A channel that is closing takes nothing, whether it has room or not: `f` says so.
+            let waits = |channel: &Channel| {
+                let closing = matches!(channel.state(), ChannelState::Closing | ChannelState::Closed);
+                !closing && channel.buffered_amount() > SEND_LIMIT
+            };
+            if state.peer.channel(id).is_some_and(waits) {
                 state.full.insert(id);
                 return Err(Offer::Full);
             }
@@ -464,6 +490,16 @@ fn channel_init(label: String, init: DataChannelInit) -> ChannelInit {
     channel.priority = init.priority;
     channel.negotiated = init.negotiated;
     channel
+}
+
+/// An error where the traits of others want theirs.
+pub(crate) fn io_error(error: Error) -> io::Error {
+    let kind = match error.kind() {
+        ErrorKind::InvalidState => io::ErrorKind::BrokenPipe,
+        ErrorKind::Type => io::ErrorKind::InvalidInput,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }
 
 pub(crate) fn channel_closed() -> Error {

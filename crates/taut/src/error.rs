@@ -3,7 +3,6 @@
 use std::io;
 
 pub use taut_peer::ErrorKind;
-use taut_peer::IceVerdict;
 
 /// Why a call was refused. The kind is the W3C exception that a browser would throw.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +29,9 @@ impl Error {
         Self::new(ErrorKind::InvalidState, "the connection is closed")
     }
 
-    /// The connection has failed, where it is ICE with this verdict.
-    pub(crate) fn failed(ice: Option<IceVerdict>) -> Self {
-        match ice {
-            Some(verdict) => Self::new(ErrorKind::Operation, format!("the connection has failed: {verdict}")),
-            None => Self::new(ErrorKind::Operation, "the connection has failed"),
-        }
+    /// The connection has failed, and why.
+    pub(crate) fn failed(cause: impl std::fmt::Display) -> Self {
+        Self::new(ErrorKind::Operation, format!("the connection has failed: {cause}"))
     }
 
     /// A handle was given to a connection that it does not belong to.

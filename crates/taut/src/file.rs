@@ -43,7 +43,8 @@ struct Clip {
 impl MediaStream {
     /// A local stream that plays a video file (VP8 in IVF), an audio file (Opus in Ogg), or both in step. It waits for
     /// the first sender that is connected, and then plays in real time. Needs a tokio runtime, where a task runs until
-    /// the files or all tracks have ended.
+    /// the files or all tracks have ended. Nothing is encoded: who comes later, or asks for a key frame, has no picture
+    /// until the next key frame of the file.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use taut_peer::{ChannelState, MessageKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::data_channel::{DataChannel, Offer, channel_closed};
+use crate::data_channel::{DataChannel, Offer, channel_closed, io_error};
 use crate::error::{Error, ErrorKind};
 
 /// The most octets that [`AsyncWrite`] takes at once.
@@ -140,7 +140,7 @@ impl MessageWriter {
         channel.core().writable.poll_for(cx, || match f(self) {
             Ok(()) => Some(Ok(())),
             Err(Offer::Full) => None,
-            Err(Offer::Refused(error)) => Some(Err(io::Error::other(error))),
+            Err(Offer::Refused(error)) => Some(Err(io_error(error))),
         })
     }
 }
@@ -217,6 +217,14 @@ impl MessageReader {
     }
 }
 
+/// A message that ends too early is an error of reading.
+fn read_error(error: Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::InvalidState => io::Error::new(io::ErrorKind::UnexpectedEof, error),
+        _ => io_error(error),
+    }
+}
+
 impl AsyncRead for MessageReader {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -224,8 +232,7 @@ impl AsyncRead for MessageReader {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let channel = self.parts.0.clone();
-        let part =
-            ready!(channel.core().readable.poll_for(cx, || self.next_part())).map_err(io::Error::other)?;
+        let part = ready!(channel.core().readable.poll_for(cx, || self.next_part())).map_err(read_error)?;
         if let Some(mut part) = part {
             buf.put_slice(&part.split_to(part.len().min(buf.remaining())));
             self.rest = part;

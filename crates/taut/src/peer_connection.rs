@@ -31,7 +31,9 @@ use crate::{clock, ids};
 /// A connection to another peer. Clones are handles of the same connection.
 ///
 /// The connection closes when [`close`](Self::close) is called, when the other side closes it, or when the last handle
-/// is dropped: of itself, its [`Events`], its data channels, transceivers and remote tracks.
+/// is dropped: of itself, its [`Events`], its data channels, transceivers and remote tracks. So a task that waits for
+/// events or messages keeps it open: where there is one, call `close`. A connection that fails stays until it is closed
+/// or [restarted](Self::restart_ice).
 #[derive(Debug, Clone)]
 pub struct PeerConnection {
     handle: Handle,
@@ -39,7 +41,12 @@ pub struct PeerConnection {
 
 impl PeerConnection {
     /// Makes a connection with sockets of its own, one on each address of this host that can be used, and its one
-    /// consumer of events. Runs a task on the current tokio runtime, which needs its I/O and time drivers.
+    /// consumer of events. Runs a task on the current tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// In a runtime without I/O driver, as tokio does; without the time driver, the connection's task panics. With
+    /// `#[tokio::main]` and `Builder::enable_all` there are both.
     ///
     /// # Errors
     ///
@@ -123,7 +130,8 @@ impl PeerConnection {
 
     // ---- negotiation
 
-    /// Makes an offer of what the connection has and wants. It changes nothing until it is set.
+    /// Makes an offer of what the connection has and wants. It changes nothing until it is set. One that is made before
+    /// there is a track, a transceiver or a data channel has nothing to connect for: no connection comes of it.
     ///
     /// Has no point at which it waits: it is done when first polled.
     ///
@@ -278,8 +286,8 @@ impl PeerConnection {
     ///
     /// # Errors
     ///
-    /// `Operation` when the connection fails, with the verdict of [`ice_report`](Self::ice_report) where it is ICE that failed;
-    /// `InvalidState` when it is closed.
+    /// `Operation` when the connection fails, with the verdict of [`ice_report`](Self::ice_report) where it is ICE that failed, and
+    /// what was wrong where it is DTLS, as with another certificate than the description said; `InvalidState` when it is closed.
     pub async fn connected(&self) -> Result<(), Error> {
         self.handle
             .changed
@@ -294,9 +302,9 @@ impl PeerConnection {
 
     fn failure(&self) -> Error {
         let state = self.handle.lock();
-        match state.peer.ice_connection_state() {
-            IceConnectionState::Failed => Error::failed(Some(state.peer.ice_report().verdict)),
-            _ => Error::failed(None),
+        match state.peer.dtls_failure() {
+            Some(reason) => Error::failed(format_args!("DTLS: {reason}")),
+            None => Error::failed(state.peer.ice_report().verdict),
         }
     }
 

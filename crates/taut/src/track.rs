@@ -288,7 +288,7 @@ impl MediaStreamTrack {
 
     /// A local track whose frames come from `frames`, in the order of their presentation. Each is taken when it is
     /// time to send it; the first waits for a sender that is connected. Needs a tokio runtime, where a task runs until
-    /// the frames or the track have ended.
+    /// the frames or the track have ended. Frames of the other kind of media are not sent.
     ///
     /// # Errors
     ///
@@ -425,13 +425,23 @@ impl MediaStreamTrack {
     }
 
     /// Sends an encoded frame on every sender of the track and of its W3C clones. Returns how many took it: a sender
-    /// takes nothing before it is connected, and a video sender begins with a key frame.
+    /// takes nothing before it is connected nor while its send queue is full, and a video sender begins with a key
+    /// frame, for which [`keyframe_requested`](Self::keyframe_requested) asks. To know why a sender refuses frames, write
+    /// to it with [`RtpSender::send_frame`](crate::RtpSender::send_frame).
     ///
     /// # Errors
     ///
-    /// `InvalidState` once the track has ended, `NotSupported` for a remote track.
+    /// `InvalidState` once the track has ended, `NotSupported` for a remote track, `Type` for a frame of the other kind
+    /// of media or without octets.
     pub fn write_frame(&self, frame: &Frame) -> Result<usize, Error> {
         let track = self.require_live("written to")?;
+        if frame.codec.kind() != track.kind {
+            let text = format!("a frame of {:?} is not for a track of {:?}", frame.codec, track.kind);
+            return Err(Error::new(ErrorKind::Type, text));
+        }
+        if frame.data.is_empty() {
+            return Err(Error::new(ErrorKind::Type, "the frame is empty"));
+        }
         Ok(track.source.write(frame).unwrap_or(0))
     }
 
@@ -440,7 +450,7 @@ impl MediaStreamTrack {
     ///
     /// # Errors
     ///
-    /// As [`write_frame`](Self::write_frame).
+    /// `InvalidState` once the track has ended, `NotSupported` for a remote track.
     pub fn write_rtp(&self, packet: &Packet) -> Result<usize, Error> {
         let track = self.require_live("written to")?;
         Ok(track.source.live().iter().map(|track| track.deliver_packet(packet)).sum())

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{connected, negotiate, pair, within};
@@ -162,6 +164,7 @@ async fn closing_a_channel_is_seen_by_the_other_side_after_its_messages() {
     for i in 0..50 {
         ours.send(pattern(i)).await.unwrap();
     }
+    assert!(!ours.closed_cleanly() && !theirs.closed_cleanly());
     ours.close();
     for i in 0..50 {
         assert_eq!(within("a message", theirs.recv()).await, Some(pattern(i)));
@@ -169,6 +172,7 @@ async fn closing_a_channel_is_seen_by_the_other_side_after_its_messages() {
     assert_eq!(within("the end", theirs.recv()).await, None);
     within("closed here", ours.closed()).await;
     within("closed there", theirs.closed()).await;
+    assert!(ours.closed_cleanly() && theirs.closed_cleanly());
     let error = ours.send(Message::text("late")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidState);
     assert!(matches!(theirs.try_send(Message::text("late")), Err(TrySendError::Refused(_))));
@@ -177,6 +181,37 @@ async fn closing_a_channel_is_seen_by_the_other_side_after_its_messages() {
     let theirs = b.event("another channel", channel).await;
     again.send(Message::text("still works")).await.unwrap();
     assert_eq!(within("a message", theirs.recv()).await, Some(Message::text("still works")));
+}
+
+#[tokio::test]
+async fn a_channel_that_ends_with_its_connection_was_not_closed_cleanly() {
+    let (a, mut b) = pair();
+    let ours = a.pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+    negotiate(&a.pc, &b.pc).await;
+    let theirs = b.event("a channel", channel).await;
+    within("close", a.pc.close()).await;
+    assert_eq!(within("the end", theirs.recv()).await, None);
+    within("closed", ours.closed()).await;
+    assert!(!ours.closed_cleanly() && !theirs.closed_cleanly());
+}
+
+#[tokio::test]
+async fn who_waits_for_room_is_refused_when_the_channel_closes() {
+    let (a, b) = pair();
+    let ours = a.pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+    negotiate(&a.pc, &b.pc).await;
+    within("opens", ours.opened()).await.unwrap();
+    // The one thread of the runtime is here until the next await: nothing is sent meanwhile.
+    let message = || Message::binary(vec![0; 60_000]);
+    while ours.try_send(message()).is_ok() {}
+    let mut waiting = pin!(ours.send(message()));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(waiting.as_mut().poll(&mut cx).is_pending());
+    ours.close();
+    assert!(ours.buffered_amount() > 1 << 20, "there is still no room");
+    let Poll::Ready(Err(error)) = waiting.as_mut().poll(&mut cx) else { panic!("it waits on") };
+    assert_eq!(error.kind(), ErrorKind::InvalidState);
+    assert!(matches!(ours.try_send(message()), Err(TrySendError::Refused(_))));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod common;
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 
 use common::{Side, config, negotiate, pair, pair_of, within};
@@ -175,6 +176,39 @@ async fn a_channel_is_a_stream_of_octets() {
     within("read", read).await.unwrap();
     within("closed", writer.shutdown()).await.unwrap();
     within("the end", echo).await.unwrap();
+}
+
+#[tokio::test]
+async fn octets_that_are_cut_off_by_the_end_of_the_connection_are_an_error() {
+    let (a, mut b) = pair();
+    let ours = a.pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+    negotiate(&a.pc, &b.pc).await;
+    let mut theirs = b.event("a channel", channel).await.into_bytes();
+    let mut writer = ours.send_stream(MessageKind::Binary).await.unwrap();
+    writer.write(vec![7; 9]).await.unwrap();
+    writer.finish().await.unwrap();
+    let mut start = [0; 4];
+    within("the start", theirs.read_exact(&mut start)).await.unwrap();
+
+    within("close", a.pc.close()).await;
+    let mut rest = Vec::new();
+    let error = within("the end", theirs.read_to_end(&mut rest)).await.unwrap_err();
+    assert_eq!((error.kind(), rest), (io::ErrorKind::UnexpectedEof, vec![7; 5]));
+    let error = within("a write", theirs.write_all(b"late")).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+}
+
+#[tokio::test]
+async fn a_message_that_is_cut_off_is_an_error_of_reading() {
+    let (a, _b, ours, theirs) = large().await;
+    let mut writer = within("room", ours.send_stream(MessageKind::Binary)).await.unwrap();
+    writer.write_all(&[7; 100_000]).await.unwrap();
+    let mut reader = within("a message", theirs.recv_stream()).await.unwrap();
+    within("close", a.pc.close()).await;
+    let error = within("the end", reader.read_to_end(&mut Vec::new())).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    let error = within("a write", writer.write_all(&[7])).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
 }
 
 #[tokio::test]

@@ -34,6 +34,26 @@ async fn the_other_side_sees_the_close() {
 }
 
 #[tokio::test]
+async fn a_wrong_certificate_is_named_in_the_error() {
+    let (a, b) = pair();
+    a.pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+    a.pc.set_local_description(None).await.unwrap();
+    b.pc.set_remote_description(a.pc.local_description().unwrap()).await.unwrap();
+    b.pc.set_local_description(None).await.unwrap();
+    let mut answer = b.pc.local_description().unwrap();
+    // The last digit of the fingerprint.
+    let line = answer.sdp.find("a=fingerprint:").unwrap();
+    let digit = answer.sdp[line..].find("\r\n").unwrap() + line - 1;
+    let other = if &answer.sdp[digit..=digit] == "0" { "1" } else { "0" };
+    let (old, new) = (answer.sdp[line..=digit].to_owned(), format!("{}{other}", &answer.sdp[line..digit]));
+    answer.sdp = answer.sdp.replace(&old, &new);
+    a.pc.set_remote_description(answer).await.unwrap();
+    let error = within("failed", a.pc.connected()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Operation);
+    assert!(error.message().contains("fingerprint"), "{error}");
+}
+
+#[tokio::test]
 async fn dropping_the_last_handle_closes_and_frees_everything() {
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let (a, mut b) = pair();

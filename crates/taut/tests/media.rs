@@ -262,3 +262,12 @@ async fn a_tap_reads_frames_beside_the_packets() {
     a.pc.close().await;
     assert_eq!(within("the end", tap.recv()).await, None);
 }
+
+#[tokio::test]
+async fn a_frame_that_no_sender_could_take_is_an_error() {
+    let track = MediaStreamTrack::new(Kind::Audio);
+    assert_eq!(track.write_frame(&tone(0)).unwrap(), 0, "nobody is there yet");
+    assert_eq!(track.write_frame(&picture(0, true)).unwrap_err().kind(), ErrorKind::Type);
+    let empty = Frame::new(Codec::Opus, Vec::new(), Duration::ZERO);
+    assert_eq!(track.write_frame(&empty).unwrap_err().kind(), ErrorKind::Type);
+}

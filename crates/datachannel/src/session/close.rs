@@ -129,11 +129,15 @@ impl Session {
     fn continue_closing_of(&mut self, now: Instant, stream: u16) -> Progress {
         let unread = self.association.has_ready(StreamId(stream));
         let Some((id, channel)) = self.channel_of(StreamId(stream)) else { return Progress::Waiting };
-        if channel.incoming == Direction::Resetting && !unread {
+        let completed = channel.incoming == Direction::Resetting && !unread;
+        if completed {
             channel.incoming = Direction::Reset;
         }
         if matches!(channel.state, ChannelState::Connecting | ChannelState::Open) {
             self.set_closing(id);
+        }
+        if completed {
+            self.events.push_back(Event::Complete(id));
         }
         let Some(channel) = self.channels.get(&id) else { return Progress::Waiting };
         if channel.incoming == Direction::Resetting {
