@@ -112,3 +112,43 @@ fn place(block: &mut [u8], at: usize, octets: &[u8]) {
         place.copy_from_slice(octets);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha1::Sha1;
+
+    use super::*;
+
+    #[test]
+    fn it_is_the_mac_of_the_crate_hmac_at_every_length() {
+        let block: [u8; BLOCK] = std::array::from_fn(|at| at as u8);
+        let key = HmacSha1::new(&block);
+        let theirs = |message: &[u8]| -> [u8; LEN] {
+            Hmac::<Sha1>::new(&block.into()).chain_update(message).finalize().into_bytes().into()
+        };
+        let octets: Vec<u8> = (0..300u32).map(|at| (at * 31 % 251) as u8).collect();
+        for length in 0..=octets.len() {
+            let message = &octets[..length];
+            assert_eq!(key.mac(message), theirs(message), "{length} octets");
+            if length >= 4 {
+                let edited = [&message[..2], &[0x12, 0x34], &message[4..]].concat();
+                assert_eq!(key.mac_with_length(message, 0x1234), theirs(&edited), "{length} octets");
+            }
+        }
+    }
+
+    #[test]
+    fn the_test_cases_of_rfc_2202_hold() {
+        let mac = |key: &[u8], data: &[u8]| {
+            let mut block = [0; BLOCK];
+            block[..key.len()].copy_from_slice(key);
+            HmacSha1::new(&block).mac(data)
+        };
+        let hex = |mac: [u8; LEN]| mac.map(|octet| format!("{octet:02x}")).concat();
+        assert_eq!(hex(mac(&[0x0b; 20], b"Hi There")), "b617318655057264e28bc0b6fb378c8ef146be00");
+        let jefe = mac(b"Jefe", b"what do ya want for nothing?");
+        assert_eq!(hex(jefe), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+        assert_eq!(hex(mac(&[0xaa; 20], &[0xdd; 50])), "125d7342b9ac11cd91a39af48aa17b4f63f175d3");
+    }
+}
