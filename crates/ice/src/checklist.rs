@@ -325,6 +325,7 @@ impl Agent {
     pub(crate) fn remove_pair(&mut self, id: PairId) {
         if let Some(pair) = self.checklist.remove(id) {
             self.forget_route(&pair.path);
+            self.unpermit(&pair.path);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::config::{Host, Policy, TurnTransport};
 use crate::event::{Event, State};
 use crate::gathering::Server;
 use crate::hiding::hidden;
-use crate::pair::{PairId, Status};
+use crate::pair::{Pair, PairId, Status};
 
 /// How many allocations are asked for, local addresses times servers; further ones are not.
 pub const MAX_RELAYS: usize = 16;
@@ -478,6 +478,19 @@ impl Agent {
         let Some(now) = self.newest else { return };
         if let Some(relay) = self.relays.by_relayed_mut(path.local) {
             relay.client.permit(now, path.remote.ip());
+        }
+    }
+
+    /// A pair on a relayed base is gone: its peer needs no permission any more, unless it has another pair. There is a most of
+    /// permissions, and restarts would use them up.
+    pub(crate) fn unpermit(&mut self, path: &Path) {
+        let (base, peer) = (path.local, path.remote.ip());
+        let to_peer = |pair: &Pair| pair.path.local == base && pair.path.remote.ip() == peer;
+        if self.checklist.iter().any(|(_, pair)| to_peer(pair)) {
+            return;
+        }
+        if let Some(relay) = self.relays.by_relayed_mut(base) {
+            relay.client.forget(peer);
         }
     }
 

@@ -11,8 +11,8 @@ use bytes::BytesMut;
 use common::turn::{TurnServer, config, configured};
 use common::{Host, Net, PORT, ips, ms, secs};
 use taut_ice::{
-    Agent, CandidateAddress, CandidateKind, Config, Event, GatheringState, MAX_RELAYS, Policy, Role, State,
-    TurnTransport,
+    Agent, CandidateAddress, CandidateKind, Config, Credentials, Event, GatheringState, MAX_RELAYS, Policy,
+    Role, State, TurnTransport,
 };
 use taut_netsim::{Link, Nat, NatKind, NodeId};
 use taut_sansio::net::{Path, Received, Transport};
@@ -250,6 +250,45 @@ fn a_server_that_returns_is_used_again_after_a_restart() {
     assert!(net.run_until(secs(7), Net::connected), "within 10 s of its return: {:?}", net.a().agent.state());
     net.run(secs(1));
     assert_data(&mut net, 2);
+}
+
+/// A client has room for so many permissions.
+#[test]
+fn peers_of_former_generations_take_no_room_from_those_of_the_next() {
+    let mut net = Net::with_configs(
+        1,
+        link(),
+        (&["192.0.2.1"], relayed(Policy::Relay)),
+        (&["192.0.2.2"], Config::default()),
+    );
+    add_server(&mut net);
+    net.trickle = false;
+    let (a, b) = (net.a, net.b);
+    for id in [a, b] {
+        net.with(id, |agent, now| agent.gather(now));
+    }
+    net.run(secs(1));
+    for (round, wait) in [(0, 1), (1, 1), (2, 310)] {
+        let nobody = Credentials { ufrag: format!("nobody{round}"), pwd: "a password of twenty-four".into() };
+        net.with(a, |agent, now| {
+            agent.set_role(now, Role::Controlling);
+            agent.set_remote_credentials(now, nobody, false);
+            for n in 1..=90 {
+                let text = format!("candidate:{n} 1 udp 1 203.0.{round}.{n} 5000 typ host");
+                agent.add_remote_candidate(now, text.parse().unwrap()).unwrap();
+            }
+        });
+        net.run(secs(1));
+        net.with(a, |agent, now| agent.restart(now));
+        // The server keeps what it has granted for five minutes, and has room for so many, too.
+        net.world.run_for(secs(wait));
+    }
+    net.signal(a, Role::Controlling);
+    net.signal(b, Role::Controlled);
+    for candidate in std::mem::take(&mut net.peer_mut(b).outbox) {
+        net.with(a, |agent, now| agent.add_remote_candidate(now, candidate)).unwrap();
+    }
+    net.connect(secs(20));
 }
 
 #[test]

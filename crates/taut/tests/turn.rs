@@ -12,6 +12,7 @@ use taut::{
     Configuration, DataChannel, DataChannelInit, Endpoint, ErrorKind, Event, IceServer, IceTransportPolicy,
     Message, PeerConnection, Proxy, ProxyKind, TurnCredentials, TurnServer, TurnServerOptions,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -110,6 +111,32 @@ async fn listeners_of_ipv6_leave_ipv4_to_others() {
     client.send(&[0; 20]).unwrap();
     let refused = client.recv(&mut [0; 20]).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+/// The 128th stream of an address is its last: the next is closed, and those of others are not.
+#[tokio::test]
+async fn one_address_does_not_take_all_streams() {
+    let server = TurnServer::bind(TurnServerOptions::new(rules()).with_tcp(any_port())).await.unwrap();
+    let address = server.tcp_addresses()[0];
+    let open = |source: [u8; 4]| async move {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((source, 0))).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        // A Binding request: who is served is answered.
+        let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        request.resize(20, 7);
+        let _ = stream.write_all(&request).await;
+        let served = within("an answer or the end", stream.read(&mut [0; 100])).await.is_ok_and(|n| n > 0);
+        (stream, served)
+    };
+    let mut streams = Vec::new();
+    for _ in 0..128 {
+        let (stream, served) = open([127, 0, 0, 1]).await;
+        assert!(served, "{}", streams.len());
+        streams.push(stream);
+    }
+    assert!(!open([127, 0, 0, 1]).await.1);
+    assert!(open([127, 0, 0, 2]).await.1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,6 +15,7 @@
 //! |---|---|---|
 //! | permissions | [`MAX_PERMISSIONS`] | further ones are not asked for |
 //! | channels | [`MAX_CHANNELS`] | further peers are sent to by indications |
+//! | channels that were forgotten | [`MAX_CHANNELS`] | the number of the oldest is forgotten, too |
 //! | requests under way | [`MAX_REQUESTS`] | further ones wait |
 //! | events not yet polled | [`MAX_EVENTS`] | the oldest goes |
 //! | a message of a stream that is not complete | [`MAX_PARTIAL`] | cannot be hit: the length has 16 bits |

@@ -28,6 +28,10 @@ const MAX_QUEUED: usize = 64;
 /// How long a stream may take to open, TLS included.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// How long the other end may take nothing while there is something to write; then the stream is given up. Without it, one that
+/// never reads would keep it open for ever, even when its connection is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How much is read at once.
 const READ: usize = 16 << 10;
 
@@ -214,14 +218,65 @@ async fn carry(stream: Box<dyn Stream>, path: Path, mut queued: mpsc::Receiver<V
     };
     let write = async {
         while let Some(octets) = queued.recv().await {
-            if writer.write_all(&octets).await.is_err() {
+            if !write_all(&mut writer, &octets).await {
                 return;
             }
         }
-        let _ = writer.shutdown().await;
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, writer.shutdown()).await;
     };
     tokio::select! {
         () = read => {}
         () = write => {}
+    }
+}
+
+/// Writes all of it; false if the stream is of no more use.
+pub(crate) async fn write_all(writer: &mut (impl AsyncWrite + Unpin), mut octets: &[u8]) -> bool {
+    while !octets.is_empty() {
+        match tokio::time::timeout(WRITE_TIMEOUT, writer.write(octets)).await {
+            Ok(Ok(length @ 1..)) => octets = octets.get(length..).unwrap_or_default(),
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_never_reads_does_not_keep_a_stream_open() {
+        let (near, _far) = tokio::io::duplex(16);
+        let inbox = Inbox::new(Arc::new(Notify::new()));
+        let path = Path {
+            transport: Transport::Tcp,
+            local: ([192, 0, 2, 1], 1).into(),
+            remote: ([192, 0, 2, 2], 2).into(),
+        };
+        let (queue, queued) = mpsc::channel(MAX_QUEUED);
+        queue.send(vec![7; 1_000]).await.unwrap();
+        drop(queue);
+        let life = carry(Box::new(near), path, queued, &inbox);
+        tokio::time::timeout(Duration::from_secs(60), life).await.expect("it ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_reads_slowly_gets_it_all() {
+        let (mut near, mut far) = tokio::io::duplex(16);
+        let read = tokio::spawn(async move {
+            let mut all = Vec::new();
+            let mut room = [0; 16];
+            while let Ok(length @ 1..) = far.read(&mut room).await {
+                all.extend_from_slice(&room[..length]);
+                tokio::time::sleep(WRITE_TIMEOUT / 2).await;
+            }
+            all
+        });
+        assert!(write_all(&mut near, &[7; 1_000]).await);
+        drop(near);
+        assert_eq!(read.await.unwrap(), [7; 1_000]);
     }
 }

@@ -12,14 +12,14 @@ use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
 use taut_turn::Deframer;
 use taut_turn::server::{Event, Server, ServerConfig, Stats};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::endpoint::runtime;
-use super::streams::Stream;
+use super::streams::{Stream, write_all};
 use super::tcp::listener;
 use super::{interfaces, tls};
 use crate::error::{Error, ErrorKind};
@@ -27,6 +27,9 @@ use crate::{clock, ids};
 
 /// How many streams of clients are open at a time; further ones are closed at once.
 const MAX_STREAMS: usize = 4_096;
+
+/// How many of these may be of one address, so that nobody alone can keep all others out.
+const MAX_STREAMS_PER_SOURCE: usize = 128;
 
 /// How many messages wait to be written to one stream; what comes above is dropped.
 const MAX_QUEUED: usize = 256;
@@ -372,7 +375,9 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, inner: Arc
         let (queue, queued) = mpsc::channel(MAX_QUEUED);
         {
             let mut state = inner.lock();
-            if state.streams.len() >= MAX_STREAMS {
+            let of_source = |path: &&Path| path.remote.ip() == remote.ip();
+            let from_source = state.streams.keys().filter(of_source).count();
+            if state.streams.len() >= MAX_STREAMS || from_source >= MAX_STREAMS_PER_SOURCE {
                 continue;
             }
             state.streams.insert(path, queue);
@@ -419,7 +424,7 @@ async fn serve(stream: Box<dyn Stream>, path: Path, mut queued: mpsc::Receiver<V
     };
     let write = async {
         while let Some(octets) = queued.recv().await {
-            if writer.write_all(&octets).await.is_err() {
+            if !write_all(&mut writer, &octets).await {
                 return;
             }
         }
