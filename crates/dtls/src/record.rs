@@ -5,8 +5,10 @@ use taut_sansio::codec::{Reader, Short};
 
 /// The header of a record of DTLS 1.2, and of an unprotected one of 1.3.
 pub(crate) const PLAIN_HEADER: usize = 13;
-/// The largest fragment of a record of DTLS 1.2: 2^14 octets and 2,048 of protection (RFC 5246 section 6.2.3).
-const MAX_FRAGMENT: usize = (1 << 14) + 2048;
+/// The most octets of plaintext in one record (RFC 6347 section 4.1).
+pub(crate) const MAX_RECORD_PLAINTEXT: usize = 1 << 14;
+/// The largest fragment of a record of DTLS 1.2: that, and 2,048 octets of protection (RFC 5246 section 6.2.3).
+const MAX_FRAGMENT: usize = MAX_RECORD_PLAINTEXT + 2048;
 
 /// Content types (RFC 5246 section 6.2.1).
 pub(crate) mod content {

@@ -17,6 +17,7 @@ use crate::filter::{Filter, MAX_HELD, Side};
 use crate::fingerprint::Fingerprint;
 use crate::outgoing::Outgoing;
 use crate::peer::{CloseReason, Event, HandshakeFailure, SealError, SessionError};
+use crate::record::MAX_RECORD_PLAINTEXT;
 use crate::stats::Stats;
 
 /// The first retransmission comes no earlier than this.
@@ -24,8 +25,6 @@ const MIN_FIRST_TIMEOUT: Duration = Duration::from_millis(50);
 /// The first timeout when the round-trip time is not known (RFC 9147 section 5.8.2 has 1 s, which would be the
 /// longest wait of the whole set-up; 400 ms is what BoringSSL takes).
 const UNKNOWN_RTT_TIMEOUT: Duration = Duration::from_millis(400);
-/// The most octets of plaintext in one record (RFC 6347 section 4.1).
-const MAX_RECORD_PLAINTEXT: usize = 1 << 14;
 /// Room for a datagram of the handshake.
 const SCRATCH: usize = 2048;
 
@@ -281,6 +280,9 @@ impl Session {
     /// Lets time pass. Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        if !matches!(self.state, State::Connecting | State::Connected) {
+            return;
+        }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if self.state == State::Connecting && due(self.handshake.deadline) {
             return self.fail_late();

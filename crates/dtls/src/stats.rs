@@ -49,8 +49,8 @@ pub struct Stats {
     pub stale_handshake: u64,
     /// Datagrams that came after the end.
     pub after_close: u64,
-    /// Protected records after the handshake that brought no application data: forged ones, replays, and what
-    /// is left of the handshake.
+    /// Records after the handshake that brought no application data: forged ones, replays, and what is left of the
+    /// handshake.
     pub without_data: u64,
     /// Records opened and dropped because nobody polled for them.
     pub plaintext_overflow: u64,

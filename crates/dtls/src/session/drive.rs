@@ -52,12 +52,11 @@ impl Session {
                 return self.filter.malformed();
             };
             let admitted = self.filter.admits(&record);
-            let (protected, length) = (record.is_protected(), record.bytes.len());
-            let record = packet.split_to(length);
+            let record = packet.split_to(record.bytes.len());
             if admitted {
                 let before = self.opened();
                 self.open(now, record);
-                let without_data = protected && self.opened() == before && self.state == State::Connected;
+                let without_data = self.opened() == before && self.state == State::Connected;
                 self.filter.stats.without_data += u64::from(without_data);
             }
         }

@@ -268,19 +268,23 @@ fn forged_server_hello(version: Version) -> Vec<u8> {
     out
 }
 
+/// A forged ServerHello, and nonsense in the place of the certificate: the handshake dies of it.
+pub(super) fn deadly_flight() -> Vec<u8> {
+    let mut nonsense = forged_server_hello(Version::Dtls12);
+    for (kind, seq) in [(11, 1), (12, 2), (14, 3)] {
+        write_message(kind, seq, &[0, 0, 3, 0, 0, 0, 1, 2, 3], &mut nonsense);
+    }
+    nonsense
+}
+
 #[test]
 fn a_handshake_that_dies_of_a_forged_message_is_restarted_once() {
     for &engine in ENGINES {
-        // The forged ServerHello is followed by nonsense in the place of the certificate.
         let mut pair =
             Pair::with(12, &any(engine), &any(engine).with_versions(Version::Dtls12, Version::Dtls12));
         pair.start_as(CLIENT, Role::Client);
         let hello = pair.take(CLIENT);
-        let mut nonsense = forged_server_hello(Version::Dtls12);
-        for (kind, seq) in [(11, 1), (12, 2), (14, 3)] {
-            write_message(kind, seq, &[0, 0, 3, 0, 0, 0, 1, 2, 3], &mut nonsense);
-        }
-        pair.inject(CLIENT, &nonsense);
+        pair.inject(CLIENT, &deadly_flight());
         assert!(pair.ends[CLIENT].events.is_empty());
         pair.start_as(SERVER, Role::Server);
         for datagram in hello {

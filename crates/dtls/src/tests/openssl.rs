@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::lifecycle::deadly_flight;
 use super::pair::{CLIENT, End, Pair, SERVER, UNIX};
 use super::{ENGINES, any};
-use crate::{Certificate, Engine, Session, SrtpProfile, State, Version};
+use crate::{Certificate, CloseReason, Engine, Event, Role, Session, SrtpProfile, State, Version};
 
 const ALL: [SrtpProfile; 3] =
     [SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm, SrtpProfile::Aes128CmSha1_80];
@@ -111,6 +112,21 @@ fn a_server_repeats_its_last_flight_until_the_client_has_it() {
         pair.check_keys();
         pair.check_data();
     }
+}
+
+/// A client that waits to begin anew when it is closed begins nothing, whenever it is told the time.
+#[test]
+fn no_handshake_begins_anew_after_the_end() {
+    let mut pair = Pair::of(Engine::OpenSsl, 7);
+    pair.start_as(CLIENT, Role::Client);
+    pair.take(CLIENT);
+    pair.inject(CLIENT, &deadly_flight());
+    assert_eq!(pair.ends[CLIENT].session.stats().restarts, 1);
+    pair.ends[CLIENT].session.close(pair.now);
+    pair.now += Duration::from_secs(10);
+    pair.ends[CLIENT].session.handle_timeout(pair.now);
+    assert!(pair.take(CLIENT).is_empty(), "a ClientHello after the end");
+    assert_eq!(pair.ends[CLIENT].events, [Event::Closed(CloseReason::Local)]);
 }
 
 #[test]

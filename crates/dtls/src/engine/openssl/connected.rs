@@ -7,7 +7,7 @@ use super::Said;
 use super::protection::{Protection, Unusable};
 use crate::engine::{Failure, Output};
 use crate::peer::HandshakeFailure;
-use crate::record::{content, handshake};
+use crate::record::{MAX_RECORD_PLAINTEXT, content, handshake};
 
 /// Alerts (RFC 5246 section 7.2): a level and a description.
 const CLOSE_NOTIFY: [u8; 2] = [1, 0];
@@ -47,7 +47,9 @@ impl Connected {
     ) -> Result<Option<Range<usize>>, Failure> {
         let Some(opened) = self.protection.open(record) else { return Ok(None) };
         if opened.content_type == content::APPLICATION_DATA {
-            return Ok(Some(opened.plaintext).filter(|plaintext| !plaintext.is_empty()));
+            // More is not allowed (RFC 6347 section 4.1), and nothing is no data.
+            let allowed = 1..=MAX_RECORD_PLAINTEXT;
+            return Ok(Some(opened.plaintext).filter(|plaintext| allowed.contains(&plaintext.len())));
         }
         let plaintext = record.get(opened.plaintext).unwrap_or_default();
         match (opened.content_type, plaintext) {
@@ -169,6 +171,17 @@ mod tests {
         let mut record = sealed(&mut client, content::HANDSHAKE, &[handshake::HELLO_REQUEST, 0, 0, 0]);
         assert_eq!(server.open(&mut record, &mut said), Ok(None));
         assert!(said.is_empty());
+    }
+
+    #[test]
+    fn a_record_holds_no_more_than_the_protocol_says() {
+        let mut said = VecDeque::new();
+        let (mut end, mut other) = connected(&[]);
+        for (length, taken) in [(MAX_RECORD_PLAINTEXT, true), (MAX_RECORD_PLAINTEXT + 1, false)] {
+            let mut record = sealed(&mut other, content::APPLICATION_DATA, &vec![7; length]);
+            let place = end.open(&mut record, &mut said).unwrap();
+            assert_eq!(place.map(|place| place.len()), taken.then_some(length));
+        }
     }
 
     #[test]
