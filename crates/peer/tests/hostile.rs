@@ -156,6 +156,9 @@ fn every_first_octet_and_every_length_is_counted() {
                 assert_eq!(after, expected, "{datagram:?}");
             }
         }
+        let now = call.now();
+        let report = call.peer(b).stats(now);
+        assert_eq!(report.transport().unwrap().dropped, stats(&mut call), "the report says the same");
         assert_alive(&mut call, id);
     }
 }

@@ -135,7 +135,7 @@ impl Peer {
             sctp_smoothed_round_trip_time: data.rtt,
             sctp_congestion_window: data.congestion_window,
             sctp_mtu: data.association.mtu,
-            dropped: transport.stats,
+            dropped: self.transport_stats(),
         };
         for certificate in std::iter::once(local).chain(remote) {
             report.insert(id(&certificate), Stats::Certificate(certificate));
