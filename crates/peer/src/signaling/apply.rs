@@ -278,8 +278,10 @@ fn apply_answer(
     for index in 0..answer.media.len() {
         let agreed = answer.media.get(index).is_some_and(|media| media.port != 0);
         if let (Some(ours), Some(theirs)) = (local.media.get(index), remote.media.get(index)) {
-            if side == Side::Remote {
-                update_remote_track(state, index, theirs, agreed && remote.direction(theirs).sends());
+            // An answer of ours may leave out what the offer would send.
+            if side == Side::Remote || agreed {
+                let flows = agreed && local.direction(ours).receives() && remote.direction(theirs).sends();
+                update_remote_track(state, index, theirs, flows);
             }
             let section = Section { index, local, remote, ours, theirs };
             match agreed {

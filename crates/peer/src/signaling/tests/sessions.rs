@@ -95,6 +95,32 @@ fn directions_change_and_tracks_are_muted() {
     assert_ne!(send.ssrc, ssrc, "a source that said goodbye does not come back");
 }
 
+/// An offer to send that our answer does not take up begins nothing (W3C section 4.4.1.5, "process the removal of a remote
+/// track" for a local answer).
+#[test]
+fn a_track_that_our_answer_does_not_take_is_muted() {
+    let (mut a, mut b) = pair();
+    a.track("mic", Kind::Audio);
+    let id = b.track("mic", Kind::Audio);
+    exchange(&mut a, &mut b);
+    b.signaling.set_direction(id, Direction::SendOnly).expect("set");
+    for kind in [SdpType::Answer, SdpType::PrAnswer] {
+        let offer = a.send_offer();
+        b.set_remote(offer).expect("an offer");
+        let answer = SessionDescription::new(kind, b.answer().sdp);
+        let effects = b.set_local(Some(answer.clone())).expect("our own answer");
+        assert!(has(&effects, |e| *e == Effect::TrackMuted(id)), "{kind}: {effects:?}");
+        assert!(b.signaling.transceiver(id).is_some_and(|t| t.receiver_streams().is_empty()));
+        a.set_remote(answer).expect("an answer");
+    }
+    // The final answer takes it: it is told of again.
+    b.signaling.set_direction(id, Direction::SendRecv).expect("set");
+    let answer = b.answer();
+    let effects = b.set_local(Some(answer)).expect("our own answer");
+    assert!(has(&effects, |e| matches!(e, Effect::Track { .. })));
+    assert!(has(&effects, |e| *e == Effect::TrackUnmuted(id)));
+}
+
 #[test]
 fn removing_a_track_leaves_the_transceiver() {
     let (mut a, mut b) = pair();
