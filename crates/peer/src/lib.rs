@@ -19,6 +19,7 @@ mod error;
 mod event;
 mod gate;
 mod ice;
+mod ice_server;
 mod negotiate;
 mod peer;
 mod proxy;
@@ -34,8 +35,7 @@ mod transport;
 pub use channels::{Sctp, SctpState};
 pub use config::{
     AddressFilter, Certificate, Config, DataCongestion, DataScheduler, DataTiming, DtlsEngine, DtlsVersion,
-    ExternalAddress, Families, Host, IceServer, IceServerKind, IceTcpPolicy, IceTransportPolicy, Loopback,
-    Network, SrtpProfile, TurnTransport,
+    ExternalAddress, Families, IceTcpPolicy, IceTransportPolicy, Loopback, Network, SrtpProfile,
 };
 pub use description::{SdpType, SessionDescription};
 pub use error::{Error, ErrorKind};
@@ -43,6 +43,7 @@ pub use event::{
     CloseReason, ConnectionState, Event, IceCandidate, IceCandidateError, IceConnectionState,
     IceGatheringState, ResolveId, StreamId, TcpId,
 };
+pub use ice_server::{Host, IceServer, IceServerKind, TurnTransport};
 pub use peer::Peer;
 pub use proxy::{Proxy, ProxyKind};
 pub use signaling::{NegotiatedCodec, OfferOptions, SignalingState};

@@ -11,11 +11,12 @@ use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
 use taut_sansio::time::WallClock;
 
-use crate::config::{Certificate, Config, Host, IceServerKind};
+use crate::config::{Certificate, Config};
 use crate::connection::Lifecycle;
 use crate::error::{Error, ErrorKind};
 use crate::event::{ConnectionState, Event, Events, IceConnectionState, ResolveId, StreamId, TcpId};
 use crate::ice::Pool;
+use crate::ice_server::{Host, IceServerKind};
 use crate::signaling::{Signaling, SignalingConfig};
 use crate::transceiver::TransceiverId;
 use crate::transport::Transport;

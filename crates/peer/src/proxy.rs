@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::config::{Host, parse_host, split_port};
 use crate::error::{Error, ErrorKind};
+use crate::ice_server::{Host, parse_host, split_port};
 
 /// The port of a SOCKS proxy (RFC 1928 section 3), and the usual one of an HTTP proxy.
 const SOCKS_PORT: u16 = 1080;
