@@ -18,7 +18,6 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::{TcpListener, lookup_host};
 
 use self::sessions::Sessions;
@@ -48,9 +47,12 @@ pub(crate) enum Error {
     /// The folder for recordings cannot be made.
     #[error("cannot record to {0}: {1}")]
     Record(String, io::Error),
-    /// The running server failed.
+    /// The socket does not say its address.
     #[error("the server stopped: {0}")]
     Serve(io::Error),
+    /// Nothing can be named by chance.
+    #[error("cannot serve: the system gives no random bytes")]
+    Random,
 }
 
 /// Opens the listening socket.
@@ -73,6 +75,7 @@ pub(crate) async fn run(listener: TcpListener, arguments: &ServeArguments) -> Re
     let settings = Settings::new(arguments, address).map_err(Error::Configuration)?;
     // What every session would be refused for is said now.
     settings.connect().map_err(Error::Configuration)?;
+    let sessions = Sessions::new(settings).map_err(|_| Error::Random)?;
     let mut end = pin!(end_signal());
     // Once polled it listens, so that whoever hears of the server can end it.
     if poll_fn(|context| Poll::Ready(end.as_mut().poll(context).is_ready())).await {
@@ -80,13 +83,8 @@ pub(crate) async fn run(listener: TcpListener, arguments: &ServeArguments) -> Re
     }
     crate::print(&format!("The live demo is on {} (Ctrl-C ends it)\n", url(address)));
 
-    let sessions = Sessions::new(settings);
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true); // An answer that waits for Nagle is slow, not wrong.
-    });
-    let server = axum::serve(listener, http::router(sessions.clone()));
     tokio::select! {
-        result = async { server.await } => result.map_err(Error::Serve)?,
+        () = http::serve(listener, sessions.clone()) => {}
         () = end => {}
     }
     let _ = tokio::time::timeout(GOODBYE, sessions.close_all()).await;

@@ -10,7 +10,7 @@ use taut::{Frame, FrameTap, Kind, PeerConnection, Recorder, Recording, Wanted};
 use tokio::sync::{mpsc, watch};
 
 use super::disk::{Disk, Share};
-use super::sessions::SessionId;
+use super::sessions::{OpenError, SessionId};
 
 /// The most recordings that can be fetched; the oldest is forgotten, and its files with it unless they are in a folder that
 /// the user named.
@@ -104,10 +104,17 @@ impl Drop for Folder {
 impl Recordings {
     /// Recordings to a folder; without one, to a temporary folder that ends with the server. Together they take no more than
     /// `limit` octets; in the temporary folder the oldest go then.
-    pub(super) fn new(folder: Option<PathBuf>, limit: u64) -> Self {
-        let temporary = || std::env::temp_dir().join(format!("taut-recordings-{}", std::process::id()));
-        let folder = folder.map_or_else(|| Folder::Temporary(temporary()), Folder::Named);
-        Self { folder: Arc::new(folder), disk: Disk::new(limit), tapes: Arc::default() }
+    ///
+    /// The temporary folder is named by chance, so that no other user of the machine can have made it before.
+    pub(super) fn new(folder: Option<PathBuf>, limit: u64) -> Result<Self, OpenError> {
+        let folder = match folder {
+            Some(folder) => Folder::Named(folder),
+            None => {
+                let name = format!("taut-recordings-{}", SessionId::draw()?);
+                Folder::Temporary(std::env::temp_dir().join(name))
+            }
+        };
+        Ok(Self { folder: Arc::new(folder), disk: Disk::new(limit), tapes: Arc::default() })
     }
 
     /// Begins to record what the client of a session sends, its first track of each kind.
@@ -344,33 +351,45 @@ mod tests {
         Tape { session, video, audio: None, stop, progress, share }
     }
 
-    fn folder(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("taut-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a folder");
-        path
+    /// A folder that ends with its test.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new() -> Self {
+            let name = format!("taut-test-{}", SessionId::draw().expect("randomness"));
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).expect("a folder");
+            Self(path)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
 
     #[test]
     fn the_oldest_is_forgotten_and_its_files_stay_only_where_the_user_wanted_them() {
         for (kind, left) in [(Folder::Temporary as fn(_) -> _, MAX_KEPT), (Folder::Named, MAX_KEPT + 20)] {
-            let path = folder("kept");
+            let place = Place::new();
+            let path = &place.0;
             let folder = Arc::new(kind(path.clone()));
             let recordings = Recordings { folder, disk: Disk::new(u64::MAX), tapes: Arc::default() };
             (0..MAX_KEPT + 20).for_each(|number| recordings.keep(tape(&recordings, number)));
             assert_eq!(recordings.tapes().len(), MAX_KEPT);
             assert!(recordings.file("19.ivf").is_none() && recordings.file("20.ivf").is_some());
-            assert_eq!(fs::read_dir(&path).expect("the folder").count(), left);
+            assert_eq!(fs::read_dir(path).expect("the folder").count(), left);
             drop(recordings);
             assert_eq!(path.exists(), left > MAX_KEPT, "a temporary folder goes with the server");
-            let _ = fs::remove_dir_all(path);
         }
     }
 
     #[test]
     fn what_is_full_takes_no_more_and_a_temporary_folder_loses_the_oldest() {
         for (kind, left) in [(Folder::Temporary as fn(_) -> _, 1..8), (Folder::Named, 8..9)] {
-            let path = folder("full");
-            let folder = Arc::new(kind(path.clone()));
+            let place = Place::new();
+            let folder = Arc::new(kind(place.0.clone()));
             let recordings = Recordings { folder, disk: Disk::new(8 * OVERHEAD), tapes: Arc::default() };
             let mut number = 0;
             while number < 20
@@ -383,14 +402,26 @@ mod tests {
                 number += 1;
             }
             assert_eq!(number, if recordings.is_temporary() { 20 } else { 8 });
-            assert!(left.contains(&fs::read_dir(&path).expect("the folder").count()));
-            let _ = fs::remove_dir_all(path);
+            assert!(left.contains(&fs::read_dir(&place.0).expect("the folder").count()));
         }
+    }
+
+    #[test]
+    fn a_temporary_folder_cannot_be_foreseen() {
+        let new = || Recordings::new(None, 0).expect("randomness");
+        let (one, other) = (new(), new());
+        assert_ne!(one.folder.path(), other.folder.path());
+        make_folder(&one.folder).expect("a folder");
+        let path = one.folder.path().to_owned();
+        drop(other);
+        assert!(path.exists());
+        drop(one);
+        assert!(!path.exists());
     }
 
     #[tokio::test]
     async fn a_recording_ends_at_its_limit() {
-        let path = folder("limit");
+        let place = Place::new();
         let (to_disk, frames) = mpsc::channel(MAX_WAITING);
         for number in 0..100 {
             let mut frame = Frame::new(Codec::Vp8, vec![0x10; 1_000], Duration::from_millis(number * 33));
@@ -398,12 +429,11 @@ mod tests {
             frame.received = Some(Instant::now());
             to_disk.try_send(frame).expect("room");
         }
-        let video = File::create(path.join("video.ivf")).expect("a file");
+        let video = File::create(place.0.join("video.ivf")).expect("a file");
         let share = Disk::new(OVERHEAD + 50_000).share().expect("room");
         let write = tokio::task::spawn_blocking(move || write(frames, (Some(video), None), None, &share));
         assert_eq!(write.await.expect("no panic").expect("no error").pictures, 50);
-        assert!(fs::metadata(path.join("video.ivf")).expect("the file").len() < 52_000);
+        assert!(fs::metadata(place.0.join("video.ivf")).expect("the file").len() < 52_000);
         assert!(to_disk.is_closed(), "nobody waits for the rest");
-        fs::remove_dir_all(path).expect("the folder goes");
     }
 }

@@ -59,9 +59,9 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// An empty table.
-    pub(super) fn new(settings: Settings) -> Self {
-        let recordings = Recordings::new(settings.record.clone(), settings.record_limit);
-        Self { table: Arc::default(), settings: Arc::new(settings), recordings }
+    pub(super) fn new(settings: Settings) -> Result<Self, OpenError> {
+        let recordings = Recordings::new(settings.record.clone(), settings.record_limit)?;
+        Ok(Self { table: Arc::default(), settings: Arc::new(settings), recordings })
     }
 
     /// What is and was recorded.

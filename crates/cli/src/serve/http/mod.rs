@@ -18,6 +18,7 @@
 //!
 //! What is refused is refused with a reason of one line.
 
+mod connections;
 mod cors;
 mod endpoint;
 mod precondition;
@@ -39,6 +40,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+pub(super) use self::connections::serve;
 use super::session::Refusal;
 use super::sessions::Sessions;
 
@@ -69,7 +71,7 @@ const REQUEST_TIME: Duration = Duration::from_secs(15);
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("10");
 
 /// All routes.
-pub(super) fn router(sessions: Sessions) -> Router {
+fn router(sessions: Sessions) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/sessions", get(count))

@@ -1,7 +1,7 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
 
-const CONNECT_MS = 20000;   // then the attempt counts as failed
+const CONNECT_MS = 30000;   // then the attempt counts as failed, as it does for the server
 const STATS_MS = 1000;
 const SECONDS = 60;         // what the plots show
 const SILENT = 3;           // so many unanswered questions mean that the server is gone
