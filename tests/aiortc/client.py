@@ -216,6 +216,7 @@ async def connect(url: str, task: str, role: str, turn: int, messages: int, seco
             picture, sound = sinks["video"], sinks["audio"] = Picture(), Sound()
             began = time.monotonic()
             await asyncio.sleep(seconds)
+            await until("two pictures and a sound", lambda: picture.decoded > 1 and sound.frames)
             clock = time.monotonic() - began
             media = (picture.last - picture.first) / 90_000
             seen["video"] = {"decoded": picture.decoded - 1, "media": media, "clock": clock, "lost": await lost(pc, "video")}

@@ -9,6 +9,10 @@ import { note } from "./rig.mjs";
 
 const SIZE = { width: 1280, height: 960 };
 
+/** How long a browser may take to start or to load a page, and any one thing that it is told to do, on a busy machine. */
+const START_MS = 120_000;
+const ORDER_MS = 600_000;
+
 /**
  * What differs. `camera` says what the user answers when a page asks for it: "allow", "deny", or "unasked". Both browsers
  * hide their addresses behind .local names, unless `addresses` is "plain" or the page may use the camera: Firefox shows
@@ -56,11 +60,14 @@ export async function launch(name, { camera = "allow", addresses = "hidden", sch
   const browser = await puppeteer.launch({
     ...BROWSERS[name]({ camera, addresses, scheme }),
     headless: true,
+    timeout: START_MS,
+    protocolTimeout: ORDER_MS,
     userDataDir: profile,
     env: { ...process.env, HOME: profile }, // Firefox refuses a home that is another user's.
     defaultViewport: viewport,
   });
   const page = (await browser.pages())[0] ?? (await browser.newPage());
+  page.setDefaultTimeout(START_MS);
   await page.setViewport(viewport);
   if (name === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
   page.on("pageerror", (error) => note(`page error: ${error.message}`));

@@ -13,5 +13,6 @@ pub mod http;
 pub mod interop;
 pub mod namespace;
 pub mod process;
+pub mod scratch;
 pub mod turn;
 pub mod workspace;

@@ -7,6 +7,8 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::scratch::{Ending, make_folder};
+
 /// What makes the interface, after `ip netns add NAME`; each runs as `ip -n NAME …`.
 const SETUP: [&str; 4] = [
     "link add va type veth peer name vb",
@@ -24,10 +26,24 @@ const VERSION_4: [&str; 2] = ["addr add 10.77.0.1/24 dev va", "route add default
 /// What makes one of IPv6 alone, after that.
 const VERSION_6: [&str; 1] = ["-6 route add default via fd77::254 dev va"];
 
-/// A namespace of the test's own; deleted on drop, with every process that is still in it.
+/// How a namespace ends. It lives as long as a process in it, such as a browser that a failed test left behind; and as long
+/// as one writes, the folder cannot be removed.
+const END: &str = r#"for turn in $(seq 600); do
+        processes=$(ip netns pids "$1") && [ -n "$processes" ] || break
+        kill -9 $processes
+        sleep 0.05
+    done
+    ip netns del "$1"
+    rm -rf "$2""#;
+
+/// A namespace of the test's own; deleted when the test ends, with every process that is still in it and their temporary
+/// files.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    /// `TMPDIR=` and a folder.
+    temporary: String,
+    _ending: Ending,
 }
 
 impl Namespace {
@@ -58,7 +74,9 @@ impl Namespace {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("taut-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         ip(&format!("netns add {name}"))?;
-        let namespace = Self { name };
+        let folder = make_folder();
+        let ending = Ending::new(END, &[name.as_ref(), folder.as_os_str()]);
+        let namespace = Self { name, temporary: format!("TMPDIR={}", folder.display()), _ending: ending };
         namespace.ip("link set lo up")?;
         Ok(namespace)
     }
@@ -77,7 +95,7 @@ impl Namespace {
     ///
     /// What `ip` said.
     pub fn ip(&self, words: &str) -> Result<(), String> {
-        ip(&format!("-n {} {words}", self.name)).map(drop)
+        ip(&format!("-n {} {words}", self.name))
     }
 
     /// What `ip` calls it.
@@ -85,31 +103,21 @@ impl Namespace {
         &self.name
     }
 
-    /// What to put in front of a command to run it inside.
-    pub fn launcher(&self) -> [&str; 4] {
-        ["ip", "netns", "exec", &self.name]
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // A namespace lives as long as a process in it: a browser that a failed test left behind would keep it.
-        for id in ip(&format!("netns pids {}", self.name)).unwrap_or_default().split_whitespace() {
-            let _ = Command::new("kill").args(["-9", id]).stderr(Stdio::null()).status();
-        }
-        let _ = ip(&format!("netns del {}", self.name));
+    /// What to put in front of a command to run it inside, with a folder of the namespace's own for temporary files.
+    pub fn launcher(&self) -> [&str; 6] {
+        ["ip", "netns", "exec", &self.name, "env", &self.temporary]
     }
 }
 
 /// Runs `ip` with these words.
-fn ip(words: &str) -> Result<String, String> {
+fn ip(words: &str) -> Result<(), String> {
     let output = Command::new("ip")
         .args(words.split_whitespace())
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("ip {words}: {error}"))?;
     if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(())
     } else {
         Err(format!("ip {words}: {}", String::from_utf8_lossy(&output.stderr).trim()))
     }

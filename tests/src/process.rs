@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::scratch::Scratch;
+
 /// How long the server may take to say where it listens. A debug build on a busy machine is slow to start.
 const START: Duration = Duration::from_secs(60);
 
@@ -16,6 +18,8 @@ pub struct Server {
     child: Child,
     /// Where the page is, such as `http://127.0.0.1:8080/`.
     pub url: String,
+    /// Its temporary files, unless the launcher has a folder for them.
+    pub temporary: Scratch,
 }
 
 impl Server {
@@ -44,8 +48,9 @@ impl Server {
     ///
     /// When it does not start.
     pub fn start_on(listen: &str, launcher: &[&str], taut: &Path, more: &[&str]) -> Self {
+        let temporary = Scratch::new();
         let mut command = through(launcher, taut);
-        command.args(["serve", "--listen", listen]).args(more);
+        command.args(["serve", "--listen", listen]).args(more).env("TMPDIR", temporary.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("taut serve starts");
         let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
@@ -62,7 +67,7 @@ impl Server {
             let _ = child.wait();
             panic!("taut serve did not say within {START:?} where it listens");
         };
-        Self { child, url }
+        Self { child, url, temporary }
     }
 
     /// The host and port of the server, such as `127.0.0.1:8080`.
@@ -102,14 +107,23 @@ impl Drop for Server {
 pub struct Background(Child);
 
 impl Background {
+    /// Starts it, with the streams that the command has.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn spawn(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).spawn();
+        Self(child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")))
+    }
+
     /// Starts it, and waits until it prints something.
     ///
     /// # Panics
     ///
     /// When it does not start, or does not print anything.
     pub fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut this = Self(child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")));
+        let mut this = Self::spawn(command.stdout(Stdio::piped()));
         let mut lines = BufReader::new(this.0.stdout.take().expect("stdout is piped")).lines();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {

@@ -1,6 +1,5 @@
 //! TURN servers for the tests: coturn and `taut turn-server`, as processes of their own, which can be killed and started again.
 
-use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,6 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::scratch::Scratch;
 use crate::workspace;
 
 /// How long a server may take to listen, on a busy machine.
@@ -55,30 +55,6 @@ pub fn free_port() -> u16 {
     panic!("no port is free");
 }
 
-/// A folder that goes with the test.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("taut-turn-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a temporary folder");
-        Self(folder)
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let file = self.0.join(name);
-        fs::write(&file, text).expect("a temporary file");
-        file
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A certificate for loopback, and its key, as PEM.
 ///
 /// # Panics
@@ -100,7 +76,7 @@ pub struct TurnProcess {
     tls_port: u16,
     /// The certificate that vouches for it, as PEM.
     pub roots: String,
-    _folder: Folder,
+    _folder: Scratch,
 }
 
 impl TurnProcess {
@@ -109,46 +85,40 @@ impl TurnProcess {
     /// # Panics
     ///
     /// When it does not start.
-    pub fn coturn(name: &str, scheme: Scheme, nonce: Option<u32>) -> Self {
-        Self::start(
-            PathBuf::from("turnserver"),
-            &format!("coturn-{name}"),
-            |folder, certificate, key, port, tls| {
-                let mut arguments: Vec<String> = [
-                    "-n",
-                    "--listening-ip=127.0.0.1",
-                    "--relay-ip=127.0.0.1",
-                    "--fingerprint",
-                    "--min-port=49152",
-                    "--max-port=49999",
-                    "--no-stdout-log",
-                    "--simple-log",
-                    "--allow-loopback-peers",
-                    "--cli-password=x",
-                    "--no-cli",
-                ]
-                .map(str::to_owned)
-                .into();
-                arguments.extend([
-                    format!("--realm={REALM}"),
-                    format!("--listening-port={port}"),
-                    format!("--tls-listening-port={tls}"),
-                    format!("--cert={}", certificate.display()),
-                    format!("--pkey={}", key.display()),
-                    format!("--log-file={}", folder.0.join("turn.log").display()),
-                    format!("--pidfile={}", folder.0.join("turn.pid").display()),
-                    format!("--userdb={}", folder.0.join("db.sqlite").display()),
-                ]);
-                arguments.extend(match scheme {
-                    Scheme::Users => ["--lt-cred-mech".to_owned(), format!("--user={USER}:{USER}")],
-                    Scheme::Secret => {
-                        ["--use-auth-secret".to_owned(), format!("--static-auth-secret={SECRET}")]
-                    }
-                });
-                arguments.extend(nonce.map(|seconds| format!("--stale-nonce={seconds}")));
-                arguments
-            },
-        )
+    pub fn coturn(scheme: Scheme, nonce: Option<u32>) -> Self {
+        Self::start(PathBuf::from("turnserver"), |folder, certificate, key, port, tls| {
+            let mut arguments: Vec<String> = [
+                "-n",
+                "--listening-ip=127.0.0.1",
+                "--relay-ip=127.0.0.1",
+                "--fingerprint",
+                "--min-port=49152",
+                "--max-port=49999",
+                "--no-stdout-log",
+                "--simple-log",
+                "--allow-loopback-peers",
+                "--cli-password=x",
+                "--no-cli",
+            ]
+            .map(str::to_owned)
+            .into();
+            arguments.extend([
+                format!("--realm={REALM}"),
+                format!("--listening-port={port}"),
+                format!("--tls-listening-port={tls}"),
+                format!("--cert={}", certificate.display()),
+                format!("--pkey={}", key.display()),
+                format!("--log-file={}", folder.path().join("turn.log").display()),
+                format!("--pidfile={}", folder.path().join("turn.pid").display()),
+                format!("--userdb={}", folder.path().join("db.sqlite").display()),
+            ]);
+            arguments.extend(match scheme {
+                Scheme::Users => ["--lt-cred-mech".to_owned(), format!("--user={USER}:{USER}")],
+                Scheme::Secret => ["--use-auth-secret".to_owned(), format!("--static-auth-secret={SECRET}")],
+            });
+            arguments.extend(nonce.map(|seconds| format!("--stale-nonce={seconds}")));
+            arguments
+        })
     }
 
     /// Starts `taut turn-server`.
@@ -156,39 +126,34 @@ impl TurnProcess {
     /// # Panics
     ///
     /// When it does not start.
-    pub fn taut(name: &str, scheme: Scheme, nonce: Option<u32>) -> Self {
-        Self::start(
-            workspace::taut().to_owned(),
-            &format!("taut-{name}"),
-            |folder, certificate, key, port, tls| {
-                let words = "turn-server --relay 127.0.0.1 --allow-peer 127.0.0.0/8";
-                let mut arguments: Vec<String> = words.split(' ').map(str::to_owned).collect();
-                let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-                add("--realm", REALM.to_owned());
-                add("--listen", format!("127.0.0.1:{port}"));
-                add("--listen-tls", format!("127.0.0.1:{tls}"));
-                add("--cert", certificate.display().to_string());
-                add("--key", key.display().to_string());
-                match scheme {
-                    Scheme::Users => add("--user", format!("{USER}:{USER}")),
-                    Scheme::Secret => {
-                        add("--secret-file", folder.write("secret", SECRET).display().to_string());
-                    }
+    pub fn taut(scheme: Scheme, nonce: Option<u32>) -> Self {
+        Self::start(workspace::taut().to_owned(), |folder, certificate, key, port, tls| {
+            let words = "turn-server --relay 127.0.0.1 --allow-peer 127.0.0.0/8";
+            let mut arguments: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+            add("--realm", REALM.to_owned());
+            add("--listen", format!("127.0.0.1:{port}"));
+            add("--listen-tls", format!("127.0.0.1:{tls}"));
+            add("--cert", certificate.display().to_string());
+            add("--key", key.display().to_string());
+            match scheme {
+                Scheme::Users => add("--user", format!("{USER}:{USER}")),
+                Scheme::Secret => {
+                    add("--secret-file", folder.write("secret", SECRET).display().to_string());
                 }
-                if let Some(seconds) = nonce {
-                    add("--nonce-seconds", seconds.to_string());
-                }
-                arguments
-            },
-        )
+            }
+            if let Some(seconds) = nonce {
+                add("--nonce-seconds", seconds.to_string());
+            }
+            arguments
+        })
     }
 
     fn start(
         program: PathBuf,
-        name: &str,
-        arguments: impl FnOnce(&Folder, &Path, &Path, u16, u16) -> Vec<String>,
+        arguments: impl FnOnce(&Scratch, &Path, &Path, u16, u16) -> Vec<String>,
     ) -> Self {
-        let folder = Folder::new(name);
+        let folder = Scratch::new();
         let (roots, key) = certificate();
         let (certificate, key) = (folder.write("c.pem", &roots), folder.write("k.pem", &key));
         let (port, tls_port) = (free_port(), free_port());

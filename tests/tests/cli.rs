@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use taut_tests::http::request;
 use taut_tests::process::{Server, output, text};
+use taut_tests::scratch::Scratch;
 use taut_tests::workspace;
 
 /// How long a command of these tests may take, in a debug build on a busy machine.
@@ -107,11 +108,11 @@ fn the_engine_and_the_key_log_of_a_local_call_are_those_that_are_asked_for() {
         result["dtls_version"].as_str().map(str::to_owned)
     };
     assert_eq!(version(&["--dtls", "dimpl"]).as_deref(), Some("DTLS 1.3"));
-    let file = std::env::temp_dir().join(format!("taut-keys-{}.log", std::process::id()));
+    let folder = Scratch::new();
+    let file = folder.path().join("keys.log");
     let path = file.to_str().expect("a path in UTF-8");
     assert_eq!(version(&["--dtls", "openssl", "--key-log", path]).as_deref(), Some("DTLS 1.2"));
     let lines = std::fs::read_to_string(&file).expect("a key log");
-    std::fs::remove_file(&file).expect("it is there");
     assert_eq!(lines.lines().filter(|line| line.starts_with("CLIENT_RANDOM ")).count(), 2, "{lines}");
 }
 

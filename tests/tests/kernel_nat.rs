@@ -26,6 +26,7 @@ use taut::{
 use taut_tests::interop::turn;
 use taut_tests::namespace::Namespace;
 use taut_tests::process::{Background, output, text, through};
+use taut_tests::scratch::Scratch;
 use taut_tests::turn::{REALM, USER};
 use taut_tests::workspace;
 use tokio::time::{sleep, timeout};
@@ -203,32 +204,15 @@ fn kernel_translates() -> bool {
     true
 }
 
-/// A folder for one call, removed with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = workspace::temporary().join(format!("kernel-nat-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Makes a call, and says what way it went: `+`, `r`, or `x` where there was none.
 fn call(kinds: [Kind; 2], way: &str) -> &'static str {
     let network = Network::new(kinds).expect("TAUT_INTEROP needs root and iproute2");
-    let folder = Folder::new(&format!("{:?}-{:?}", kinds[0], kinds[1]));
+    let folder = Scratch::new();
     let run = |client: &Namespace, name: &str| {
         let test = std::env::current_exe().expect("the running test has a path");
         let mut command = through(&client.launcher(), &test);
         command.args([name, "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
-        output(command.env(FOLDER, &folder.0).env(WAY, way), LIMIT)
+        output(command.env(FOLDER, folder.path()).env(WAY, way), LIMIT)
     };
     let [first, second] = &network.clients;
     let ended = thread::scope(|scope| {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use taut_tests::interop::turn;
 use taut_tests::process::{output, text};
+use taut_tests::scratch::Scratch;
 use taut_tests::turn::free_port;
 use taut_tests::workspace;
 
@@ -20,13 +21,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Coturn {
     child: Child,
     port: u16,
-    folder: std::path::PathBuf,
+    _folder: Scratch,
 }
 
 impl Coturn {
-    fn start(name: &str, addresses: &[&str]) -> Self {
-        let folder = workspace::temporary().join(format!("nat-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a temporary folder");
+    fn start(addresses: &[&str]) -> Self {
+        let folder = Scratch::new();
         let (port, other) = (free_port(), free_port());
         let mut command = Command::new("turnserver");
         command.args([
@@ -42,11 +42,11 @@ impl Coturn {
         command.arg(format!("--listening-port={port}"));
         command.arg(format!("--alt-listening-port={other}"));
         for (option, file) in [("log-file", "log"), ("pidfile", "pid"), ("userdb", "db.sqlite")] {
-            command.arg(format!("--{option}={}", folder.join(file).display()));
+            command.arg(format!("--{option}={}", folder.path().join(file).display()));
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("TAUT_INTEROP needs turnserver of the package coturn");
-        let this = Self { child, port, folder };
+        let this = Self { child, port, _folder: folder };
         let begun = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             assert!(begun.elapsed() < LIMIT, "coturn does not listen");
@@ -69,14 +69,13 @@ impl Drop for Coturn {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 #[test]
 fn a_server_with_two_addresses_tells_everything() {
     let Some(_turn) = turn("nat") else { return };
-    let found = Coturn::start("two", &["127.0.0.1", "127.0.0.2"]).asked();
+    let found = Coturn::start(&["127.0.0.1", "127.0.0.2"]).asked();
     assert_eq!(found["translated"], false, "{found}");
     assert_eq!(found["local"], found["mapped"], "{found}");
     assert_eq!(found["mapping"], "endpoint-independent", "{found}");
@@ -86,7 +85,7 @@ fn a_server_with_two_addresses_tells_everything() {
 #[test]
 fn a_server_with_one_address_tells_less() {
     let Some(_turn) = turn("nat with one address") else { return };
-    let found = Coturn::start("one", &["127.0.0.1"]).asked();
+    let found = Coturn::start(&["127.0.0.1"]).asked();
     assert_eq!(found["translated"], false, "{found}");
     assert!(found["mapping"].is_null() && found["filtering"].is_null(), "{found}");
 }

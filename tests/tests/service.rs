@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use taut::{
 };
 use taut_tests::http::{Response, download, request};
 use taut_tests::process::Server;
+use taut_tests::scratch::Scratch;
 use taut_tests::workspace;
 
 const SDP: (&str, &str) = ("Content-Type", "application/sdp");
@@ -57,6 +58,15 @@ fn sounds(file: Bytes) -> Vec<(Bytes, f64)> {
     let skipped = f64::from(reader.head().pre_skip) / 48_000.0;
     let packets = std::iter::from_fn(|| reader.next_packet()).map(|packet| packet.expect("a packet"));
     packets.map(|packet| (packet.data, packet.timestamp.as_secs_f64() - skipped)).collect()
+}
+
+/// What is in a folder of one entry.
+fn only_entry(folder: &Path) -> PathBuf {
+    let mut entries =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let found = entries.next().expect("an entry");
+    assert_eq!(entries.next(), None);
+    found
 }
 
 /// Waits until a file that is being written has some seconds of the clip's pictures.
@@ -239,10 +249,9 @@ async fn pictures_come_back(local: &MediaStreamTrack, remote: &TrackEvent) {
     }
 }
 
-/// Pictures and sounds come without a gap and no faster than they are shown; the first picture is a key frame, and a key
-/// frame comes when it is asked for.
-async fn the_clip_plays(client: &mut Client) {
-    let begun = Instant::now();
+/// Pictures and sounds come without a gap and no faster than they are shown, which is since `begun` at the earliest; the first
+/// picture is a key frame, and a key frame comes when it is asked for.
+async fn the_clip_plays(client: &mut Client, begun: Instant) {
     let [video, audio] = client.tracks().await;
     let next = async |track: &MediaStreamTrack| {
         let frame = tokio::time::timeout(LIMIT, track.recv_frame()).await;
@@ -264,16 +273,27 @@ async fn the_clip_plays(client: &mut Client) {
         }
     }
     assert!(begun.elapsed() > Duration::from_millis(1_900), "two seconds in {:?}", begun.elapsed());
-    // The clip itself brings a key frame every 60 pictures: three of them would be waited for through two turns at least.
-    let mut waited = 0;
-    for _ in 0..3 {
-        video.receiver.request_keyframe();
-        while !next(&video.track).await.keyframe {
-            waited += 1;
+    // The clip itself brings a key frame every two seconds: one that comes sooner was asked for.
+    let key = async || {
+        loop {
+            let frame = next(&video.track).await;
+            if frame.keyframe {
+                return frame.presentation;
+            }
         }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    assert!(waited < 100, "{waited} pictures before three key frames");
+    };
+    let mut before = key().await;
+    let asked = async {
+        loop {
+            video.receiver.request_keyframe();
+            let found = key().await;
+            if found - before < Duration::from_millis(1_900) {
+                return;
+            }
+            before = found;
+        }
+    };
+    tokio::time::timeout(LIMIT, asked).await.expect("a key frame that was asked for");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -310,21 +330,23 @@ async fn the_echo_of_an_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clip_for_an_offer() {
     let server = start();
+    let begun = Instant::now();
     let (pc, events) = Client::connection();
     for kind in [Kind::Video, Kind::Audio] {
         let init = RtpTransceiverInit::default().with_direction(Direction::RecvOnly);
         pc.add_transceiver(kind, init).expect("a transceiver");
     }
     let mut client = Client::call(&server, "/clip", (pc, events)).await;
-    the_clip_plays(&mut client).await;
+    the_clip_plays(&mut client, begun).await;
     client.end(&server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clip_for_an_answer() {
     let server = start();
+    let begun = Instant::now();
     let mut client = Client::answer(&server, "/clip", Client::connection()).await;
-    the_clip_plays(&mut client).await;
+    the_clip_plays(&mut client, begun).await;
 
     let stats = client.stats(&server);
     let of = |kind: &str, media: &str| {
@@ -486,7 +508,7 @@ async fn a_client_that_has_answered_restarts_ice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_recorded_on_request() {
-    let server = start();
+    let mut server = start();
     let (connection, clip) = player();
     let client = Client::call(&server, "/echo", connection).await;
     let recording = format!("{}/recording", client.location);
@@ -501,8 +523,8 @@ async fn a_call_is_recorded_on_request() {
         assert_eq!(send(&server, "POST", &recording, &[], "").status, 409, "one at a time");
         assert_eq!(send(&server, "GET", &recording, &[], "").body, begun.body);
         assert_eq!(send(&server, "GET", &video, &[], "").status, 409, "it is not complete");
-        // The server keeps it in a folder of its own.
-        let folder = std::env::temp_dir().join(format!("taut-recordings-{}", server.id()));
+        // The server keeps it in a folder of its own, which nobody else may look into.
+        let folder = only_entry(server.temporary.path());
         recorded(&clip, &folder.join(video.rsplit('/').next().expect("a name"))).await;
         let ended = send(&server, "DELETE", &recording, &[], "");
         assert_eq!(ended.status, 200, "{ended:?}");
@@ -519,30 +541,37 @@ async fn a_call_is_recorded_on_request() {
     assert_eq!(send(&server, "POST", &format!("{}/recording", other.location), &[], "").status, 409);
     assert_eq!(send(&server, "DELETE", &other.location, &[], "").status, 200);
     client.end(&server).await;
+    // They go with the server.
+    let asked = std::process::Command::new("kill").args(["-TERM", &server.id().to_string()]).status();
+    assert!(
+        asked.expect("kill starts").success() && server.ended(LIMIT).is_some(),
+        "the server does not end"
+    );
+    assert_eq!(std::fs::read_dir(server.temporary.path()).expect("the folder").count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_recorded_beyond_the_limit() {
-    let folder = std::env::temp_dir().join(format!("taut-test-limit-{}", std::process::id()));
-    let record = ["--record", folder.to_str().expect("a path"), "--record-limit", "0"];
+    let folder = Scratch::new();
+    let record = ["--record", folder.path().to_str().expect("a path"), "--record-limit", "0"];
     let server = Server::start_with(&[], workspace::taut(), &record);
     let client = Client::call(&server, "/echo", player().0).await;
     let refused = send(&server, "POST", &format!("{}/recording", client.location), &[], "");
     assert_eq!(refused.status, 507, "{refused:?}");
     // No goodbye is waited for: the server may not be connected yet where the client is.
     assert_eq!(send(&server, "DELETE", &client.location, &[], "").status, 200);
-    assert_eq!(std::fs::read_dir(&folder).expect("the folder").count(), 0);
-    std::fs::remove_dir_all(folder).expect("the folder goes");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_is_recorded_if_the_server_is_told_to() {
-    let folder = std::env::temp_dir().join(format!("taut-test-recordings-{}", std::process::id()));
-    let server = Server::start_with(&[], workspace::taut(), &["--record", folder.to_str().expect("a path")]);
+    let folder = Scratch::new();
+    let record = ["--record", folder.path().to_str().expect("a path")];
+    let server = Server::start_with(&[], workspace::taut(), &record);
     let (connection, clip) = player();
     let client = Client::call(&server, "/echo", connection).await;
     let files = || {
-        let entries = std::fs::read_dir(&folder).into_iter().flatten();
+        let entries = std::fs::read_dir(folder.path()).into_iter().flatten();
         let mut files: Vec<_> = entries.map(|file| file.expect("a file").path()).collect();
         files.sort();
         files
@@ -575,5 +604,4 @@ async fn every_call_is_recorded_if_the_server_is_told_to() {
         std::fs::read(video).expect("a file").into(),
         std::fs::read(audio).expect("a file").into(),
     );
-    std::fs::remove_dir_all(folder).expect("the folder goes");
 }

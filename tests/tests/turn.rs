@@ -4,8 +4,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "real servers take real time")]
 
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,6 +16,7 @@ use taut::{
     IceConnectionState, IceServer, IceTransportPolicy, Kind, Loopback, MediaStreamTrack, Message,
     OfferOptions, PeerConnection, TurnCredentials, TurnServer, TurnServerOptions,
 };
+use taut_tests::process::{Background, output, text};
 use taut_tests::turn::{SECRET, Scheme, TurnProcess, USER, certificate, free_port};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -220,11 +220,11 @@ async fn echo(chat: &DataChannel, other: &DataChannel) {
 }
 
 /// How a server is started: its name, the scheme, and how many seconds a nonce is good.
-type Start = fn(&str, Scheme, Option<u32>) -> TurnProcess;
+type Start = fn(Scheme, Option<u32>) -> TurnProcess;
 
 async fn calls_go_through(start: Start) {
     for scheme in [Scheme::Users, Scheme::Secret] {
-        let server = start(&format!("calls-{scheme:?}"), scheme, None);
+        let server = start(scheme, None);
         for url in server.urls() {
             let mut call = Call::connect(relayed_pair(&url, scheme, &server.roots)).await;
             call.works().await;
@@ -252,7 +252,7 @@ async fn calls_go_through_taut_over_udp_tcp_and_tls_with_both_kinds_of_credentia
 /// that has run out by then. If it could not get a fresh one, it would lose its relay, and have another address.
 async fn nonces_run_out(start: Start) {
     for scheme in [Scheme::Users, Scheme::Secret] {
-        let server = start(&format!("nonces-{scheme:?}"), scheme, Some(3));
+        let server = start(scheme, Some(3));
         let calls = server.urls().map(|url| {
             let (a, b) = relayed_pair(&url, scheme, &server.roots);
             async move {
@@ -309,7 +309,7 @@ async fn notices(side: &mut Side, what: &str) {
 
 /// The server dies in the middle of calls over UDP, TCP and TLS, and returns.
 async fn a_dead_server_is_noticed_and_used_again(start: Start) {
-    let mut server = start("killed", Scheme::Users, None);
+    let mut server = start(Scheme::Users, None);
     let mut calls = Vec::new();
     for url in server.urls() {
         let mut call = Call::connect(relayed_pair(&url, Scheme::Users, &server.roots)).await;
@@ -379,12 +379,18 @@ async fn coturns_client_goes_through_our_server() {
     let options = TurnServerOptions::new(rules).with_udp(any).with_tcp(any).with_tls(any);
     let server = TurnServer::bind(options.with_certificate(certificate, key)).await.unwrap();
     let peer_port = free_port();
-    let mut peer = Command::new("turnutils_peer")
-        .args(["-L", "127.0.0.1", "-p", &peer_port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let _peer = Background::spawn(
+        Command::new("turnutils_peer")
+            .args(["-L", "127.0.0.1", "-p", &peer_port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    );
+    within("the peer has its port", async {
+        while UdpSocket::bind((local, peer_port)).is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
     let (udp, tcp, tls) = (
         server.udp_addresses()[0].port(),
         server.tcp_addresses()[0].port(),
@@ -415,19 +421,12 @@ async fn coturns_client_goes_through_our_server() {
             "-p",
             &port,
         ]);
-        command.args(arguments).arg("127.0.0.1").stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let reading = tokio::task::spawn_blocking(move || lines.map_while(Result::ok).collect::<Vec<_>>());
-        let lines = tokio::time::timeout(LIMIT, reading).await;
-        let _ = child.kill();
-        let _ = child.wait();
-        let lines = lines.expect("it ends").unwrap();
-        let lost = lines.iter().rev().find(|line| line.contains("Total lost packets"));
-        let lost = lost.unwrap_or_else(|| panic!("{what}: {lines:#?}"));
+        command.args(arguments).arg("127.0.0.1");
+        let ended = tokio::task::spawn_blocking(move || output(&mut command, LIMIT)).await.unwrap();
+        let said = text(&ended);
+        let lost = said.lines().rev().find(|line| line.contains("Total lost packets"));
+        let lost = lost.unwrap_or_else(|| panic!("{what}: {said}"));
         assert!(lost.contains("Total lost packets 0"), "{what}: {lost}");
         println!("{what}: {}", lost.trim());
     }
-    let _ = peer.kill();
-    let _ = peer.wait();
 }

@@ -324,6 +324,22 @@ fn a_full_server_says_so_until_clients_that_never_come_are_given_up() {
     assert_eq!(offer(&server, "/echo", OFFER.as_bytes()).status, 201);
 }
 
+/// A client that opens connections and says nothing, or half of a head, takes none of the server's for long.
+#[test]
+fn connections_without_a_request_are_closed() {
+    let server = start(&[]);
+    let mut streams = [&b""[..], b"POST /echo HTTP/1.1\r\nHost: x\r\n"].map(|said| {
+        let mut stream = TcpStream::connect(server.authority()).expect("the server accepts");
+        stream.set_read_timeout(Some(Duration::from_secs(180))).expect("a timeout can be set");
+        stream.write_all(said).expect("the server reads");
+        stream
+    });
+    for stream in &mut streams {
+        stream.read_to_end(&mut Vec::new()).expect("closed by the server");
+    }
+    assert_eq!(sessions(&server), r#"{"open":0}"#);
+}
+
 /// How many sockets and files the server has open.
 #[cfg(target_os = "linux")]
 fn descriptors(server: &Server) -> usize {

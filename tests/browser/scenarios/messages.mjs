@@ -2,13 +2,13 @@
 // "hidden" the browser names its addresses .local, with "plain" it shows them. With `server_hides` the server names its own
 // .local, and is told no candidate of the browser's.
 
-import { check, freed, note } from "../rig.mjs";
+import { check, freed, LIMIT_MS, note } from "../rig.mjs";
 
 export async function run({ url, addresses, server_hides, launch }) {
   const { page, close } = await launch({ camera: "unasked", addresses });
   try {
     await page.goto(url);
-    const seen = await page.evaluate(exchange, { count: 1000, largest: 60_000, keep: Boolean(server_hides) });
+    const seen = await page.evaluate(exchange, { count: 1000, largest: 60_000, keep: Boolean(server_hides), limit: LIMIT_MS });
     const [wanted, unwanted] = addresses === "hidden" ? [seen.hidden, seen.plain] : [seen.plain, seen.hidden];
     check(wanted > 0 && unwanted === 0, `the offer's host candidates are ${addresses}`, { hidden: seen.hidden, plain: seen.plain });
     const answered = server_hides ? seen.answered.every((line) => / [0-9a-f-]{36}\.local /.test(line)) : seen.answered.every((line) => !/\.local /.test(line));
@@ -25,7 +25,7 @@ export async function run({ url, addresses, server_hides, launch }) {
 }
 
 /** Runs in the page. */
-async function exchange({ count, largest, keep }) {
+async function exchange({ count, largest, keep, limit }) {
   const pc = globalThis.pc = new RTCPeerConnection();
   const channel = pc.createDataChannel("first");
   channel.binaryType = "arraybuffer";
@@ -35,7 +35,7 @@ async function exchange({ count, largest, keep }) {
   await new Promise((resolve) => {
     const done = () => pc.iceGatheringState === "complete" && resolve();
     pc.addEventListener("icegatheringstatechange", done);
-    setTimeout(resolve, 3000);
+    setTimeout(resolve, limit);
     done();
   });
   const offer = pc.localDescription.sdp;
@@ -50,7 +50,7 @@ async function exchange({ count, largest, keep }) {
   await pc.setRemoteDescription({ type: "answer", sdp: answer });
   await Promise.race([
     opened,
-    new Promise((_, reject) => setTimeout(() => reject(new Error(`the channel did not open: ${channel.readyState}, ${pc.connectionState}`)), 60_000)),
+    new Promise((_, reject) => setTimeout(() => reject(new Error(`the channel did not open: ${channel.readyState}, ${pc.connectionState}`)), limit)),
   ]);
   const connectMs = performance.now() - connecting;
 
@@ -91,8 +91,8 @@ async function exchange({ count, largest, keep }) {
   const ms = performance.now() - started;
 
   const second = pc.createDataChannel("second", { ordered: false });
-  await new Promise((resolve) => { second.addEventListener("open", resolve); setTimeout(resolve, 60_000); });
-  const echoed = new Promise((resolve) => { second.addEventListener("message", ({ data }) => resolve(data)); setTimeout(resolve, 60_000); });
+  await new Promise((resolve) => { second.addEventListener("open", resolve); setTimeout(resolve, limit); });
+  const echoed = new Promise((resolve) => { second.addEventListener("message", ({ data }) => resolve(data)); setTimeout(resolve, limit); });
   second.send("first,second");
   const labels = String(await echoed).split(",");
   return { answered, hidden, plain: hosts.length - hidden, sent, received, bytes, ms, connectMs, problem, labels };

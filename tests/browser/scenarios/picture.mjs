@@ -61,7 +61,7 @@ async function exchange({ enough, limit }) {
   await new Promise((resolve) => {
     const done = () => pc.iceGatheringState === "complete" && resolve();
     pc.addEventListener("icegatheringstatechange", done);
-    setTimeout(resolve, 2000);
+    setTimeout(resolve, limit);
     done();
   });
   const started = performance.now();

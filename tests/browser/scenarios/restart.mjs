@@ -73,7 +73,7 @@ async function load() {
   const timer = setInterval(() => { channel.send(String(seen.sent)); seen.sent += 1; }, 20);
   globalThis.endOfLoad = async () => {
     clearInterval(timer);
-    for (let tries = 0; tries < 200 && seen.received < seen.sent; tries += 1) await new Promise((resolve) => { setTimeout(resolve, 100); });
+    for (let tries = 0; tries < 600 && seen.received < seen.sent; tries += 1) await new Promise((resolve) => { setTimeout(resolve, 100); });
     return seen;
   };
 }
