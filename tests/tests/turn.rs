@@ -4,7 +4,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "real servers take real time")]
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -361,6 +361,14 @@ async fn a_taut_server_that_is_killed_is_noticed_and_used_again() {
     }
 }
 
+/// Coturn's client: two clients send 50 messages of 170 octets each to the peer at `peer_port`.
+fn client_of_coturn(port: u16, peer_port: u16, arguments: &[&str]) -> Command {
+    let mut command = Command::new("turnutils_uclient");
+    command.args("-c -n 50 -m 2 -l 170 -e 127.0.0.1".split(' '));
+    command.args(["-r", &peer_port.to_string(), "-p", &port.to_string()]).args(arguments).arg("127.0.0.1");
+    command
+}
+
 /// Runs coturn's client against a server of ours: it sends to a peer, which coturn brings along, and must get all back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn coturns_client_goes_through_our_server() {
@@ -385,8 +393,13 @@ async fn coturns_client_goes_through_our_server() {
             .stdout(Stdio::null())
             .stderr(Stdio::null()),
     );
+    // Looked up, and not tried: whoever has the port, and be it for a moment, keeps the peer from it.
+    let has_port = || {
+        let sockets = std::fs::read_to_string("/proc/net/udp").expect("Linux");
+        sockets.contains(&format!("0100007F:{peer_port:04X} "))
+    };
     within("the peer has its port", async {
-        while UdpSocket::bind((local, peer_port)).is_ok() {
+        while !has_port() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
@@ -396,7 +409,6 @@ async fn coturns_client_goes_through_our_server() {
         server.tcp_addresses()[0].port(),
         server.tls_addresses()[0].port(),
     );
-    let peer_port = peer_port.to_string();
     for (what, port, arguments) in [
         ("channels over UDP", udp, &["-u", "lab", "-w", "lab"][..]),
         ("indications over UDP", udp, &["-s", "-u", "lab", "-w", "lab"]),
@@ -404,24 +416,7 @@ async fn coturns_client_goes_through_our_server() {
         ("channels over TCP", tcp, &["-t", "-u", "lab", "-w", "lab"]),
         ("channels over TLS", tls, &["-t", "-S", "-u", "lab", "-w", "lab"]),
     ] {
-        let port = port.to_string();
-        let mut command = Command::new("turnutils_uclient");
-        command.args([
-            "-c",
-            "-n",
-            "50",
-            "-m",
-            "2",
-            "-l",
-            "170",
-            "-e",
-            "127.0.0.1",
-            "-r",
-            &peer_port,
-            "-p",
-            &port,
-        ]);
-        command.args(arguments).arg("127.0.0.1");
+        let mut command = client_of_coturn(port, peer_port, arguments);
         let ended = tokio::task::spawn_blocking(move || output(&mut command, LIMIT)).await.unwrap();
         let said = text(&ended);
         let lost = said.lines().rev().find(|line| line.contains("Total lost packets"));

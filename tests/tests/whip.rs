@@ -1,5 +1,5 @@
 //! The HTTP interface of `taut serve` as any client sees it: the manners of WHIP (RFC 9725) and WHEP, header by header.
-//! What travels on the connections is in `service.rs`.
+//! What travels on the connections is in `service`.
 
 #![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
 

@@ -72,6 +72,7 @@ impl From<Short> for Malformed {
 
 impl<'a> Record<'a> {
     /// True for a record under keys.
+    #[cfg(feature = "openssl")]
     pub(crate) fn is_protected(&self) -> bool {
         !matches!(self.header, Header::Plain { epoch: 0, .. })
     }
