@@ -159,11 +159,18 @@ impl Recordings {
             progress,
             share: share.clone(),
         };
+        if !self.keep(tape.clone()) {
+            return Err(Error::Running);
+        }
         let create =
             |named: &Option<Named>| named.as_ref().map(|named| File::create_new(&named.path)).transpose();
-        let files = (create(&tape.video)?, create(&tape.audio)?);
-        self.keep(tape.clone());
-        run(video, audio, files, share, (stopped, report));
+        match create(&tape.video).and_then(|video| Ok((video, create(&tape.audio)?))) {
+            Ok(files) => run(video, audio, files, share, (stopped, report)),
+            Err(error) => {
+                report.send_replace(Progress::Failed(error.to_string()));
+                return Err(error.into());
+            }
+        }
         Ok(tape)
     }
 
@@ -197,10 +204,15 @@ impl Recordings {
         self.disk.share()
     }
 
-    fn keep(&self, tape: Tape) {
+    /// Remembers a recording; false if its session has one already, whatever was seen before.
+    fn keep(&self, tape: Tape) -> bool {
         let mut tapes = self.tapes();
+        if tapes.iter().any(|other| other.session == tape.session && other.is_running()) {
+            return false;
+        }
         tapes.push_back(tape);
         while tapes.len() > MAX_KEPT && self.forget_oldest(&mut tapes) {}
+        true
     }
 
     /// Forgets the oldest recording that has ended, and its files with it unless they are the user's; false without one.
@@ -376,7 +388,7 @@ mod tests {
             let path = &place.0;
             let folder = Arc::new(kind(path.clone()));
             let recordings = Recordings { folder, disk: Disk::new(u64::MAX), tapes: Arc::default() };
-            (0..MAX_KEPT + 20).for_each(|number| recordings.keep(tape(&recordings, number)));
+            assert!((0..MAX_KEPT + 20).all(|number| recordings.keep(tape(&recordings, number))));
             assert_eq!(recordings.tapes().len(), MAX_KEPT);
             assert!(recordings.file("19.ivf").is_none() && recordings.file("20.ivf").is_some());
             assert_eq!(fs::read_dir(path).expect("the folder").count(), left);
@@ -398,12 +410,26 @@ mod tests {
                     true
                 })
             {
-                recordings.keep(tape(&recordings, number));
+                assert!(recordings.keep(tape(&recordings, number)));
                 number += 1;
             }
             assert_eq!(number, if recordings.is_temporary() { 20 } else { 8 });
             assert!(left.contains(&fs::read_dir(&place.0).expect("the folder").count()));
         }
+    }
+
+    #[test]
+    fn two_requests_at_once_begin_one_recording() {
+        let place = Place::new();
+        let folder = Arc::new(Folder::Temporary(place.0.clone()));
+        let recordings = Recordings { folder, disk: Disk::new(u64::MAX), tapes: Arc::default() };
+        let (first, mut second) = (tape(&recordings, 0), tape(&recordings, 1));
+        let (report, progress) = watch::channel(Progress::Running);
+        second.session = first.session;
+        assert!(recordings.keep(Tape { progress, ..first }));
+        assert!(!recordings.keep(second.clone()));
+        report.send_replace(Progress::Complete(Recording::default()));
+        assert!(recordings.keep(second));
     }
 
     #[test]
