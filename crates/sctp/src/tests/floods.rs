@@ -145,3 +145,25 @@ fn acknowledgements_full_of_gap_blocks() {
         });
     }
 }
+
+#[test]
+fn a_window_that_opens_with_every_acknowledgement() {
+    let mut pair = Pair::connected(3, Net::default(), config().with_receive_window(4 << 20));
+    let write = |pair: &mut Pair| (0..40).for_each(|_| pair.write(End::A, 1, vec![7; 60_000], reliable()));
+    write(&mut pair);
+    assert!(pair.run_until(60_000 * MS, |p| p.b.messages.len() == 40));
+    write(&mut pair);
+    let now = pair.now;
+    while pair.a.sctp.poll_transmit(now, 1_200, &mut Vec::new()).is_some() {}
+    let acked = pair.b.sctp.rx.cumulative();
+    let outstanding = u64::from(pair.a.sctp.tx.newest().distance_from(acked));
+    assert!(outstanding > 100, "{outstanding}");
+    steps::take();
+    for _ in 0..100 {
+        for window in [0, 1 << 20] {
+            give(&mut pair, End::A, |out| sack::write(out, acked, window, [].into_iter(), [].into_iter()));
+        }
+    }
+    let steps = steps::take();
+    assert!(steps <= outstanding + 200 * 10, "{steps} steps with {outstanding} chunks outstanding");
+}

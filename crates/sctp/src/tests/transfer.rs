@@ -109,6 +109,26 @@ fn slow_reader(small: Config) {
 }
 
 #[test]
+fn what_a_closed_window_refused_goes_as_soon_as_it_opens() {
+    for config in [config(), interleaved()] {
+        for pause in [1, 10, 60] {
+            let mut pair = Pair::connected(2, Net::default(), config.clone().with_receive_window(1 << 20));
+            pair.b.reads = false;
+            for i in 0..40 {
+                pair.write(End::A, 1, numbered(1, i, 64 << 10), reliable());
+            }
+            pair.run_for(pause * 1_000 * MS);
+            assert!(pair.b.sctp.stats().unread > 512 << 10, "the window is closed");
+            pair.b.reads = true;
+            let start = pair.now;
+            assert!(pair.run_until(60_000 * MS, |p| p.b.messages.len() == 40));
+            let took = pair.now - start;
+            assert!(took < 400 * MS, "after a pause of {pause} s: {took:?}");
+        }
+    }
+}
+
+#[test]
 fn a_message_larger_than_the_window_arrives() {
     for config in [config(), interleaved()] {
         let net = Net { loss: 0.02, ..Net::default() };

@@ -53,6 +53,13 @@ const BLACK_HOLE_LOSSES: usize = 6;
 /// The same where nothing is acknowledged at all until the timer goes off.
 const BLACK_HOLE_TIMEOUTS: usize = 2;
 
+/// With more chunks than these outstanding, what a closed window refused is looked for only once in an interval, so that a
+/// window that opens with every SACK costs little.
+const REOPEN_SCAN: usize = 64;
+
+/// That interval.
+const REOPEN_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Octets of chunks that packets of this size have no room for.
 fn large_from(mtu: usize) -> usize {
     mtu.saturating_sub(HEADER_LEN)
@@ -102,6 +109,8 @@ pub(crate) struct Transmitter {
     last_sent: Option<Instant>,
     /// When something was last acknowledged for the first time.
     last_acked: Option<Instant>,
+    /// When the other side's window last opened and what it had refused was looked for.
+    opened: Option<Instant>,
     /// What both sides can do.
     agreed: Capabilities,
     max_packet: usize,
@@ -140,6 +149,7 @@ impl Transmitter {
             errors: 0,
             last_sent: None,
             last_acked: None,
+            opened: None,
             agreed: Capabilities::default(),
             max_packet: config.mtu,
             black_hole: false,
@@ -208,8 +218,7 @@ impl Transmitter {
             // The other side lives, and only its reader is slow (RFC 9260 section 6.1, rule A).
             self.errors = 0;
         } else if was_closed && self.remote_window >= self.max_packet {
-            // What probed the closed window was dropped there: it need not wait for the timer.
-            self.out.lose_probe();
+            self.on_window_open(now);
         }
         self.undo_spurious(&acked, stats);
         self.find_losses(now, stats);
@@ -220,6 +229,16 @@ impl Transmitter {
         self.abandon(now, stats);
         self.set_rate(now);
         SackResult::Taken
+    }
+
+    /// What the closed window refused need not wait for the timer, whose back-off may have become long.
+    fn on_window_open(&mut self, now: Instant) {
+        let recent = |at: Instant| now.saturating_duration_since(at) < REOPEN_INTERVAL;
+        if self.out.outstanding() > REOPEN_SCAN && self.opened.is_some_and(recent) {
+            return;
+        }
+        self.opened = Some(now);
+        self.out.lose_refused(now, self.rto.for_losses().unwrap_or_default());
     }
 
     fn tell_controller(&mut self, now: Instant, acked: &Acked, latest_rtt: Option<Duration>) {

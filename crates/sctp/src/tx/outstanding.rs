@@ -176,6 +176,11 @@ impl Outstanding {
         self.cumulative + self.ring.len() as u64
     }
 
+    /// How many chunks are kept until everything before them is acknowledged.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.ring.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.ring.is_empty()
     }

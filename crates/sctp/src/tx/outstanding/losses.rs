@@ -130,10 +130,16 @@ impl Outstanding {
         true
     }
 
-    /// The one chunk that probed a closed window is sent again.
-    pub(crate) fn lose_probe(&mut self) {
-        if self.ring.len() == 1 {
-            self.lose(self.cumulative + 1);
+    /// The window opens: what was sent into the closed one, so long ago that word of it would have come, was refused there, and is
+    /// sent again. No sign of congestion.
+    pub(crate) fn lose_refused(&mut self, now: Instant, rtt: Duration) {
+        for tsn in self.cumulative + 1..=self.newest() {
+            steps::count(1);
+            let is_old = |sent: &Sent| now.saturating_duration_since(sent.sent_at) >= rtt;
+            if self.get(tsn).is_some_and(is_old) {
+                self.lose(tsn);
+            }
         }
+        self.probed = None;
     }
 }
