@@ -1,6 +1,9 @@
 //! What signalling carries: a session description and its type (W3C section 4.5).
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind};
 
 /// The type of a session description (W3C `RTCSdpType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +27,21 @@ impl SdpType {
             Self::Answer => "answer",
             Self::Rollback => "rollback",
         }
+    }
+}
+
+impl FromStr for SdpType {
+    type Err = Error;
+
+    /// Reads the name in W3C's enumeration, as JSON of a browser has it.
+    ///
+    /// # Errors
+    ///
+    /// `Type` for any other text.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let types = [Self::Offer, Self::PrAnswer, Self::Answer, Self::Rollback];
+        let found = types.into_iter().find(|kind| kind.as_str() == name);
+        found.ok_or_else(|| Error::new(ErrorKind::Type, format!("{name:?} is not the type of a description")))
     }
 }
 
@@ -61,5 +79,20 @@ impl SessionDescription {
     /// Takes back the offer that is being negotiated.
     pub fn rollback() -> Self {
         Self::new(SdpType::Rollback, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_read_as_they_are_written() {
+        for kind in [SdpType::Offer, SdpType::PrAnswer, SdpType::Answer, SdpType::Rollback] {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        for name in ["", "Offer", "provisional"] {
+            assert_eq!(name.parse::<SdpType>().unwrap_err().kind, ErrorKind::Type);
+        }
     }
 }

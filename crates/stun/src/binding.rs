@@ -192,7 +192,21 @@ fn read_answer(message: &Message<'_>) -> Option<Event> {
 }
 
 /// Appends what a binding server without authentication answers to `datagram` from `source`; `None` for
-/// everything that is not a well-formed binding request (RFC 8489 section 6.3.1).
+/// everything that is not a well-formed binding request (RFC 8489 section 6.3.1). A whole server:
+///
+/// ```no_run
+/// let socket = std::net::UdpSocket::bind("0.0.0.0:3478")?;
+/// let (mut datagram, mut answer) = ([0; 1_500], Vec::new());
+/// loop {
+///     let (length, source) = socket.recv_from(&mut datagram)?;
+///     answer.clear();
+///     if taut_stun::binding::answer(&datagram[..length], source, &mut answer).is_some() {
+///         socket.send_to(&answer, source)?;
+///     }
+/// }
+/// # #[allow(unreachable_code)]
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn answer(datagram: &[u8], source: SocketAddr, out: &mut Vec<u8>) -> Option<usize> {
     let request =
         Message::parse(datagram).ok().filter(|message| message.is(Class::Request, Method::BINDING))?;

@@ -219,6 +219,31 @@ pub enum PacketizeError {
 }
 
 /// Cuts frames into packets, with a 15-bit PictureID that runs through the frames.
+///
+/// ```
+/// use taut_rtp::payload::vp8::Packetizer;
+/// use taut_rtp::{Packet, PayloadType, SequenceNumber};
+///
+/// let (frame, mut sequence) = (vec![0; 3_000], SequenceNumber::new(7));
+/// let mut packetizer = Packetizer::new(0x1234);
+/// for fragment in packetizer.packetize(frame.len(), 1_100).unwrap() {
+///     let mut payload = Vec::new();
+///     fragment.descriptor.write(&mut payload);
+///     payload.extend_from_slice(&frame[fragment.range]);
+///     let packet = Packet {
+///         marker: fragment.last,
+///         payload_type: PayloadType::new(96),
+///         sequence,
+///         timestamp: 90_000,
+///         payload: payload.into(),
+///         ..Packet::default()
+///     };
+///     let mut datagram = Vec::new();
+///     packet.write(&mut datagram);
+///     sequence = sequence.next();
+/// }
+/// assert_eq!(sequence, SequenceNumber::new(10));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Packetizer {
     picture_id: u16,
