@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taut_sdp::{Attribute, Group, Media, Session};
 
 use super::codecs::{answered, mid_extension};
-use super::config::{LocalTransport, SignalingConfig, SignalingState};
+use super::config::{LocalTransport, OfferOptions, SignalingConfig, SignalingState};
 use super::plan::{Plan, Purpose, plan, purpose};
 use super::remote::RemoteTransport;
 use super::restart;
@@ -45,7 +45,7 @@ pub(super) fn create(
     }
     session_attributes(&mut session, &offer, &plan);
     session.attributes.extend(config.ice_lite.then_some(Attribute::IceLite));
-    let draft = Draft { session: Arc::new(session), sections: Vec::new() };
+    let draft = Draft { session: Arc::new(session), sections: Vec::new(), options: OfferOptions::default() };
     state.last_answer = Some(draft.clone());
     Ok(draft)
 }

@@ -9,7 +9,7 @@ use taut_sansio::rng::Rng;
 use taut_sdp::{Direction, Media, Session, Setup};
 
 use super::codecs::{codecs_of, common, mid_extension};
-use super::config::{LocalTransport, OfferOptions, SignalingConfig, SignalingState};
+use super::config::{LocalTransport, SignalingConfig, SignalingState};
 use super::effect::{DataParameters, ReceiveParameters, SendParameters};
 use super::offer::Names;
 use super::plan::{Plan, Purpose, purpose};
@@ -59,7 +59,7 @@ pub(super) fn set_local(
         (SdpType::Offer, SignalingState::Stable | SignalingState::HaveLocalOffer) => {
             let draft = match given {
                 Some(sdp) => unmodified(state.last_offer.as_ref(), &sdp)?,
-                None => offer::create(state, config, local, OfferOptions::default())?,
+                None => offer::current(state, config, local)?,
             };
             apply_local_offer(state, &draft)
         }

@@ -87,9 +87,27 @@ pub(super) fn create(
     session.attributes.push(Attribute::ExtmapAllowMixed);
     session.attributes.extend(config.ice_lite.then_some(Attribute::IceLite));
     session.attributes.push(Attribute::IceOptions(ICE_OPTIONS.map(Into::into).to_vec()));
-    let draft = Draft { session: Arc::new(session), sections };
+    let draft = Draft { session: Arc::new(session), sections, options };
     state.last_offer = Some(draft.clone());
     Ok(draft)
+}
+
+/// The offer that was made last, if one made now would say the same; else a new one (W3C section 4.4.2, `setLocalDescription` without a
+/// description).
+///
+/// # Errors
+/// As [`create`].
+pub(super) fn current(
+    state: &mut State,
+    config: &SignalingConfig,
+    local: &LocalTransport,
+) -> Result<Draft, Error> {
+    let Some(last) = state.last_offer.clone() else {
+        return create(state, config, local, OfferOptions::default());
+    };
+    let mut again = create(state, config, local, last.options)?;
+    Arc::make_mut(&mut again.session).origin.session_version = last.session.origin.session_version;
+    if again == last { Ok(last) } else { create(state, config, local, OfferOptions::default()) }
 }
 
 /// Those of the last answer's group first, in its order, so that the section that speaks for the transport goes on to do so even when a

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taut_sdp::Session;
 
-use super::config::SignalingState;
+use super::config::{OfferOptions, SignalingState};
 use super::effect::{DataParameters, TransportParameters};
 use super::restart::LocalIce;
 use crate::description::SdpType;
@@ -24,6 +24,8 @@ pub(super) struct Draft {
     pub(super) session: Arc<Session>,
     /// Which transceiver each media section of an offer stands for.
     pub(super) sections: Vec<(usize, TransceiverId)>,
+    /// What an offer was made with.
+    pub(super) options: OfferOptions,
 }
 
 /// What the transport was given, to tell a change.

@@ -59,6 +59,21 @@ fn a_restart_changes_the_credentials_of_both_sides_and_nothing_else() {
 }
 
 #[test]
+fn an_offer_that_was_made_last_is_set_without_being_given_while_it_is_true() {
+    let (mut a, _) = connected();
+    let offer = offer_restart(&mut a);
+    a.set_local(None).expect("the offer made last");
+    assert_eq!(a.signaling.local_description(&a.local).map(|set| set.sdp), Some(offer.sdp));
+    // Another track makes it untrue, and nobody wants a restart of the next.
+    let (mut a, _) = connected();
+    offer_restart(&mut a);
+    a.track("screen", Kind::Video);
+    a.set_local(None).expect("a new offer");
+    let set = a.signaling.local_description(&a.local).expect("it was set");
+    assert_eq!(ufrags(&set), ["aufrag0", "aufrag0", "aufrag0"]);
+}
+
+#[test]
 fn a_first_offer_has_nothing_to_restart() {
     let (mut a, mut b) = pair();
     a.track("mic", Kind::Audio);
