@@ -144,6 +144,8 @@ pub struct Association {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) heartbeat_counter: u64,
     pub(crate) handshake_attempts: u32,
+    /// How often the other side took our cookie for too old.
+    pub(crate) stale_cookies: u32,
     pub(crate) shutdown_attempts: u32,
     events: VecDeque<Event>,
     pub(crate) stats: Stats,
@@ -176,6 +178,7 @@ impl Association {
             heartbeat: Heartbeat::default(),
             heartbeat_counter: rng.u64() >> 1,
             handshake_attempts: 0,
+            stale_cookies: 0,
             shutdown_attempts: 0,
             events: VecDeque::new(),
             stats: Stats::default(),
@@ -411,6 +414,9 @@ impl Association {
         self.timers = Timers::default();
         let first = self.local_tsn;
         self.tx.restart(&self.config, first);
+        // Each stream is there once, and nothing follows the end.
+        let resets = std::mem::take(&mut self.incoming_resets);
+        self.events.extend(resets.into_iter().map(|stream| Event::IncomingReset(StreamId(stream))));
         self.push_event(Event::Closed(reason));
     }
 }

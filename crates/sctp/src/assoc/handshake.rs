@@ -231,7 +231,11 @@ impl Association {
         let code = cause::first(value);
         tracing::trace!(code, "ERROR chunk");
         if code == code::STALE_COOKIE && matches!(self.phase, Phase::CookieEchoed { .. }) {
-            // Start over with a new INIT; attempts go on counting, so this cannot last for ever.
+            self.stale_cookies += 1;
+            if self.stale_cookies > self.config.max_init_retransmits {
+                return self.close(CloseReason::HandshakeTimeout);
+            }
+            // Start over with a new INIT.
             self.phase = Phase::CookieWait;
             self.remote = Remote::default();
             self.pending.handshake = true;

@@ -209,3 +209,15 @@ fn unknown_chunks_follow_their_high_bits() {
         assert_eq!(kinds.contains(&kind::ERROR), reports, "{kind:x}");
     }
 }
+
+#[test]
+fn cookies_that_are_always_stale_end_the_handshake() {
+    let net = Net { latency: 1_500 * MS, ..Net::default() };
+    let config =
+        config().with_rto_initial(4_000 * MS).with_cookie_life(2_000 * MS).with_max_init_retransmits(3);
+    let mut pair = Pair::new(1, net, config);
+    pair.a.sctp.connect(pair.now);
+    assert!(pair.run_until(600_000 * MS, |pair| !pair.a.events.is_empty()), "it goes on for ever");
+    assert_eq!(pair.a.events, [Event::Closed(CloseReason::HandshakeTimeout)]);
+    assert_eq!(pair.b.sctp.stats().bad_cookies, 4);
+}
