@@ -230,9 +230,10 @@ impl Association {
             Accepted::Duplicate | Accepted::Dropped => {}
         }
         if matches!(self.phase, Phase::ShutdownSent) {
-            // RFC 9260 section 9.2: answered with SACK and SHUTDOWN at once.
+            // RFC 9260 section 9.2: answered with SACK and SHUTDOWN at once. The other side lives.
             self.rx.ack_now();
             self.pending.shutdown = true;
+            self.shutdown_attempts = 0;
         }
     }
 

@@ -23,7 +23,10 @@ impl Association {
             }
         }
         match self.phase {
-            Phase::Established | Phase::ShutdownPending => self.phase = Phase::ShutdownReceived,
+            Phase::Established | Phase::ShutdownPending => {
+                self.phase = Phase::ShutdownReceived;
+                self.cancel_all(now);
+            }
             // Both sides shut down at once.
             Phase::ShutdownSent => {
                 self.phase = Phase::ShutdownAckSent;

@@ -114,3 +114,40 @@ fn data_for_an_association_that_is_gone_is_answered_with_abort() {
     pair.run_for(1_000 * MS);
     assert_eq!(closed(&pair.b), Some(CloseReason::RemoteAbort { code: 0 }));
 }
+
+#[test]
+fn data_that_still_comes_is_no_unanswered_shutdown() {
+    let net = Net { latency: 50 * MS, ..Net::default() };
+    let mut pair = Pair::connected(1, net, config().with_rto_max(2_000 * MS));
+    pair.run_for(1_000 * MS);
+    for _ in 0..100 {
+        pair.write(End::B, 1, vec![2; 10_000], reliable());
+    }
+    pair.a.sctp.shutdown(pair.now);
+    assert!(pair.run_until(10_000 * MS, |p| p.a.messages.len() > 30));
+    assert!(pair.a.messages.len() < 90, "some is still to come");
+    pair.net.loss = 1.0;
+    pair.run_for(5_000 * MS);
+    assert_eq!(closed(&pair.a), None, "it is asked again, as often as the configuration says");
+    pair.net.loss = 0.0;
+    assert!(pair.run_until(60_000 * MS, |p| closed(&p.a).is_some() && closed(&p.b).is_some()));
+    assert_eq!((closed(&pair.a), pair.a.messages.len()), (Some(CloseReason::Shutdown), 100));
+}
+
+#[test]
+fn a_message_that_is_not_ended_does_not_hold_up_the_shutdown_of_the_other_side() {
+    for config in [config(), interleaved()] {
+        for sent in [0, 100, 5_000] {
+            let mut pair = Pair::connected(1, Net::default(), config.clone());
+            let (now, stream) = (pair.now, StreamId(1));
+            pair.a.sctp.begin_message(now, stream, &reliable()).unwrap();
+            pair.a.sctp.append_message(now, stream, vec![1; sent].into()).unwrap();
+            pair.run_for(1_000 * MS);
+            pair.b.sctp.shutdown(pair.now);
+            let over = pair.run_until(10_000 * MS, |p| closed(&p.a).is_some() && closed(&p.b).is_some());
+            assert!(over, "{sent}: {:?} {:?}", pair.a.sctp.state(), pair.b.sctp.state());
+            assert_eq!(closed(&pair.b), Some(CloseReason::Shutdown));
+            assert!(pair.b.messages.is_empty() && pair.b.partial.is_empty(), "nothing half is handed up");
+        }
+    }
+}
