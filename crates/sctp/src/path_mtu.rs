@@ -109,20 +109,30 @@ pub(crate) struct PathMtu {
     size: usize,
     /// The smallest size that did not come through in this search.
     failed: Option<usize>,
+    /// Of this path, and of those before.
     black_holes: u32,
+    black_holes_before: u32,
     lost: u64,
 }
 
 impl PathMtu {
     pub(crate) fn new(limits: Limits) -> Self {
         let state = if limits.max > limits.base { State::Idle { from: None } } else { State::Disabled };
-        Self { limits, state, size: limits.base, failed: None, black_holes: 0, lost: 0 }
+        Self {
+            limits,
+            state,
+            size: limits.base,
+            failed: None,
+            black_holes: 0,
+            black_holes_before: 0,
+            lost: 0,
+        }
     }
 
     /// The path is another one: what is known of the old one is forgotten.
     pub(crate) fn set_limits(&mut self, limits: Limits) {
-        let lost = self.lost;
-        *self = Self { lost, ..Self::new(limits) };
+        let (lost, black_holes_before) = (self.lost, self.black_holes());
+        *self = Self { lost, black_holes_before, ..Self::new(limits) };
     }
 
     /// What packets may have, in octets.
@@ -263,7 +273,7 @@ impl PathMtu {
     }
 
     pub(crate) fn black_holes(&self) -> u32 {
-        self.black_holes
+        self.black_holes_before.saturating_add(self.black_holes)
     }
 }
 
@@ -374,6 +384,10 @@ mod tests {
             "{waits:?}"
         );
         assert_eq!(run.mtu.black_holes(), 4);
+        run.mtu.set_limits(Limits::new(BASE, 1_432, HEADERS));
+        run.settle();
+        run.mtu.on_black_hole();
+        assert_eq!(run.mtu.black_holes(), 5, "on another path they are counted on");
     }
 
     #[test]

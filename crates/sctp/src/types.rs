@@ -21,7 +21,7 @@ pub enum Reliability {
     Reliable,
     /// Given up after this many retransmissions.
     MaxRetransmits(u16),
-    /// Given up when this much time has passed since it was written.
+    /// Given up when this much time has passed since it was written; less than a millisecond counts as one.
     MaxLifetime(Duration),
 }
 

@@ -136,6 +136,10 @@ impl Association {
         }
         if self.may_send_data() {
             self.write_data(now, end, out);
+            if out.len() == body {
+                // Looking for data may have shown that there is none to send but some to give up.
+                self.write_forward(end, out);
+            }
         }
         out.len() > body
     }
@@ -184,11 +188,17 @@ impl Association {
         }
         self.write_heartbeats(now, end, out);
         self.write_reconfig(end, out);
-        if self.tx.is_forward_due() && self.may_send_data() {
-            self.tx.write_forward(end.saturating_sub(out.len()), out);
+        if self.may_send_data() {
+            self.write_forward(end, out);
         }
         self.write_shutdown(end, out);
         true
+    }
+
+    fn write_forward(&mut self, end: usize, out: &mut Vec<u8>) {
+        if self.tx.is_forward_due() {
+            self.tx.write_forward(end.saturating_sub(out.len()), out);
+        }
     }
 
     fn write_cookie(&mut self, end: usize, out: &mut Vec<u8>) -> bool {

@@ -147,3 +147,46 @@ fn a_message_in_parts_is_given_up_whole() {
         }
     });
 }
+
+#[test]
+fn what_is_found_to_be_too_late_while_nothing_can_be_sent_is_told_at_once() {
+    each(|config, ordering| {
+        let mut pair = settled(config);
+        let (now, stream) = (pair.now, StreamId(1));
+        let options = limited(Reliability::MaxLifetime(500 * MS), ordering);
+        pair.a.sctp.begin_message(now, stream, &options).unwrap();
+        pair.a.sctp.append_message(now, stream, vec![1; 5_000].into()).unwrap();
+        let there = |pair: &Pair| !pair.record.is_empty() && pair.a.sctp.stats().in_flight == 0;
+        assert!(pair.run_until(400 * MS, there), "a part is there");
+        pair.now += 500 * MS;
+        let now = pair.now;
+        pair.a.sctp.append_message(now, stream, vec![1; 5_000].into()).unwrap();
+        pair.record.clear();
+        pair.poll(End::A);
+        let first = pair.record.first().and_then(|(_, packet)| Walker::new(&packet[12..]).flatten().next());
+        let kind = first.map(|chunk| chunk.kind());
+        assert!(matches!(kind, Some(kind::FORWARD_TSN | kind::I_FORWARD_TSN)), "{kind:?}");
+        goes_on(&mut pair);
+    });
+}
+
+#[test]
+fn what_may_live_no_time_is_tried_all_the_same() {
+    each(|config, ordering| {
+        let mut pair = settled(config);
+        pair.write(End::A, 1, vec![1; 100], limited(Reliability::MaxLifetime(Duration::ZERO), ordering));
+        pair.run_for(1_000 * MS);
+        assert_eq!(pair.b.messages.len(), 1);
+    });
+}
+
+#[test]
+fn what_was_given_up_stays_counted_after_the_end() {
+    let mut pair = settled(config());
+    pair.write(End::A, 1, vec![1; 100], limited(Reliability::MaxLifetime(10 * MS), Ordering::Ordered));
+    pair.now += 20 * MS;
+    pair.poll(End::A);
+    assert_eq!(pair.a.sctp.stats().abandoned_messages, 1);
+    pair.a.sctp.abort(pair.now);
+    assert_eq!(pair.a.sctp.stats().abandoned_messages, 1);
+}

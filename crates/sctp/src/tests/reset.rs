@@ -179,3 +179,19 @@ fn a_reset_waits_for_the_data_before_it_and_nothing_of_it_reaches_the_new_life()
         assert_eq!(pair.b.messages[1].2, vec![2; 3_000]);
     }
 }
+
+#[test]
+fn nothing_follows_the_end() {
+    let mut pair = Pair::connected(1, Net::default(), config());
+    pair.write(End::A, 3, vec![0; 100], reliable());
+    pair.run_for(1_000 * MS);
+    pair.a.sctp.reset_streams(pair.now, &[StreamId(3)]).unwrap();
+    let mut out = Vec::new();
+    pair.a.sctp.poll_transmit(pair.now, ROOM, &mut out).unwrap();
+    pair.b.events.clear();
+    pair.b.sctp.handle_packet(pair.now, out.into());
+    pair.b.sctp.abort(pair.now);
+    pair.poll(End::B);
+    let closed = Event::Closed(CloseReason::LocalAbort);
+    assert_eq!(pair.b.events, [Event::IncomingReset(StreamId(3)), closed]);
+}

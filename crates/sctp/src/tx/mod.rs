@@ -166,7 +166,9 @@ impl Transmitter {
 
     /// Begins anew at `first`; everything that was queued or out is dropped.
     pub(crate) fn restart(&mut self, config: &Config, first: Tsn) {
+        let dropped = self.queue.dropped();
         *self = Self::new(config, first);
+        self.queue.count_dropped(dropped);
     }
 
     pub(crate) fn write(&mut self, now: Instant, stream: StreamId, options: &WriteOptions, data: Bytes) {

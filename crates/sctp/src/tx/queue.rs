@@ -9,7 +9,7 @@
 mod message;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -33,6 +33,9 @@ const STREAM_SHARE: usize = 64 << 10;
 
 /// How far all of them together may: this part of the limit.
 const SHARES_PART: usize = 4;
+
+/// The least time that a message lives: it can be sent once before that is over.
+const LIFETIME_MIN: Duration = Duration::from_millis(1);
 
 /// The priority of a stream that was given none: "low" of RFC 8831 section 6.4.
 const PRIORITY: u16 = 256;
@@ -185,7 +188,7 @@ impl SendQueue {
         let (max_transmits, expires) = match options.reliability {
             Reliability::Reliable => (u32::MAX, None),
             Reliability::MaxRetransmits(n) => (u32::from(n) + 1, None),
-            Reliability::MaxLifetime(life) => (u32::MAX, now.checked_add(life)),
+            Reliability::MaxLifetime(life) => (u32::MAX, now.checked_add(life.max(LIFETIME_MIN))),
         };
         let counted = options.accounting == Accounting::Counted;
         let length = data.len();
@@ -513,6 +516,11 @@ impl SendQueue {
     /// Messages that expired before anything of them was sent.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// So many expired before.
+    pub(crate) fn count_dropped(&mut self, before: u64) {
+        self.dropped += before;
     }
 
     pub(crate) fn set_priority(&mut self, stream: u16, priority: u16) {
