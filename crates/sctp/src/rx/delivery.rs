@@ -24,6 +24,15 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
+    /// Nothing is there any more, but streams are paused and read in parts as before.
+    pub(super) fn renewed(self) -> Self {
+        let streams = self.streams.into_iter().filter_map(|(id, stream)| {
+            let InStream { paused, in_parts, .. } = stream;
+            (paused || in_parts).then(|| (id, InStream { paused, in_parts, ..InStream::default() }))
+        });
+        Self { streams: streams.collect(), in_parts: self.in_parts, ..Self::default() }
+    }
+
     /// Octets that are held, overhead included.
     pub(super) fn charged(&self) -> usize {
         self.charged + self.occupied * STREAM_OVERHEAD + self.numbers.charge()
@@ -74,8 +83,15 @@ impl Delivery {
         self.take_waiting(stream, ssn)
     }
 
-    pub(super) fn streams(&self) -> &BTreeMap<u16, InStream> {
-        &self.streams
+    /// Under which numbers whole messages wait from `first` to `last`, in the order of serial numbers.
+    pub(super) fn waiting_between(&self, stream: u16, first: u16, last: u16) -> Vec<u16> {
+        let Some(in_stream) = self.streams.get(&stream) else { return Vec::new() };
+        let range = |from, to| in_stream.waiting.range(from..=to).map(|(&ssn, _)| ssn);
+        if first <= last {
+            range(first, last).collect()
+        } else {
+            range(first, u16::MAX).chain(range(0, last)).collect()
+        }
     }
 
     /// Makes a chunk ready to be read. It is charged already.

@@ -26,6 +26,10 @@ const SPARE_MAX: usize = 512;
 /// What it costs to remember up to which unordered message of a stream everything was skipped.
 const SKIP_OVERHEAD: usize = 64;
 
+/// How many unordered messages later what was skipped is forgotten: nothing of it can be on its way any more, and the
+/// numbers must not come round to it.
+const SKIP_LIFE: u32 = 1 << 30;
+
 /// How much of the window is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Crowd {
@@ -250,6 +254,14 @@ impl Interleaved {
         }
         if !key.lane.unordered {
             delivery.numbers.set(key.lane.stream, key.mid.wrapping_add(1));
+        } else if self.skipped.get(&key.lane.stream).is_some_and(|&skipped| is_long_after(key.mid, skipped)) {
+            self.forget_skipped(key.lane.stream, delivery);
+        }
+    }
+
+    fn forget_skipped(&mut self, stream: u16, delivery: &mut Delivery) {
+        if self.skipped.remove(&stream).is_some() {
+            delivery.refund(SKIP_OVERHEAD);
         }
     }
 
@@ -341,13 +353,42 @@ impl Interleaved {
                 self.discard(&key, delivery);
             }
         }
-        if self.skipped.remove(&stream).is_some() {
-            delivery.refund(SKIP_OVERHEAD);
-        }
+        self.forget_skipped(stream, delivery);
     }
+}
+
+/// Far beyond what was skipped, and not before it.
+fn is_long_after(mid: u32, skipped: u32) -> bool {
+    (SKIP_LIFE..1 << 31).contains(&Mid::new(mid).distance_from(Mid::new(skipped)))
 }
 
 fn chunk(key: &Key, ppid: u32, begin: bool, end: bool, bytes: Bytes) -> Chunk {
     let (stream, unordered) = (StreamId(key.lane.stream), key.lane.unordered);
     Chunk { stream, ppid, unordered, begin, end, abandoned: false, bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Tsn;
+    use crate::packet::data::DataFlags;
+
+    #[test]
+    fn what_was_skipped_once_is_forgotten_before_the_numbers_come_round() {
+        let (mut interleaved, mut delivery) = (Interleaved::default(), Delivery::default());
+        let lane = Lane { stream: 1, unordered: true };
+        interleaved.skip(lane, 5, &mut delivery);
+        let whole = DataFlags::BEGIN.with(DataFlags::END).with(DataFlags::UNORDERED);
+        let mut came = |number: u32| {
+            let header = DataHeader { flags: whole, tsn: Tsn::new(1), stream: 1, number, ppid: 53, fsn: 0 };
+            interleaved.insert(&header, Bytes::from_static(b"x"), Crowd::Little, &mut delivery);
+            delivery.read().is_some()
+        };
+        assert!(!came(4) && !came(5), "those that were skipped");
+        for step in 1..9 {
+            assert!(came(5u32.wrapping_add(step << 29)), "{step}");
+        }
+        let unread = interleaved.skip_charge();
+        assert_eq!((unread, delivery.charged()), (0, 0));
+    }
 }

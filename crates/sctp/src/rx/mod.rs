@@ -127,10 +127,10 @@ impl Receiver {
         }
     }
 
-    /// Begins to expect `first`. Everything that was there is gone.
+    /// Begins to expect `first`. Everything that was there is gone, but how the streams are to be read.
     pub(crate) fn start(&mut self, first: Tsn, format: Format) {
-        *self = Self::new(self.window.most(), self.mtu);
-        self.format = format;
+        let delivery = std::mem::take(&mut self.delivery).renewed();
+        *self = Self { delivery, format, ..Self::new(self.window.most(), self.mtu) };
         self.gaps = Gaps::new(first);
         self.reassembly.start(self.gaps.cumulative() + 1);
     }

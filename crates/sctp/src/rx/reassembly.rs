@@ -348,18 +348,9 @@ impl Reassembly {
         if skipped.is_before(next) {
             return;
         }
-        let mut whole: Vec<Ssn> = match delivery.streams().get(&stream) {
-            Some(in_stream) => in_stream
-                .waiting
-                .keys()
-                .map(|&ssn| Ssn::new(ssn))
-                .filter(|ssn| ssn.is_at_or_before(skipped))
-                .collect(),
-            None => Vec::new(),
-        };
-        whole.sort_by_key(|ssn| ssn.distance_from(next));
-        for ssn in whole {
-            if let Some((first, last)) = delivery.take_waiting(stream, ssn.get()) {
+        for ssn in delivery.waiting_between(stream, next.get(), skipped.get()) {
+            steps::count(1);
+            if let Some((first, last)) = delivery.take_waiting(stream, ssn) {
                 self.extract(first, last, delivery);
             }
         }

@@ -4,6 +4,7 @@
 use super::hostile::{data, give, settled};
 use super::*;
 use crate::packet::data::{DataHeader, Format};
+use crate::packet::forward_tsn::{self, Lane};
 use crate::packet::{Header, chunk_head, finish, kind, put_tlv, reconfig, sack};
 use crate::steps;
 
@@ -166,4 +167,28 @@ fn a_window_that_opens_with_every_acknowledgement() {
     }
     let steps = steps::take();
     assert!(steps <= outstanding + 200 * 10, "{steps} steps with {outstanding} chunks outstanding");
+}
+
+/// Each TSN that is skipped moves the stream on by hundreds of numbers, none of which the messages have that wait.
+#[test]
+fn forward_tsns_that_name_a_stream_again_and_again() {
+    let waiting = 2_000;
+    let mut first = BTreeMap::new();
+    check("skipped numbers", &config(), 20, 700 + waiting, |pair, number| {
+        let tag = pair.b.sctp.local_tag;
+        let base = *first.entry(tag).or_insert_with(|| pair.b.sctp.rx.cumulative());
+        if number == 0 {
+            for i in (0..waiting as u32).step_by(40) {
+                give(pair, End::B, |out| {
+                    for n in i..i + 40 {
+                        data(base + (1_000 + n), 1, (20_000 + n) as u16, 3).write(Format::Data, b"x", out);
+                    }
+                });
+            }
+            steps::take();
+        }
+        let lanes = (0..280).map(|i| (Lane { stream: 1, unordered: false }, number * 280 + i));
+        let point = base + (1 + number);
+        give(pair, End::B, |out| forward_tsn::write(Format::Data, out, point, lanes));
+    });
 }

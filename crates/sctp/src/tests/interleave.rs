@@ -353,3 +353,23 @@ fn packets_go_without_a_checksum_if_both_sides_agree() {
         assert_eq!((pair.a.sctp.stats().malformed_packets, pair.b.sctp.stats().malformed_packets), (0, 0));
     }
 }
+
+#[test]
+fn what_the_reader_wants_holds_from_before_the_handshake() {
+    let mut pair = Pair::new(1, Net::default(), interleaved());
+    let stream = StreamId(1);
+    pair.b.sctp.read_in_parts(stream, true);
+    pair.b.in_parts.push(stream);
+    pair.b.sctp.pause_stream(StreamId(2));
+    pair.connect();
+    let now = pair.now;
+    pair.a.sctp.begin_message(now, stream, &reliable()).unwrap();
+    pair.a.sctp.append_message(now, stream, vec![1; 10_000].into()).unwrap();
+    pair.write(End::A, 2, vec![2; 100], reliable());
+    pair.run_for(1_000 * MS);
+    assert!(pair.b.partial.contains_key(&(stream, false)), "it is handed up as it comes");
+    assert!(pair.b.messages.is_empty(), "the other stream is paused");
+    pair.b.sctp.resume_stream(StreamId(2));
+    pair.run_for(1_000 * MS);
+    assert_eq!(pair.b.messages.len(), 1);
+}
