@@ -50,6 +50,15 @@ pub(crate) enum Direction {
     Reset,
 }
 
+/// What a new buffered amount means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fall {
+    /// It was above the threshold and is not any more.
+    Low,
+    /// Nothing that is told.
+    Other,
+}
+
 /// How the next message is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Writing {
@@ -313,6 +322,12 @@ impl Channel {
             _ => self.ordering,
         };
         WriteOptions { ppid, ordering, reliability: self.reliability, ..WriteOptions::default() }
+    }
+
+    /// The buffered amount is another one.
+    pub(crate) fn set_buffered(&mut self, octets: usize) -> Fall {
+        let before = std::mem::replace(&mut self.buffered, octets);
+        if before > self.threshold && octets <= self.threshold { Fall::Low } else { Fall::Other }
     }
 
     /// Where the ordered or the unordered message is put together.

@@ -218,3 +218,60 @@ fn closing_gives_an_unfinished_message_up() {
     assert_eq!(parts[0].data, "before");
     assert!(!parts[1..].iter().any(|part| part.end && !part.abandoned));
 }
+
+/// B, which reads the channel in parts from before the session begins, gets one before the message is whole.
+#[test]
+fn reading_in_parts_may_be_asked_for_before_the_session_begins() {
+    for negotiated in [true, false] {
+        let mut net = Net::with(3, clean(), config());
+        let mut init = ChannelInit::new("x");
+        init.negotiated = negotiated.then_some(3);
+        let id = net.open_b(init.clone());
+        let now = net.world.now();
+        net.b().session.read_in_parts(now, id, true);
+        let there = negotiated.then(|| net.open_a(init));
+        net.start_with(0);
+        assert!(net.until(|a, b| a.saw(Event::Connected) && b.saw(Event::Open(id))));
+        net.world.run_for(100 * MS);
+        let there = there.unwrap_or_else(|| net.a().incoming()[0]);
+        net.b().reads = false;
+        let now = net.world.now();
+        net.a().session.begin_message(now, there, MessageKind::Binary).unwrap();
+        net.a().session.append_message(now, there, vec![1; 10_000].into()).unwrap();
+        net.world.run_for(100 * MS);
+        assert!(net.b().session.poll_part(id).is_some_and(|part| part.begin && !part.end), "{negotiated}");
+    }
+}
+
+#[test]
+fn the_next_channel_of_a_stream_is_read_whole_again() {
+    let mut net = Net::with(4, clean(), config());
+    net.start_with(0);
+    let init = ChannelInit::new("x").with_negotiated(7);
+    let (id, there) = (net.open_a(init.clone()), net.open_b(init.clone()));
+    let now = net.world.now();
+    net.b().session.read_in_parts(now, there, true);
+    net.world.run_for(100 * MS);
+    net.close_a(id);
+    assert!(net.until(|a, b| a.saw(Event::Closed(id)) && b.saw(Event::Closed(there))));
+    let (id, _) = (net.open_a(init.clone()), net.open_b(init));
+    let now = net.world.now();
+    net.a().session.begin_message(now, id, MessageKind::Binary).unwrap();
+    net.a().session.append_message(now, id, vec![1; 10_000].into()).unwrap();
+    net.world.run_for(100 * MS);
+    // It is held, and charged, where it is bounded.
+    assert!(net.b().session.stats().association.unread > 8_000);
+}
+
+#[test]
+fn a_message_is_not_begun_before_the_size_that_the_other_side_takes_is_known() {
+    let mut net = Net::new(5, clean());
+    let id = net.open_a(ChannelInit::new("x").with_negotiated(7));
+    let now = net.world.now();
+    assert_eq!(net.a().session.begin_message(now, id, MessageKind::Text), Err(SendError::Full));
+    net.start_with(1_000);
+    let now = net.world.now();
+    net.a().session.begin_message(now, id, MessageKind::Text).unwrap();
+    let too_much = net.a().session.append_message(now, id, vec![b'x'; 1_001].into());
+    assert_eq!(too_much, Err(SendError::TooLarge));
+}

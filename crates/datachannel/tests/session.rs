@@ -430,3 +430,93 @@ fn a_path_that_loses_a_fifth_goes_on() {
         assert!(took < Duration::from_secs(75), "seed {seed}: {took:?}");
     }
 }
+
+#[test]
+fn what_was_acknowledged_is_read_after_the_end_too() {
+    for shuts_down in [true, false] {
+        let mut net = Net::with(14, clean(), Config::default().with_receive_buffer(1 << 20));
+        net.start();
+        net.b().reads = false;
+        let id = net.open_a(ChannelInit::new("x"));
+        let other = net.open_a(ChannelInit::new("y"));
+        for _ in 0..30 {
+            net.send_a(id, vec![1; 16_000]);
+            net.send_a(other, vec![2; 4_000]);
+        }
+        net.world.run_for(Duration::from_secs(5));
+        let association = net.a().session.stats().association;
+        assert_eq!((association.queued, association.in_flight), (0, 0), "everything is there");
+        assert!(net.b().session.stats().association.unread > 100_000, "and not all of it was taken");
+        let now = net.world.now();
+        if shuts_down {
+            net.a().session.shutdown(now);
+            assert!(net.until(|_, b| matches!(b.events.last(), Some(Event::Disconnected(_)))));
+        } else {
+            net.b().session.handle_transport_closed(now);
+            net.b().drain();
+            assert_eq!(net.b().events.last(), Some(&Event::Disconnected(CloseReason::Transport)));
+        }
+        net.b().reads = true;
+        net.b().drain();
+        assert_eq!(net.b().received(), 60, "nothing is lost");
+    }
+}
+
+#[test]
+fn reading_a_closed_channel_does_not_wake_the_one_that_has_its_stream_now() {
+    let config = Config::default().with_receive_buffer(400_000);
+    let mut net = Net::with(15, clean(), config);
+    net.start();
+    net.b().reads = false;
+    let init = ChannelInit::new("x").with_negotiated(7);
+    let (id, there) = (net.open_a(init.clone()), net.open_b(init.clone()));
+    // So many that the channel pauses with the last of them.
+    (0..94).for_each(|_| net.send_a(id, vec![1; 1_000]));
+    net.world.run_for(Duration::from_secs(2));
+    net.close_a(id);
+    assert!(net.until(|a, b| a.saw(Event::Closed(id)) && b.saw(Event::Closed(there))));
+    let (id, next) = (net.open_a(init.clone()), net.open_b(init));
+    (0..200).for_each(|_| net.send_a(id, vec![2; 1_000]));
+    net.world.run_for(Duration::from_secs(2));
+    assert!(net.b().session.channel(next).unwrap().unread() < 100_000);
+    while net.b().session.poll_message(there).is_some() {}
+    net.world.run_for(Duration::from_secs(2));
+    assert!(net.b().session.channel(next).unwrap().unread() < 100_000, "it is paused still");
+    net.b().reads = true;
+    net.b().drain();
+    assert!(net.until(|_, b| b.messages.get(&next).is_some_and(|messages| messages.len() == 200)));
+}
+
+#[test]
+fn the_size_that_the_other_side_takes_holds_for_what_was_sent_before_it_was_known() {
+    for negotiated in [true, false] {
+        let mut net = Net::new(16, clean());
+        let mut init = ChannelInit::new("x");
+        init.negotiated = negotiated.then_some(3);
+        if negotiated {
+            net.open_b(init.clone());
+        }
+        let id = net.open_a(init);
+        net.send_a(id, vec![1; 100_001]);
+        net.send_a(id, "small");
+        net.start_with(100_000);
+        assert!(net.until(|_, b| b.received() > 0));
+        net.world.run_for(Duration::from_secs(1));
+        let sizes: Vec<usize> =
+            net.b().messages.values().flatten().map(|message| message.data.len()).collect();
+        assert_eq!(sizes, [5], "{negotiated}");
+        assert_eq!(net.a().session.stats().oversized, 1);
+        assert_eq!(net.a().session.channel(id).unwrap().buffered_amount(), 0);
+    }
+}
+
+#[test]
+fn a_message_that_cannot_go_makes_the_buffered_amount_fall_like_any_other() {
+    let mut net = Net::new(17, clean());
+    let id = net.open_a(ChannelInit::new("x"));
+    net.send_a(id, vec![1; 100_001]);
+    net.start_with(100_000);
+    net.world.run_for(Duration::from_secs(1));
+    assert_eq!(net.a().session.channel(id).unwrap().buffered_amount(), 0);
+    assert!(net.a().saw(Event::BufferedAmountLow(id)));
+}

@@ -177,9 +177,12 @@ impl Session {
             self.unread -= message.data.len() + super::receive::MESSAGE_OVERHEAD;
         }
         channel.writing = Writing::Whole;
+        channel.paused = false;
         self.backlog_charge = self.backlog_charge.saturating_sub(waited);
         self.waiting.remove(&id);
         if let Some(stream) = stream.filter(|stream| self.streams.get(stream) == Some(&id)) {
+            // The next channel of the stream begins like any other.
+            self.association.read_in_parts(StreamId(stream), false);
             self.association.resume_stream(StreamId(stream));
             self.release_stream(stream);
         }
@@ -228,7 +231,11 @@ impl Session {
             return;
         }
         if let Some(now) = self.now {
-            self.read(now);
+            self.read_all(now);
+        }
+        // What was read may have ended it, by a message that is too large.
+        if self.link == Link::Ended {
+            return;
         }
         self.close_all();
         self.link = Link::Ended;

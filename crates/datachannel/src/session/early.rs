@@ -4,6 +4,7 @@
 //! a negotiated channel may be made here after the other side has sent on it, and not every peer keeps the rule for
 //! unordered channels. (Chromium drops such messages.) They wait for the channel, within a bound.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use taut_sctp::{Chunk, StreamId};
@@ -17,10 +18,11 @@ const OCTETS_MAX: usize = 256 << 10;
 /// What one piece costs of it beside its octets.
 const CHUNK_OVERHEAD: usize = 64;
 
-/// Pieces of messages in the order they came.
+/// Pieces of messages in the order they came, of the ordered and of the unordered ones of each stream: only within
+/// those may two be of one message.
 #[derive(Debug, Default)]
 pub(super) struct Early {
-    chunks: Vec<Chunk>,
+    lanes: BTreeMap<(u16, bool), Vec<Chunk>>,
     charged: usize,
 }
 
@@ -31,39 +33,43 @@ fn charge(chunk: &Chunk) -> usize {
 impl Early {
     /// Keeps a piece; `false` if its message is not kept.
     fn push(&mut self, chunk: Chunk) -> bool {
-        let goes_on =
-            self.chunks.iter().rev().find(|kept| is_same_lane(kept, &chunk)).is_some_and(|kept| !kept.end);
+        let key = (chunk.stream.0, chunk.unordered);
+        let before = self.lanes.get(&key).and_then(|lane| lane.last());
+        let goes_on = before.is_some_and(|before| !before.end);
         if !chunk.begin && !goes_on {
             // Its start was dropped.
             return false;
         }
         if self.charged + charge(&chunk) > OCTETS_MAX {
             if goes_on {
-                self.drop_unfinished(&chunk);
+                self.drop_unfinished(key);
             }
             return false;
         }
         self.charged += charge(&chunk);
-        self.chunks.push(chunk);
+        self.lanes.entry(key).or_insert_with(|| Vec::with_capacity(1)).push(chunk);
         true
     }
 
-    /// Drops what came of the message that `next` goes on with: half a message is of no use.
-    fn drop_unfinished(&mut self, next: &Chunk) {
-        while let Some(at) = self.chunks.iter().rposition(|kept| is_same_lane(kept, next)) {
-            let dropped = self.chunks.remove(at);
-            self.charged = self.charged.saturating_sub(charge(&dropped));
+    /// Drops what came of the last message, which goes on: half a message is of no use.
+    fn drop_unfinished(&mut self, key: (u16, bool)) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        while let Some(dropped) = lane.pop() {
+            self.charged -= charge(&dropped); // added by push
             if dropped.begin {
-                return;
+                break;
             }
+        }
+        if lane.is_empty() {
+            self.lanes.remove(&key);
         }
     }
 
     /// Takes what waits for a stream.
     fn take(&mut self, stream: StreamId) -> Vec<Chunk> {
-        let (taken, kept) = std::mem::take(&mut self.chunks).into_iter().partition(|c| c.stream == stream);
-        self.chunks = kept;
-        self.charged = self.chunks.iter().map(charge).sum();
+        let lanes = [false, true].map(|unordered| self.lanes.remove(&(stream.0, unordered)));
+        let taken: Vec<Chunk> = lanes.into_iter().flatten().flatten().collect();
+        self.charged -= taken.iter().map(charge).sum::<usize>(); // added by push
         taken
     }
 
@@ -71,11 +77,6 @@ impl Early {
     pub(super) fn drop_stream(&mut self, stream: StreamId) -> u64 {
         self.take(stream).iter().filter(|chunk| chunk.begin).count() as u64
     }
-}
-
-/// Whether two pieces are on the same stream and both ordered, or both not: only then may they be of one message.
-fn is_same_lane(a: &Chunk, b: &Chunk) -> bool {
-    a.stream == b.stream && a.unordered == b.unordered
 }
 
 impl Session {
@@ -88,7 +89,7 @@ impl Session {
 
     /// A channel has its stream: what came for it is handed on.
     pub(super) fn take_early(&mut self, now: Instant, id: ChannelId) {
-        if !matches!(self.link, Link::Started { .. }) || self.early.chunks.is_empty() {
+        if !matches!(self.link, Link::Started { .. }) || self.early.lanes.is_empty() {
             return;
         }
         let Some(stream) = self.channels.get(&id).and_then(|channel| channel.stream) else { return };

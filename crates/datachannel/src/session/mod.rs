@@ -142,6 +142,7 @@ impl Session {
         };
         self.association.set_remote_port(remote.port);
         self.assign_streams();
+        self.flush_waiting(now);
         self.association.connect(now);
         if self.connected {
             // The other side was faster.

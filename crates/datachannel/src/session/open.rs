@@ -148,6 +148,7 @@ impl Session {
                 let priority = channel.priority;
                 self.streams.insert(stream, id);
                 self.prioritize(stream, priority);
+                self.apply_reading(id);
             }
             let Some(now) = self.now else { continue };
             self.announce(now, id);

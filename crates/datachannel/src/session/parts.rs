@@ -16,7 +16,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] while messages that were sent before wait for the channel to open, or for room.
+    /// [`SendError::Full`] before the session was started, and while messages that were sent before wait for the channel
+    /// to open, or for room.
     pub fn begin_message(&mut self, now: Instant, id: ChannelId, kind: MessageKind) -> Result<(), SendError> {
         let now = self.tick(now);
         let channel = self.channels.get_mut(&id).ok_or(SendError::Closed)?;
@@ -24,7 +25,8 @@ impl Session {
         {
             return Err(SendError::Closed);
         }
-        let Some(stream) = channel.stream.filter(|_| channel.backlog.is_empty()) else {
+        let started = self.link != Link::Waiting;
+        let Some(stream) = channel.stream.filter(|_| started && channel.backlog.is_empty()) else {
             return Err(SendError::Full);
         };
         let options = channel.options_of(kind);
@@ -41,11 +43,7 @@ impl Session {
     /// [`SendError::NotBegun`]; the part was not taken.
     pub fn append_message(&mut self, now: Instant, id: ChannelId, data: Bytes) -> Result<(), SendError> {
         let now = self.tick(now);
-        let max = match self.link {
-            Link::Started { max_message_size, .. } => max_message_size,
-            Link::Waiting => usize::MAX,
-            Link::Ended => return Err(SendError::Closed),
-        };
+        let Some(max) = self.max_message_size() else { return Err(SendError::Closed) };
         let (stream, channel) = self.writing_channel(id)?;
         let Writing::InParts { kind, octets } = channel.writing else { return Err(SendError::NotBegun) };
         let (length, octets) = (data.len(), octets.saturating_add(data.len()));
@@ -115,11 +113,16 @@ impl Session {
             (Reading::Parts, false) => self.read_whole_again(id),
             _ => return,
         }
-        let stream = self.channels.get(&id).and_then(|channel| channel.stream);
-        if let Some(stream) = stream {
-            self.association.read_in_parts(StreamId(stream), in_parts);
-        }
+        self.apply_reading(id);
         self.process(now);
+    }
+
+    /// Tells the association how a channel is read that has its stream, and still has it.
+    pub(super) fn apply_reading(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.get(&id) else { return };
+        if let Some(stream) = channel.stream.filter(|stream| self.streams.get(stream) == Some(&id)) {
+            self.association.read_in_parts(StreamId(stream), channel.reading == Reading::Parts);
+        }
     }
 
     /// Puts together what there is in parts. The last message may be unfinished.

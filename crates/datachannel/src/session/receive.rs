@@ -51,8 +51,8 @@ impl Session {
         if self.full && self.unread <= self.config.receive_buffer / 2 {
             self.full = false;
             resumed = true;
-            for channel in self.channels.values().filter(|channel| !channel.paused) {
-                if let Some(stream) = channel.stream {
+            for (&stream, id) in &self.streams {
+                if self.channels.get(id).is_some_and(|channel| !channel.paused) {
                     self.association.resume_stream(StreamId(stream));
                 }
             }
@@ -79,6 +79,18 @@ impl Session {
                 self.on_chunk(now, chunk);
             }
         }
+    }
+
+    /// Takes everything that the association holds, for the last time: what was acknowledged is not lost because a
+    /// channel was paused. It is no more than the receive window.
+    pub(super) fn read_all(&mut self, now: Instant) {
+        // So that nothing pauses again.
+        self.channels.values_mut().for_each(|channel| channel.paused = true);
+        self.full = true;
+        for stream in self.streams.keys() {
+            self.association.resume_stream(StreamId(*stream));
+        }
+        self.read(now);
     }
 
     fn on_dcep_chunk(&mut self, now: Instant, chunk: Chunk) {

@@ -6,7 +6,7 @@ use taut_sctp::{StreamId, WriteError};
 
 use super::parts::send_error;
 use super::{Link, Session};
-use crate::channel::ChannelState;
+use crate::channel::{ChannelState, Fall};
 use crate::types::{ChannelId, Event, Message, SendError};
 
 /// What a message costs of the send buffer beside its octets, as in the association.
@@ -28,7 +28,9 @@ impl Session {
             Link::Ended => return Err(SendError::Closed),
             Link::Started { .. } | Link::Waiting => {}
         }
-        match channel.stream.filter(|_| channel.backlog.is_empty()) {
+        // What the other side takes is not known before the start.
+        let started = self.link != Link::Waiting;
+        match channel.stream.filter(|_| started && channel.backlog.is_empty()) {
             Some(stream) => {
                 let (data, options) = channel.encode(&message);
                 self.association.write(now, StreamId(stream), data, &options).map_err(send_error)?;
@@ -78,10 +80,19 @@ impl Session {
             self.backlog_charge = self.backlog_charge.saturating_sub(length + MESSAGE_OVERHEAD);
             if too_large {
                 self.stats.oversized += 1;
-                channel.buffered = channel.buffered.saturating_sub(length);
+                if channel.set_buffered(channel.buffered.saturating_sub(length)) == Fall::Low {
+                    self.events.push_back(Event::BufferedAmountLow(id));
+                }
             }
         }
         self.waiting.remove(&id);
+    }
+
+    pub(super) fn flush_waiting(&mut self, now: Instant) {
+        let waiting: Vec<ChannelId> = self.waiting.iter().copied().collect();
+        for id in waiting {
+            self.flush(now, id);
+        }
     }
 
     /// Brings buffered amounts up to date with what the association sent.
@@ -91,17 +102,12 @@ impl Session {
             any = true;
             let amount = self.association.buffered_amount(stream);
             let Some((id, channel)) = self.channel_of(stream) else { continue };
-            let before = channel.buffered;
-            channel.buffered = amount + channel.backlog_octets;
-            if before > channel.threshold && channel.buffered <= channel.threshold {
+            if channel.set_buffered(amount + channel.backlog_octets) == Fall::Low {
                 self.events.push_back(Event::BufferedAmountLow(id));
             }
         }
         if any && !self.waiting.is_empty() {
-            let waiting: Vec<ChannelId> = self.waiting.iter().copied().collect();
-            for id in waiting {
-                self.flush(now, id);
-            }
+            self.flush_waiting(now);
         }
     }
 }
