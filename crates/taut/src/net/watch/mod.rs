@@ -3,10 +3,13 @@
 //! | system | how | what it costs while nothing changes |
 //! |---|---|---|
 //! | Linux, Android | the kernel says so (rtnetlink) | nothing |
+//! | macOS, iOS, FreeBSD | the kernel says so (a routing socket), and the list is read every 10 s: that a new IPv6 address can be used is not said | 6 wake-ups a minute for the process |
 //! | others, and where the kernel does not let us | the list of interfaces is read every 10 s | 6 wake-ups a minute for the process |
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod netlink;
+#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+mod routing;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -66,6 +69,8 @@ fn watchers() -> MutexGuard<'static, Vec<(Id, Weak<watch::Sender<()>>)>> {
 enum Source {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     Netlink(netlink::Netlink),
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+    Routing(routing::Routing),
     Interval,
 }
 
@@ -74,6 +79,11 @@ impl Source {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         match netlink::Netlink::open() {
             Ok(netlink) => return Self::Netlink(netlink),
+            Err(error) => tracing::debug!(%error, "the kernel does not tell of new addresses"),
+        }
+        #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+        match routing::Routing::open() {
+            Ok(routing) => return Self::Routing(routing),
             Err(error) => tracing::debug!(%error, "the kernel does not tell of new addresses"),
         }
         Self::Interval
@@ -85,6 +95,13 @@ impl Source {
             #[cfg(any(target_os = "linux", target_os = "android"))]
             Self::Netlink(netlink) => {
                 if let Err(error) = netlink.next().await {
+                    tracing::debug!(%error, "the kernel does not tell of new addresses any more");
+                    *self = Self::Interval;
+                }
+            }
+            #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+            Self::Routing(routing) => {
+                if let Ok(Err(error)) = tokio::time::timeout(INTERVAL, routing.next()).await {
                     tracing::debug!(%error, "the kernel does not tell of new addresses any more");
                     *self = Self::Interval;
                 }
