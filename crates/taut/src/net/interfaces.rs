@@ -34,7 +34,16 @@ impl Family {
 /// Lists the addresses of the interfaces that are up, loopback included, in the order of the system.
 pub(crate) fn list() -> io::Result<Vec<Interface>> {
     let interfaces = if_addrs::get_if_addrs()?;
-    Ok(interfaces.into_iter().filter(if_addrs::Interface::is_oper_up).map(convert).collect())
+    let up = interfaces.into_iter().filter(if_addrs::Interface::is_oper_up);
+    Ok(without_links_to_oneself(up.map(convert).collect()))
+}
+
+/// Leaves the link-local addresses of the loopback interface out. macOS and the BSDs have one there, fe80::1 on every host.
+fn without_links_to_oneself(mut interfaces: Vec<Interface>) -> Vec<Interface> {
+    let loopback: Vec<String> = interfaces.iter().filter(|i| i.loopback).map(|i| i.name.clone()).collect();
+    let is_link_local = |ip: IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    interfaces.retain(|i| !(is_link_local(i.address) && loopback.contains(&i.name)));
+    interfaces
 }
 
 /// The interfaces over which multicast DNS is spoken in one family, each once: the first of their addresses.
@@ -98,6 +107,19 @@ mod tests {
         let interfaces = list().unwrap();
         let loopback = interfaces.iter().find(|i| i.address == IpAddr::from([127, 0, 0, 1]));
         assert!(loopback.is_none_or(|i| i.loopback), "{interfaces:?}");
+    }
+
+    #[test]
+    fn the_loopback_interface_has_no_link() {
+        let interface = |name: &str, address: &str| {
+            let address: IpAddr = address.parse().unwrap();
+            Interface { name: name.into(), index: 1, address, prefix: 64, loopback: address.is_loopback() }
+        };
+        let of_a_mac = ["127.0.0.1", "::1", "fe80::1"].map(|address| interface("lo0", address));
+        let others =
+            [interface("en0", "fe80::2"), interface("en0", "192.0.2.1"), interface("lo0", "192.0.2.2")];
+        let left = without_links_to_oneself(of_a_mac.iter().chain(&others).cloned().collect());
+        assert_eq!(left, [&of_a_mac[..2], &others].concat());
     }
 
     #[test]

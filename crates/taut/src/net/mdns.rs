@@ -152,8 +152,10 @@ impl Member {
         let mut joined: Vec<Interface> = Vec::new();
         for interface in interfaces::multicast(interfaces, self.family) {
             match self.join(interface) {
-                // One that has been joined already is in use.
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                // Who is a member already is told so, by each system in its own words.
+                Err(error)
+                    if error.kind() != io::ErrorKind::AddrInUse && !links.joined.contains(interface) =>
+                {
                     tracing::debug!(%error, address = %interface.address, "no multicast on this interface");
                 }
                 _ => joined.push(interface.clone()),
@@ -282,6 +284,22 @@ mod tests {
             one.send((GROUP_V6, 45_355).into(), b"question");
         }
         assert!(Multicast::open_on(45_355, &[]).is_err());
+    }
+
+    #[tokio::test]
+    async fn who_follows_the_same_interfaces_stays_a_member() {
+        let interfaces = interfaces::list().unwrap();
+        let Ok(socket) = Multicast::open_on(45_356, &interfaces) else {
+            eprintln!("SKIPPED: no interface takes multicast here");
+            return;
+        };
+        let joined =
+            || socket.v4.iter().chain(&socket.v6).map(|m| m.links().joined.clone()).collect::<Vec<_>>();
+        let before = joined();
+        socket.follow(&interfaces);
+        assert_eq!(joined(), before);
+        socket.follow(&[]);
+        assert!(joined().concat().is_empty());
     }
 
     #[tokio::test]
