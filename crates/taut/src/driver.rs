@@ -141,8 +141,12 @@ impl Driver {
         for registration in std::iter::once(&self.registration).chain(&self.relays) {
             registration.take(&mut self.inbox, &mut self.lost);
         }
-        if !self.inbox.is_empty() || !self.lost.is_empty() {
+        let lost = !self.lost.is_empty();
+        if !self.inbox.is_empty() || lost {
             self.input();
+        }
+        if lost && self.changes.is_some() {
+            self.follow();
         }
         if !self.arrivals.is_empty() {
             self.welcome();
@@ -175,6 +179,8 @@ impl Driver {
         let mut state = self.shared.lock();
         for local in self.lost.drain(..) {
             tracing::debug!(%local, "socket lost");
+            self.registration.forget(local);
+            self.relays.iter_mut().for_each(|relays| relays.forget(local));
             state.peer.remove_local_address(clock::now(), local);
         }
         let mut budget = INPUT_PER_TURN;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 pub(crate) use self::registration::Registration;
+use super::failures::{Failures, Verdict};
 use super::follow::on_wildcards;
 use super::inbox::Inbox;
 use super::interfaces::Interface;
@@ -21,9 +22,6 @@ use super::mdns::Multicast;
 use super::router::Router;
 use super::sockets::{Batch, Slab, Socket};
 use crate::error::{Error, ErrorKind};
-
-/// How many times in a row a socket may fail before it counts as dead.
-const MAX_FAILURES: u32 = 16;
 
 /// How long a fresh multicast socket may take to become writable.
 const MULTICAST_START: Duration = Duration::from_millis(200);
@@ -300,7 +298,7 @@ impl Inner {
 /// Receives from one socket until the endpoint or the socket is gone.
 async fn receive_from(socket: Arc<Socket>, endpoint: Weak<Inner>) {
     let (mut batches, mut taken) = (VecDeque::new(), Vec::new());
-    let (mut failures, mut calls) = (0, 0);
+    let (mut failures, mut calls) = (Failures::default(), 0);
     loop {
         if socket.readable().await.is_err() {
             return;
@@ -309,22 +307,16 @@ async fn receive_from(socket: Arc<Socket>, endpoint: Weak<Inner>) {
         let result = inner.receive(&socket, &mut taken);
         batches.extend(taken.drain(..));
         let full = inner.deliver(&mut batches);
+        let mut pause = None;
         match result {
-            Ok(()) => failures = 0,
+            Ok(()) => failures.forget(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                // ICMP errors of other systems surface here, and are none of the socket.
-                let soft = matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionReset
-                        | io::ErrorKind::ConnectionRefused
-                        | io::ErrorKind::Interrupted
-                );
-                failures += u32::from(!soft);
                 tracing::debug!(%error, local = %socket.local(), "receiving failed");
-                if failures > MAX_FAILURES {
-                    inner.lose(socket.local());
-                    return;
+                match failures.judge(&error) {
+                    Verdict::GoOn => {}
+                    Verdict::Pause(time) => pause = Some(time),
+                    Verdict::Dead => return inner.lose(socket.local()),
                 }
             }
         }
@@ -336,6 +328,9 @@ async fn receive_from(socket: Arc<Socket>, endpoint: Weak<Inner>) {
             let Some(inner) = endpoint.upgrade() else { return };
             full = inner.deliver(&mut batches);
         }
+        if let Some(time) = pause {
+            tokio::time::sleep(time).await;
+        }
         calls += 1;
         if calls % CALLS_PER_TURN == 0 {
             tokio::task::yield_now().await;
@@ -345,11 +340,11 @@ async fn receive_from(socket: Arc<Socket>, endpoint: Weak<Inner>) {
 
 /// Hands what the multicast socket hears to the connections that listen.
 async fn receive_multicast(multicast: Arc<Multicast>, endpoint: Weak<Inner>) {
-    let mut failures = 0;
-    while failures <= MAX_FAILURES {
+    let mut failures = Failures::default();
+    loop {
         match multicast.receive().await {
             Ok(batch) => {
-                failures = 0;
+                failures.forget();
                 let Some(inner) = endpoint.upgrade() else { return };
                 for inbox in lock(&inner.router).multicast() {
                     // A connection that does not keep up misses an announcement; its querier asks again.
@@ -361,9 +356,18 @@ async fn receive_multicast(multicast: Arc<Multicast>, endpoint: Weak<Inner>) {
                 }
             }
             Err(error) => {
-                failures += 1;
                 tracing::debug!(%error, "receiving multicast failed");
-                tokio::task::yield_now().await;
+                match failures.judge(&error) {
+                    Verdict::GoOn => tokio::task::yield_now().await,
+                    Verdict::Pause(time) => tokio::time::sleep(time).await,
+                    Verdict::Dead => {
+                        // The next connection that wants one opens another.
+                        if let Some(inner) = endpoint.upgrade() {
+                            *lock(&inner.multicast) = None;
+                        }
+                        return;
+                    }
+                }
             }
         }
     }
@@ -397,7 +401,9 @@ pub(super) fn bind_within<T>(
         address.set_port(port);
         result = bind(address);
         match &result {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            // Windows keeps ports for itself, and does not say that they are in use.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {}
             _ => break,
         }
     }
@@ -504,6 +510,23 @@ mod tests {
             }
         }
         assert_eq!(endpoint.stats().overflowed, 0);
+    }
+
+    #[test]
+    fn ports_that_cannot_be_had_are_passed_over() {
+        let bind = |address: SocketAddr| match address.port() {
+            5_000 => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+            5_001 => Err(io::ErrorKind::PermissionDenied.into()),
+            port => Ok(port),
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        assert_eq!(bind_within(any, Some((5_000, 5_010)), bind).unwrap(), 5_002);
+        assert!(bind_within(any, Some((5_000, 5_001)), bind).is_err());
+        let gone = |_| Err::<(), _>(io::ErrorKind::AddrNotAvailable.into());
+        assert_eq!(
+            bind_within(any, Some((5_000, 5_001)), gone).unwrap_err().kind(),
+            io::ErrorKind::AddrNotAvailable
+        );
     }
 
     #[test]

@@ -52,6 +52,15 @@ impl Registration {
         Moves { come, gone }
     }
 
+    /// A socket is dead. A private endpoint closes it, and binds another one to its address when it [follows](Self::follow) next;
+    /// that of a shared one was asked for by the application.
+    pub(crate) fn forget(&mut self, local: SocketAddr) {
+        if matches!(self.inner.kind, Kind::Private { .. }) {
+            self.unbind(local);
+            self.used.retain(|used| *used != local);
+        }
+    }
+
     /// Binds one more socket of a private endpoint.
     fn bind(&mut self, address: SocketAddr, ports: Option<(u16, u16)>) -> Option<SocketAddr> {
         match self.inner.bind(address, ports) {
@@ -127,6 +136,20 @@ mod tests {
         while std::net::UdpSocket::bind(used[0]).is_err() {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_private_endpoint_replaces_a_dead_socket() {
+        let one: SocketAddr = (ips(&[ONE])[0], 0).into();
+        let endpoint = Endpoint::private(&Handle::current(), &[one], None);
+        let dead = endpoint.local_addresses()[0];
+        let interfaces = [interface(ONE)];
+        let mut registration = endpoint.register(Arc::default(), vec![dead], &interfaces);
+        registration.forget(dead);
+        assert!(registration.socket(dead).is_none() && endpoint.local_addresses().is_empty());
+        let moves = registration.follow(&interfaces, &ips(&[ONE]));
+        assert_eq!((hosts(&moves.come), moves.gone), (vec![ONE.to_owned()], vec![]));
+        assert_eq!(endpoint.local_addresses(), moves.come);
     }
 
     #[tokio::test]

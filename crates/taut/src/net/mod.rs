@@ -3,6 +3,7 @@
 //! behaviour discovery. No other module of the crate opens a socket.
 
 pub(crate) mod endpoint;
+mod failures;
 mod follow;
 pub(crate) mod inbox;
 pub(crate) mod interfaces;

@@ -8,9 +8,10 @@ use taut_sansio::net::{Path, Received};
 use taut_sansio::rng::Rng;
 use taut_stun::behavior::{Discovery, Event, NatBehavior};
 use tokio::net::UdpSocket;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::endpoint::runtime;
+use super::failures::{Failures, Verdict};
 use super::resolve;
 use crate::error::{Error, ErrorKind};
 use crate::{clock, ids};
@@ -43,6 +44,7 @@ pub async fn discover_nat(server: &IceServer) -> Result<NatBehavior, Error> {
     let rng = Rng::from_seed(ids::seed()?);
     let mut discovery = Discovery::new(clock::now(), Path::udp(local, server), rng);
     let mut room = [0; MAX_ANSWER];
+    let mut failures = Failures::default();
     loop {
         let mut out = Vec::new();
         while let Some(transmit) = discovery.poll_transmit(clock::now(), &mut out) {
@@ -59,12 +61,15 @@ pub async fn discover_nat(server: &IceServer) -> Result<NatBehavior, Error> {
                 tokio::select! {
                     received = socket.recv_from(&mut room) => match received {
                         Ok((len, remote)) => {
+                            failures.forget();
                             let meta = Received { at: clock::now(), path: Path::udp(local, remote), ecn: None };
                             discovery.handle_datagram(meta, room.get(..len).unwrap_or_default());
                         }
-                        // Somebody's port is closed, as other systems tell.
-                        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
-                        Err(error) => return Err(failed(error)),
+                        Err(error) => match failures.judge(&error) {
+                            Verdict::GoOn => {}
+                            Verdict::Pause(time) => sleep(time).await,
+                            Verdict::Dead => return Err(failed(error)),
+                        },
                     },
                     () = sleep_until(until.into()) => discovery.handle_timeout(clock::now()),
                 }

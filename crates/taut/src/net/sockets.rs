@@ -3,6 +3,7 @@
 use std::array;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV6};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::BytesMut;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
@@ -11,6 +12,7 @@ use taut_sansio::net::{Ecn, Path, Received, Transmit};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use super::failures::{is_of_the_past, is_of_the_way};
 use crate::clock;
 
 /// The sizes of the kernel's buffers that are tried, largest first. The default of Linux, 208 KiB, loses packets of
@@ -26,12 +28,17 @@ const MESSAGE_ROOM: usize = 1 << 16;
 /// The most octets in one call with UDP_SEGMENT: one IP packet before it is cut.
 const MAX_BATCH: usize = 65_000;
 
+/// After how many refused batches in a row datagrams go one by one for good. Devices exist that cannot do what the system offers.
+const MAX_FAILED_BATCHES: u32 = 8;
+
 /// A bound socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     io: UdpSocket,
     offload: UdpSocketState,
     local: SocketAddr,
+    /// How many batches in a row were refused that the system was to cut.
+    failed_batches: AtomicU32,
 }
 
 /// The memory that datagrams are received into. Only its touched pages are real.
@@ -103,7 +110,7 @@ impl Socket {
         let io = UdpSocket::from_std(socket.into())?;
         let offload = UdpSocketState::new((&io).into())?;
         let local = io.local_addr()?;
-        Ok(Self { io, offload, local })
+        Ok(Self { io, offload, local, failed_batches: AtomicU32::new(0) })
     }
 
     /// The bound address; its IP is unspecified for a wildcard socket.
@@ -125,6 +132,9 @@ impl Socket {
 
     /// How many datagrams one call can send.
     pub(crate) fn max_segments(&self) -> usize {
+        if self.failed_batches.load(Ordering::Relaxed) >= MAX_FAILED_BATCHES {
+            return 1;
+        }
         self.offload.max_gso_segments().max(1)
     }
 
@@ -141,29 +151,38 @@ impl Socket {
     /// Sends the datagrams of `contents`.
     pub(crate) fn send(&self, transmit: &Transmit, contents: &[u8]) -> Sent {
         let segment = transmit.segment_size.unwrap_or(contents.len()).max(1);
-        let mut sent = Sent { octets: 0, blocked: false, refused: 0 };
-        while let Some(rest) = contents.get(sent.octets..).filter(|rest| !rest.is_empty()) {
-            let segments = self.max_segments().min((MAX_BATCH / segment).max(1));
-            let chunk = rest.get(..segment.saturating_mul(segments)).unwrap_or(rest);
-            match self.send_chunk(transmit, chunk, segment) {
-                Ok(()) => sent.octets += chunk.len(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    sent.blocked = true;
-                    return sent;
+        let mut sent = hand_over(
+            contents,
+            segment,
+            || self.max_segments(),
+            |chunk| {
+                let result = self.send_chunk(transmit, chunk, segment);
+                if chunk.len() > segment {
+                    self.note_batch(result.as_ref().err());
                 }
-                // The device cannot segment: from here on `max_segments` is 1.
-                Err(_) if chunk.len() > segment && self.max_segments() == 1 => {}
-                Err(error) => {
-                    tracing::trace!(%error, remote = %transmit.path.remote, "datagrams refused");
-                    sent.octets += chunk.len();
-                    // A probe that is too large for the interface is an answer, too.
-                    if !transmit.mtu_probe {
-                        sent.refused += chunk.len().div_ceil(segment) as u64;
-                    }
-                }
-            }
+                result.inspect_err(|error| {
+                    tracing::trace!(%error, remote = %transmit.path.remote, "datagrams not sent");
+                })
+            },
+        );
+        // A probe that is too large for the interface is an answer, too.
+        if transmit.mtu_probe {
+            sent.refused = 0;
         }
         sent
+    }
+
+    /// What became of datagrams that were to be cut by the system.
+    fn note_batch(&self, error: Option<&io::Error>) {
+        match error {
+            None => self.failed_batches.store(0, Ordering::Relaxed),
+            Some(error) if is_of_the_past(error) || is_of_the_way(error) => {}
+            Some(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Some(_) => {
+                // At the bound there are no more batches, so it does not wrap.
+                self.failed_batches.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// One system call. A single datagram goes by plain `sendto`, which costs less than a call with control messages.
@@ -213,6 +232,41 @@ impl Socket {
             _ => normal(self.local),
         }
     }
+}
+
+/// Hands datagrams to the system, as many at a time as it takes. What it does not cut is tried one by one, what failed for an
+/// earlier datagram is tried again, and what is refused for good does not keep the rest back.
+fn hand_over(
+    contents: &[u8],
+    segment: usize,
+    max_segments: impl Fn() -> usize,
+    mut call: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Sent {
+    let mut sent = Sent { octets: 0, blocked: false, refused: 0 };
+    let (mut one_by_one, mut again) = (false, false);
+    while let Some(rest) = contents.get(sent.octets..).filter(|rest| !rest.is_empty()) {
+        let most = if one_by_one { 1 } else { max_segments() };
+        let segments = most.min(MAX_BATCH / segment).max(1);
+        let chunk = rest.get(..segment.saturating_mul(segments)).unwrap_or(rest);
+        match call(chunk) {
+            Ok(()) => {
+                sent.octets += chunk.len();
+                again = false;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                sent.blocked = true;
+                return sent;
+            }
+            Err(error) if is_of_the_past(&error) && !again => again = true,
+            Err(error) if chunk.len() > segment && !is_of_the_way(&error) => one_by_one = true,
+            Err(_) => {
+                sent.octets += chunk.len();
+                sent.refused += chunk.len().div_ceil(segment) as u64;
+                again = false;
+            }
+        }
+    }
+    sent
 }
 
 /// Raises the kernel's buffers as far as it lets us. Linux silently clamps, other systems refuse what is too large.
@@ -352,6 +406,86 @@ mod tests {
         assert_eq!(sent, Sent { octets: 70_000, blocked: false, refused: 1 });
         let probe = Transmit { mtu_probe: true, ..Transmit::single(path, too_long.len()) };
         assert_eq!(socket.send(&probe, &too_long), Sent { octets: 70_000, blocked: false, refused: 0 });
+    }
+
+    /// What a system was given that answers each call as `answer` says.
+    fn given(
+        contents: &[u8],
+        max_segments: usize,
+        mut answer: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> (Sent, Vec<usize>) {
+        let mut calls = Vec::new();
+        let sent = hand_over(
+            contents,
+            100,
+            || max_segments,
+            |chunk| {
+                calls.push(chunk.len());
+                answer(chunk)
+            },
+        );
+        (sent, calls)
+    }
+
+    const ALL: Sent = Sent { octets: 950, blocked: false, refused: 0 };
+
+    #[test]
+    fn what_the_system_does_not_cut_goes_one_by_one() {
+        let cuts_not = |chunk: &[u8]| match chunk.len() {
+            ..=100 => Ok(()),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let (sent, calls) = given(&[0; 950], 64, cuts_not);
+        assert_eq!(sent, ALL);
+        assert_eq!((calls[0], &calls[1..10], calls[10]), (950, &[100; 9][..], 50));
+        assert_eq!(given(&[0; 950], 4, |_| Ok(())), (ALL, vec![400, 400, 150]));
+    }
+
+    #[test]
+    fn an_error_of_an_earlier_datagram_costs_none() {
+        let mut errors = vec![io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionRefused];
+        let mut answers = [true, false].into_iter().cycle();
+        let (sent, calls) = given(&[0; 950], 1, |_| match answers.next() {
+            Some(true) => errors.pop().map_or(Ok(()), |kind| Err(kind.into())),
+            _ => Ok(()),
+        });
+        assert_eq!((sent, calls.len()), (ALL, 12), "each is told once, and the datagram sent then");
+        let (sent, calls) = given(&[0; 950], 64, |_| Err(io::ErrorKind::ConnectionReset.into()));
+        assert_eq!((sent.refused, sent.octets), (10, 950), "but not for ever");
+        assert!(calls.len() <= 22, "{calls:?}");
+    }
+
+    #[test]
+    fn without_a_way_a_batch_is_refused_at_once() {
+        let (sent, calls) = given(&[0; 950], 64, |_| Err(io::ErrorKind::NetworkUnreachable.into()));
+        assert_eq!((sent, calls.len()), (Sent { refused: 10, ..ALL }, 1));
+        let mut room = 3;
+        let (sent, _) = given(&[0; 950], 1, |_| match room {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => {
+                room -= 1;
+                Ok(())
+            }
+        });
+        assert_eq!(sent, Sent { octets: 300, blocked: true, refused: 0 });
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_batches_are_refused_stops_making_them() {
+        let socket = Socket::bind(loopback()).unwrap();
+        let most = socket.offload.max_gso_segments().max(1);
+        let (refused, no_way) = (io::ErrorKind::InvalidInput.into(), io::ErrorKind::HostUnreachable.into());
+        for _ in 0..MAX_FAILED_BATCHES - 1 {
+            socket.note_batch(Some(&refused));
+        }
+        socket.note_batch(None);
+        assert_eq!(socket.max_segments(), most, "a batch that goes makes up for all");
+        for _ in 0..MAX_FAILED_BATCHES {
+            assert_eq!(socket.max_segments(), most);
+            socket.note_batch(Some(&no_way));
+            socket.note_batch(Some(&refused));
+        }
+        assert_eq!(socket.max_segments(), 1);
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::endpoint::runtime;
+use super::failures::{Failures, Verdict};
 use super::streams::{Stream, write_all};
 use super::tcp::listener;
 use super::{interfaces, tls};
@@ -342,16 +343,22 @@ fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
 /// Receives from one socket, a listener or a relay.
 async fn receive(socket: Arc<UdpSocket>, local: SocketAddr, inner: Arc<Inner>) {
     let mut buffer = vec![0; MAX_DATAGRAM];
+    let mut failures = Failures::default();
     loop {
         match socket.recv_from(&mut buffer).await {
             Ok((length, from)) => {
+                failures.forget();
                 let datagram = BytesMut::from(buffer.get(..length).unwrap_or_default());
                 inner.take(Path::udp(local, from), datagram);
             }
-            // ICMP errors of some systems surface here; a dead socket must not spin.
             Err(error) => {
                 tracing::debug!(%error, %local, "receiving failed");
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                match failures.judge(&error) {
+                    Verdict::GoOn => {}
+                    Verdict::Pause(time) => tokio::time::sleep(time).await,
+                    // Nobody takes it away: it may come back.
+                    Verdict::Dead => tokio::time::sleep(TICK).await,
+                }
             }
         }
     }
