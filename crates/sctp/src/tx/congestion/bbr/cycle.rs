@@ -23,6 +23,10 @@ const WAIT_SPREAD_MS: u32 = 1_000;
 /// After so many round trips at most: as often as Reno would have grown by what is probed for, on a short path.
 const WAIT_ROUNDS: u32 = 63;
 
+/// The bound is raised by four packets in the first round trip of a probe (as a power of two). The draft begins with
+/// one, with which a flow that got little of a short queue takes a minute to get its share.
+const RAISE_FIRST: u32 = 2;
+
 /// Whether the path is full.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FullPipe {
@@ -154,7 +158,7 @@ impl Bbr {
 
     fn start_refill(&mut self) {
         self.model.reset_lower_bounds();
-        self.cycle.raise_rounds = 0;
+        self.cycle.raise_rounds = RAISE_FIRST;
         self.cycle.raise_acked = 0;
         self.cycle.answers = Answers::Refilling;
         self.model.start_round();
@@ -162,7 +166,8 @@ impl Bbr {
     }
 
     fn start_up(&mut self, sample: &RateSample) {
-        self.cycle.sampling = true;
+        // What is lost of the round trip before says nothing of the probe: the other flow of a queue may have probed.
+        self.cycle.sampling = false;
         self.cycle.answers = Answers::Starting;
         self.model.start_round();
         self.full.restart(sample.rate.unwrap_or(0.0));
@@ -170,7 +175,7 @@ impl Bbr {
         self.raise_slope();
     }
 
-    /// The bound grows by 1, 2, 4 packets a round trip.
+    /// The bound grows by 4, 8, 16 packets a round trip.
     fn raise_slope(&mut self) {
         let packets = 1usize << self.cycle.raise_rounds;
         self.cycle.raise_rounds = (self.cycle.raise_rounds + 1).min(30);
@@ -213,6 +218,7 @@ impl Bbr {
     fn update_bound(&mut self, info: &AckInfo, sample: &RateSample, round_start: bool) {
         if self.cycle.answers == Answers::Starting && round_start {
             self.cycle.answers = Answers::Probe;
+            self.cycle.sampling = true;
         }
         if self.cycle.answers == Answers::Stopping && round_start {
             self.cycle.on_stop();
@@ -260,5 +266,36 @@ impl Bbr {
         if self.phase == Phase::Up {
             self.start_down(now);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use super::super::Controller;
+    use super::*;
+
+    #[test]
+    fn only_losses_of_the_probe_end_it() {
+        let now = Instant::now();
+        let mut bbr = Bbr::new(1_000, 1);
+        bbr.full.reached = true;
+        let sample = RateSample {
+            rate: Some(1e6),
+            delivered: 10_000,
+            in_flight: 10_000,
+            lost: 0,
+            app_limited: false,
+            prior_delivered: 0,
+        };
+        let info = AckInfo { sample: Some(sample), ..AckInfo::test(now, 1_000, None) };
+        bbr.start_refill();
+        bbr.start_up(&sample);
+        let lost = LostPacket { in_flight: 10_000, lost: 5_000, app_limited: false };
+        bbr.on_lost_packet(now, &lost);
+        assert_eq!((bbr.phase, bbr.model.inflight_hi), (Phase::Up, usize::MAX), "it was sent before");
+        bbr.update_bound(&info, &sample, true);
+        bbr.on_lost_packet(now, &lost);
+        assert_eq!((bbr.phase, bbr.model.inflight_hi), (Phase::Down, 10_000));
     }
 }

@@ -2,9 +2,13 @@
 //! deliver, probes for more every few seconds, and keeps in flight little more than what fills the path, so that
 //! random loss does not slow it down and a long queue does not fill up.
 //!
-//! One thing is different from the draft: a loss counts as a sign of congestion only where the round-trip time shows
-//! a queue ([`Model::has_queue`]), or when very much is lost. Without that, one packet lost in a hundred costs a
-//! fifth of the rate.
+//! Different from the draft are, beside the gains of the window:
+//!
+//! - A loss counts as a sign of congestion only where the round-trip time shows a queue ([`Model::has_queue`]), or when
+//!   very much is lost; and outside of a probe only when more than two packets in a hundred are lost, as in one.
+//!   Without that, one packet lost in a hundred costs a fifth of the rate.
+//! - A probe is judged by what was sent in it, and not by the round trip before.
+//! - The bound of what is in flight is raised faster ([`cycle`]).
 
 mod cycle;
 mod model;

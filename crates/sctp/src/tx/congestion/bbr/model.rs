@@ -60,7 +60,10 @@ pub(super) struct Model {
     /// Octets acknowledged since the start, now and at the start of the round trip.
     delivered: u64,
     round_end: u64,
+    /// Something was lost in the round trip since the phase began.
     loss_in_round: bool,
+    /// Octets lost in all of that round trip.
+    lost_in_round: usize,
     loss_round_end: u64,
     loss_round_start: bool,
     /// Of the round that is going on: packets and octets lost.
@@ -85,6 +88,7 @@ impl Model {
             delivered: 0,
             round_end: 0,
             loss_in_round: false,
+            lost_in_round: 0,
             loss_round_end: 0,
             loss_round_start: false,
             round_losses: (0, 0),
@@ -151,7 +155,9 @@ impl Model {
         self.note_rtt(info, round_start);
         self.note_rate(info, &sample);
         if self.loss_round_start {
-            if !probing && self.loss_in_round && self.has_queue() {
+            let lost = std::mem::take(&mut self.lost_in_round);
+            let too_much = lost as f64 > (lost + sample.delivered) as f64 * LOSS_MAX;
+            if !probing && self.loss_in_round && too_much && self.has_queue() {
                 self.lower_bounds(window);
             }
             self.loss_in_round = false;
@@ -184,7 +190,9 @@ impl Model {
         }
     }
 
-    /// Losses in a queue: the next round trips are no faster than this one was (section 5.5.10.3).
+    /// Losses in a queue: the next round trips are no faster than this one was (section 5.5.10.3). The draft does so
+    /// for any loss; but a path that loses one packet in a hundred loses some in each round trip, and the one after a
+    /// probe has a queue, which is ours, and delivers only the nine tenths that are sent.
     fn lower_bounds(&mut self, window: usize) {
         if self.bandwidth_lo.is_infinite() {
             self.bandwidth_lo = self.max_bandwidth();
@@ -192,7 +200,8 @@ impl Model {
         if self.inflight_lo == usize::MAX {
             self.inflight_lo = window;
         }
-        self.bandwidth_lo = self.bandwidth_latest.max(self.bandwidth_lo * BETA);
+        // Acknowledgements that came bunched up do not raise it.
+        self.bandwidth_lo = self.bandwidth_latest.clamp(self.bandwidth_lo * BETA, self.bandwidth_lo);
         self.inflight_lo = self.inflight_latest.max((self.inflight_lo as f64 * BETA) as usize);
     }
 
@@ -273,6 +282,7 @@ impl Model {
     /// A packet was lost.
     pub(super) fn on_lost(&mut self, octets: usize) {
         self.loss_in_round = true;
+        self.lost_in_round += octets;
         let (packets, lost) = self.round_losses;
         self.round_losses = (packets + 1, lost + octets);
     }
@@ -303,5 +313,51 @@ impl Model {
             self.inflight_lo = self.inflight_lo.max(saved.inflight_lo);
             self.inflight_hi = self.inflight_hi.max(saved.inflight_hi);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests may read the clock")]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A path of 1 MB/s that then delivers nine tenths for some round trips with a queue; of each, so much is lost.
+    fn after_losses(lost: usize) -> Model {
+        let (start, mut model, octets) = (Instant::now(), Model::new(), 100_000);
+        for round in 0..5_u32 {
+            let (rtt, rate) = if round < 2 { (40 * MS, 1e6) } else { (60 * MS, 0.9e6) };
+            let prior_delivered = u64::from(round) * octets as u64;
+            let sample = RateSample {
+                rate: Some(rate),
+                delivered: octets,
+                in_flight: octets,
+                lost,
+                app_limited: false,
+                prior_delivered,
+            };
+            let info = AckInfo {
+                delivered: prior_delivered + octets as u64,
+                sample: Some(sample),
+                ..AckInfo::test(start + round * 60 * MS, octets, Some(rtt))
+            };
+            if lost > 0 {
+                model.on_lost(lost);
+            }
+            model.on_ack(&info, round < 2, octets);
+            model.update_min_rtt(&info);
+            model.end_ack(&info);
+        }
+        assert!(model.has_queue());
+        model
+    }
+
+    #[test]
+    fn only_many_losses_in_a_queue_lower_the_bounds() {
+        for lost in [0, 1_000, 2_000] {
+            assert!((after_losses(lost).bandwidth() - 1e6).abs() < 1.0, "{lost}");
+        }
+        assert!((after_losses(3_000).bandwidth() - 0.9e6).abs() < 1.0);
     }
 }
