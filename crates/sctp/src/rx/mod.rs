@@ -36,8 +36,12 @@ pub(crate) const CHUNK_OVERHEAD: usize = 256;
 /// What each stream costs of the window on which something waits, for the same reason.
 pub(crate) const STREAM_OVERHEAD: usize = 320;
 
-/// How far over the window a chunk may go that fills a gap: it frees what waits behind it.
+/// How far over the window the next expected chunk may go when something waits behind it: it frees that.
 const GAP_SLACK: usize = 96 << 10;
+
+/// The same for chunks that fill other gaps. It is less, so that where a full window has many gaps there is room left
+/// for the first of them, without which nothing can be read.
+const LATER_GAP_SLACK: usize = GAP_SLACK / 2;
 
 /// Duplicate TSNs that are remembered for the next SACK.
 const DUPLICATES_MAX: usize = 32;
@@ -150,7 +154,8 @@ impl Receiver {
                 stats.duplicate_tsns += 1;
                 return Accepted::Duplicate;
             }
-            Arrival::Next(_) | Arrival::InGap(_) => self.window.size() + GAP_SLACK,
+            Arrival::Next(_) => self.window.size() + GAP_SLACK,
+            Arrival::InGap(_) => self.window.size() + LATER_GAP_SLACK,
             Arrival::Beyond(_) => self.window.size(),
             Arrival::TooFar => 0,
         };
@@ -371,5 +376,38 @@ impl Receiver {
 impl Receiver {
     pub(crate) fn expect_number(&mut self, stream: u16, number: u32) {
         self.delivery.numbers.set(stream, number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fragment of a message of four, of 1,000 octets.
+    fn put(receiver: &mut Receiver, tsn: u32) -> Accepted {
+        let flags = match tsn % 4 {
+            0 => DataFlags::BEGIN,
+            3 => DataFlags::END,
+            _ => DataFlags::default(),
+        };
+        let header =
+            DataHeader { flags, tsn: Tsn::new(tsn), stream: 1, number: tsn / 4, ppid: 53, fsn: tsn % 4 };
+        receiver.on_data(&header, Bytes::from(vec![0; 1_000]), &mut Stats::default())
+    }
+
+    #[test]
+    fn a_full_window_with_many_gaps_keeps_room_for_the_first() {
+        let mut receiver = Receiver::new(400_000, 1_200);
+        receiver.start(Tsn::new(0), Format::Interleaved);
+        let highest = (0..).map(|at| 2 * at + 1).find(|&tsn| put(&mut receiver, tsn) == Accepted::Dropped);
+        let highest = highest.expect("the window is full at some time");
+        let filled =
+            (0..highest / 2).rev().take_while(|at| put(&mut receiver, 2 * at) == Accepted::New).count();
+        assert!((20..60).contains(&filled), "later gaps have some room: {filled}");
+        assert!(!receiver.is_jammed());
+        for tsn in [0, 2] {
+            assert_eq!(put(&mut receiver, tsn), Accepted::New, "it frees what waits");
+        }
+        assert!(!receiver.is_jammed() && receiver.read().is_some());
     }
 }
