@@ -17,7 +17,8 @@ pub struct InterfaceAddress {
     pub loopback: bool,
 }
 
-/// Which addresses to bind sockets to, best first and IPv6 and IPv4 in turn (RFC 8421 section 4).
+/// Which addresses to bind sockets to, best first and IPv6 and IPv4 in turn (RFC 8421 section 4), but those of IPv6 that RFC 6724
+/// section 2.1 has below IPv4, which come last: unique local ones and those of tunnels.
 ///
 /// Left out are unspecified, multicast and broadcast addresses, IPv4-compatible and site-local IPv6 addresses, and
 /// an IPv6 address made from a hardware address where its interface has another one of the same prefix (RFC 8445
@@ -33,7 +34,9 @@ pub fn select_addresses(interfaces: &[InterfaceAddress], config: &Config) -> Vec
         |i: &InterfaceAddress| !is_loopback(i) && !is_link_local(i.address) && !reveals_hardware(i, &usable);
     let is_local_link = |i: &InterfaceAddress| !is_loopback(i) && is_link_local(i.address);
 
-    let mut chosen: Vec<IpAddr> = pick(&usable, is_global);
+    let is_after = |i: &InterfaceAddress| is_below_ipv4(i.address.to_canonical());
+    let mut chosen: Vec<IpAddr> = pick(&usable, |i| is_global(i) && !is_after(i));
+    chosen.extend(pick(&usable, |i| is_global(i) && is_after(i)));
     if chosen.is_empty() {
         chosen = pick(&usable, is_local_link);
     }
@@ -106,6 +109,14 @@ pub(crate) fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
+/// True for the IPv6 addresses whose precedence is below that of IPv4 (RFC 6724 section 2.1): unique local ones, and those of
+/// 6to4, Teredo and the 6bone.
+pub(crate) fn is_below_ipv4(address: IpAddr) -> bool {
+    let IpAddr::V6(v6) = address else { return false };
+    let [first, second, ..] = v6.segments();
+    first & 0xfe00 == 0xfc00 || first == 0x2002 || first == 0x3ffe || (first, second) == (0x2001, 0)
+}
+
 /// The address without what only this host knows of it (scope, flow), IPv4 as IPv4.
 pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
@@ -173,6 +184,18 @@ mod tests {
         assert_eq!(selected(&all, Loopback::Auto), ["2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]);
         let with_loopback = selected(&all, Loopback::Always);
         assert_eq!(with_loopback[4..], ["::1", "127.0.0.1"]);
+    }
+
+    #[test]
+    fn addresses_that_lead_less_far_come_last() {
+        let all = [
+            interface("eth0", 2, "fd00::1"),
+            interface("eth0", 2, "2001:0:1::1"),
+            interface("eth0", 2, "2001:db8::1"),
+            interface("eth0", 2, "192.0.2.1"),
+        ];
+        assert_eq!(selected(&all, Loopback::Auto), ["2001:db8::1", "192.0.2.1", "fd00::1", "2001:0:1::1"]);
+        assert_eq!(selected(&all[..1], Loopback::Auto), ["fd00::1"], "better than none");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use taut_sansio::time::earliest;
 
 use crate::addresses::{may_send_to, plain};
 use crate::answers::Answer;
-use crate::candidate::{Candidate, CandidateKind, CandidateTransport};
+use crate::candidate::{Candidate, CandidateTransport};
 use crate::checklist::Checklist;
 use crate::config::{Config, Loopback, Role};
 use crate::credentials::Credentials;
@@ -83,6 +83,8 @@ pub(crate) struct Local {
     pub(crate) address: SocketAddr,
     /// The socket that its packets leave from.
     pub(crate) base: SocketAddr,
+    /// The STUN or TURN server that it was learned from.
+    pub(crate) server: Option<IpAddr>,
     pub(crate) announced: bool,
 }
 
@@ -153,8 +155,7 @@ pub struct Agent {
     pub(crate) remotes: BTreeMap<RemoteId, Box<Remote>>,
     pub(crate) next_local: u32,
     pub(crate) next_remote: u32,
-    /// What a foundation stands for, in the order of the foundations (RFC 8445 section 5.1.1.3).
-    pub(crate) foundations: Vec<(CandidateKind, CandidateTransport, IpAddr, Option<IpAddr>)>,
+    pub(crate) next_foundation: u32,
     pub(crate) checklist: Checklist,
     pub(crate) pacer: Pacer,
     pub(crate) answers: VecDeque<Answer>,
@@ -193,7 +194,7 @@ impl Agent {
             remotes: BTreeMap::new(),
             next_local: 0,
             next_remote: 0,
-            foundations: Vec::new(),
+            next_foundation: 0,
             checklist: Checklist::default(),
             pacer: Pacer::new(config.pace, config.burst),
             answers: VecDeque::new(),
@@ -324,6 +325,7 @@ impl Agent {
         let routes: Vec<Path> = self.routes.iter().filter(|path| is_there(path)).copied().collect();
         self.generations.forget_early(|early| is_there(&early.path));
         self.answers.retain(|answer| !is_there(&answer.path()));
+        self.blocked.retain(|path| !is_there(path));
         for path in routes {
             self.remove_route(&path);
         }
@@ -382,7 +384,7 @@ impl Agent {
         self.set_state(State::Closed);
     }
 
-    /// Takes a datagram: STUN, multicast DNS where the local port is 5353, or what came from a TURN server. What a relay
+    /// Takes a datagram: STUN, multicast DNS where the local address is that of its sockets, or what came from a TURN server. What a relay
     /// carried and is not STUN comes back, with the path that it took from the relayed address on.
     pub fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) -> Option<(Received, BytesMut)> {
         let now = self.tick(meta.at);
@@ -399,7 +401,7 @@ impl Agent {
         if self.state == State::Closed {
             return None;
         }
-        if meta.path.local.port() == taut_mdns::LOCAL_V4.port() {
+        if meta.path.local == taut_mdns::local_for(meta.path.remote) {
             self.on_multicast(now, meta.path.remote, &datagram);
         } else if self.is_possible_source(meta.path.remote) {
             // What has run out by now has run out, even if the timer comes late.

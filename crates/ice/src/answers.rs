@@ -103,16 +103,19 @@ impl Agent {
             Ok(None) => return drop_one(&mut self.stats.dropped_username),
             Err(_) => return drop_one(&mut self.stats.dropped_malformed),
         };
-        let Some(generation) = self.generations.by_local_ufrag(request.local_ufrag) else {
+        let known = self.generations.by_local_ufrag(request.local_ufrag);
+        let of_pair = |generation: &&Generation| {
+            generation.remote().is_none_or(|remote| remote.credentials.ufrag == request.remote_ufrag)
+        };
+        let Some(generation) = known.filter(of_pair) else {
+            self.generations.current_mut().strangers = true;
             return drop_one(&mut self.stats.dropped_username);
         };
-        if generation.remote().is_some_and(|remote| remote.credentials.ufrag != request.remote_ufrag) {
-            return drop_one(&mut self.stats.dropped_username);
-        }
         if message.fingerprint() == Fingerprint::Bad {
             return drop_one(&mut self.stats.dropped_fingerprint);
         }
         let Ok(algorithm) = message.verify(&generation.local_key) else {
+            self.generations.current_mut().strangers = true;
             return drop_one(&mut self.stats.dropped_request_integrity);
         };
         let generation = generation.id;
@@ -141,7 +144,11 @@ impl Agent {
 
     fn answer(&mut self, answer: Answer) {
         if self.answers.len() >= MAX_ANSWERS {
-            return drop_one(&mut self.stats.dropped_answers);
+            drop_one(&mut self.stats.dropped_answers);
+            // One that waits for a blocked path keeps none from another path waiting.
+            let stuck = self.answers.iter().position(|other| !self.is_ready(&other.path));
+            let Some(stuck) = stuck.filter(|_| self.is_ready(&answer.path)) else { return };
+            self.answers.remove(stuck);
         }
         self.answers.push_back(answer);
     }

@@ -72,6 +72,7 @@ impl Agent {
         }
         let Some(remote) = self.generations.get(generation).and_then(Generation::remote) else { return };
         if message.verify(&remote.key).is_err() {
+            self.generations.current_mut().strangers = true;
             return drop_one(&mut self.stats.dropped_response_integrity);
         }
         if message.unknown_required(KNOWN).next().is_some() {
@@ -190,6 +191,8 @@ impl Agent {
             Status::Succeeded(_) if check.nominates() => self.on_nomination_failed(id),
             // A pair that a newer check is under way on, or that consent will decide about.
             Status::InProgress(_) | Status::Succeeded(_) => {}
+            // A newer check is about to begin.
+            Status::Waiting if self.checklist.is_triggered(id) => {}
             _ => self.end_pair(id, Status::Failed),
         }
     }
@@ -271,7 +274,7 @@ impl Agent {
         pair.counters.consent_requests_sent = pair.counters.consent_requests_sent.saturating_add(1);
         self.stats.consent_requests_sent = self.stats.consent_requests_sent.saturating_add(1);
         let transaction = Transaction::new(now, transaction, Retransmission::default());
-        let check = Check { transaction, cause, role, priority, started: now };
+        let check = Check { transaction, cause, role, tiebreaker: self.tiebreaker, priority, started: now };
         self.write_request(generation, &check, out).map(|len| Transmit::single(path, len))
     }
 
@@ -307,7 +310,8 @@ impl Agent {
         let policy = if pair.path.transport == Transport::Udp { policy } else { once(policy) };
         let transaction = Transaction::new(now, transaction, policy);
         pair.counters.requests_sent = pair.counters.requests_sent.saturating_add(1);
-        pair.start(Check { transaction, cause, role, priority, started: now });
+        let tiebreaker = self.tiebreaker;
+        pair.start(Check { transaction, cause, role, tiebreaker, priority, started: now });
         self.open_stream_for(now, id);
     }
 
@@ -339,8 +343,8 @@ impl Agent {
             .push(&Username::new(&remote.username))
             .push(&Priority(check.priority));
         let builder = match check.role {
-            Role::Controlling => builder.push(&IceControlling(self.tiebreaker)),
-            Role::Controlled => builder.push(&IceControlled(self.tiebreaker)),
+            Role::Controlling => builder.push(&IceControlling(check.tiebreaker)),
+            Role::Controlled => builder.push(&IceControlled(check.tiebreaker)),
         };
         let builder = if check.nominates() { builder.push(&UseCandidate) } else { builder };
         builder.integrity(&remote.key, Algorithm::Sha1).fingerprint().finish()

@@ -14,16 +14,13 @@ use crate::candidate::{Candidate, CandidateKind, CandidateTransport, priority};
 use crate::config::{Config, Host, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy};
 use crate::event::{CandidateError, Event, GatheringState, ResolveId};
 use crate::pacing::Pacer;
-use crate::report::{MAX_SERVER_ERRORS, ServerError};
+use crate::report::{MAX_SERVER_ERRORS, ServerError, UNREACHABLE};
 
 /// How many questions to STUN servers, local addresses times servers, are asked; further ones are not.
 pub const MAX_STUN_CLIENTS: usize = 64;
 
 /// How long the application may take to resolve the name of a STUN server.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// No answer at all (webrtc-pc section 4.8.2).
-const UNREACHABLE: u16 = 701;
 
 #[derive(Debug)]
 struct Asking {
@@ -151,6 +148,7 @@ impl Agent {
                 self.announce(host);
             }
         }
+        self.tell_mapped_addresses();
         // With relays alone, nobody is to be told of another address.
         let stun = if self.config.policy == Policy::All { MAX_STUN_SERVERS } else { 0 };
         let stun = self.config.stun_servers.iter().take(stun).enumerate();
@@ -360,6 +358,7 @@ impl Agent {
         let foundation = self.foundation(kind, &CandidateTransport::Udp, plain(base).ip(), Some(server));
         let Some(local) = self.locals.get_mut(&known) else { return };
         if local.candidate.kind == CandidateKind::PeerReflexive {
+            local.server = Some(server);
             local.candidate = Candidate { kind, foundation, priority, ..local.candidate.clone() };
             self.reprioritise();
             self.announce(known);

@@ -40,6 +40,8 @@ pub(crate) struct Generation {
     pub(crate) adrift: Option<Instant>,
     /// No more remote candidates will come.
     pub(crate) remote_done: bool,
+    /// Somebody named a ufrag that was not signalled, or one of ours without its password.
+    pub(crate) strangers: bool,
     /// When the agent may fail for want of a valid pair (RFC 8863); set when checks begin.
     pub(crate) patience: Option<Instant>,
     /// The state of the agent when the next generation began, which a rollback goes back to.
@@ -60,6 +62,7 @@ impl Generation {
             seeking: false,
             adrift: None,
             remote_done: false,
+            strangers: false,
             patience: None,
             left_in: State::New,
         }

@@ -129,7 +129,10 @@ impl Agent {
 
     /// The check that was to nominate a pair failed: try another one, or the same again.
     pub(crate) fn on_nomination_failed(&mut self, id: PairId) {
-        self.generations.current_mut().nomination = Nomination::Idle;
+        let generation = self.generations.current_mut();
+        if generation.nomination == Nomination::Trying(id) {
+            generation.nomination = Nomination::Idle;
+        }
         if self.has_other_valid(id) {
             self.end_pair(id, Status::Failed);
         }

@@ -41,6 +41,8 @@ pub(crate) struct Check {
     pub(crate) cause: Cause,
     /// The role that the request claims.
     pub(crate) role: Role,
+    /// What decides if both sides claim it. A repetition says the same, whatever a role conflict has changed since.
+    pub(crate) tiebreaker: u64,
     /// The priority that a peer-reflexive candidate learned from it has.
     pub(crate) priority: u32,
     pub(crate) started: Instant,

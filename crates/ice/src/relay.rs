@@ -340,7 +340,7 @@ impl Agent {
 
     fn on_turn_event(&mut self, at: usize, event: TurnEvent) {
         match event {
-            TurnEvent::Allocated { relayed, mapped } => self.on_allocated(at, &relayed, plain(mapped)),
+            TurnEvent::Allocated { relayed, .. } => self.on_allocated(at, &relayed),
             TurnEvent::Lost(reason) => {
                 tracing::debug!(?reason, "relay lost");
                 self.forget_relayed();
@@ -386,11 +386,10 @@ impl Agent {
         self.events.push_back(Event::Connect { id, replaces, transport, remote, host });
     }
 
-    fn on_allocated(&mut self, at: usize, relayed: &[SocketAddr], mapped: SocketAddr) {
+    fn on_allocated(&mut self, at: usize, relayed: &[SocketAddr]) {
         let Some(relay) = self.relays.list.get_mut(at) else { return };
         relay.settled = true;
-        let (path, local, server) = (relay.client.path(), relay.local, relay.client.server());
-        if let Some(path) = path.filter(|path| path.transport == Transport::Udp)
+        if let Some(path) = relay.client.path().filter(|path| path.transport == Transport::Udp)
             && relay.route.replace(path) != Some(path)
         {
             self.events.push_back(Event::RouteAdded(path));
@@ -398,14 +397,30 @@ impl Agent {
         for address in relayed {
             self.add_relayed_base(*address);
         }
-        let over_udp = path.is_some_and(|path| path.transport == Transport::Udp);
+        self.tell_mapped_address(at);
+        self.unsettled = true;
+    }
+
+    /// Server-reflexive candidates of what allocations have shown already.
+    pub(crate) fn tell_mapped_addresses(&mut self) {
+        for at in 0..self.relays.list.len() {
+            self.tell_mapped_address(at);
+        }
+    }
+
+    /// A server over UDP has seen where our socket is outside (RFC 8445 section 5.1.1.2).
+    fn tell_mapped_address(&mut self, at: usize) {
+        let allocated = |relay: &&Relay| !relay.client.relayed().is_empty();
+        let Some(relay) = self.relays.list.get(at).filter(allocated) else { return };
+        let (local, server, mapped) = (relay.local, relay.client.server(), relay.client.mapped());
+        let over_udp = relay.client.path().is_some_and(|path| path.transport == Transport::Udp);
         if over_udp
             && self.config.policy == Policy::All
+            && let Some(mapped) = mapped
             && let Some(host) = self.base_of(local).map(|base| base.host)
         {
-            self.add_server_reflexive(host, server.ip(), mapped);
+            self.add_server_reflexive(host, server.ip(), plain(mapped));
         }
-        self.unsettled = true;
     }
 
     fn add_relayed_base(&mut self, relayed: SocketAddr) {

@@ -15,6 +15,14 @@ use crate::stats::{PairState, PairStats, Stats};
 /// How many errors of servers are kept; the oldest go first.
 pub(crate) const MAX_SERVER_ERRORS: usize = 16;
 
+/// No answer at all (webrtc-pc section 4.8.2).
+pub(crate) const UNREACHABLE: u16 = 701;
+
+/// What a TURN server says to somebody that it does not know (RFC 8489 section 14.8, RFC 8656 section 19).
+const UNAUTHENTICATED: u16 = 401;
+const STALE_NONCE: u16 = 438;
+const WRONG_CREDENTIALS: u16 = 441;
+
 /// What a server could not do for us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -57,6 +65,12 @@ pub enum Verdict {
     PathTaken,
     /// Nothing was answered, and nothing came.
     NoAnswer,
+    /// No other path works, and no TURN server answered.
+    RelayUnanswered,
+    /// No other path works, and the TURN server does not accept the credentials.
+    RelayCredentials,
+    /// No other path works, and the TURN server refuses to relay, for instance because a quota is used up.
+    RelayRefused,
     /// Checks are under way.
     Checking,
     /// A lite agent waits for the other side to check and to nominate.
@@ -81,6 +95,9 @@ impl fmt::Display for Verdict {
                 "another connection has the path between the same two sockets, and there is no other"
             }
             Self::NoAnswer => "no check was answered, and none came",
+            Self::RelayUnanswered => "no answer from the TURN server, and no other path",
+            Self::RelayCredentials => "the TURN server refuses the credentials, and there is no other path",
+            Self::RelayRefused => "the TURN server refuses to relay, and there is no other path",
             Self::Checking => "checks are under way",
             Self::WaitingForNomination => "waiting for the other side to nominate a pair",
         })
@@ -228,20 +245,20 @@ impl Agent {
         if any(|pair| matches!(pair.status, Status::Taken)) {
             return Verdict::PathTaken;
         }
-        let answered = self.stats.responses_received > 0;
+        let answered = any(|pair| pair.counters.responses_received > 0);
         match () {
             () if any(|pair| pair.refused) && !answered => Verdict::Refused,
             () if any(|pair| pair.asked.is_some()) => Verdict::OneWay,
-            () if self.has_heard_strangers() => Verdict::WrongCredentials,
-            () => Verdict::NoAnswer,
+            () if generation.strangers => Verdict::WrongCredentials,
+            () => self.verdict_of_relays().unwrap_or(Verdict::NoAnswer),
         }
     }
 
     fn verdict_without_pairs(&self, current: GenerationId) -> Verdict {
-        if self.has_heard_strangers() {
+        if self.generations.current().strangers {
             Verdict::WrongCredentials
         } else if self.remotes.values().any(|remote| remote.generation == current) {
-            Verdict::NothingInCommon
+            self.verdict_of_relays().unwrap_or(Verdict::NothingInCommon)
         } else if self.naming.is_busy() {
             Verdict::Checking
         } else {
@@ -249,10 +266,18 @@ impl Agent {
         }
     }
 
-    fn has_heard_strangers(&self) -> bool {
-        let stats = &self.stats;
-        stats.dropped_username > 0
-            || stats.dropped_request_integrity > 0
-            || stats.dropped_response_integrity > 0
+    /// Why there is no relay, if one was to be had and was not.
+    fn verdict_of_relays(&self) -> Option<Verdict> {
+        if self.bases.iter().any(|base| self.is_relayed(base.address)) {
+            return None;
+        }
+        let is_turn = |error: &&ServerError| {
+            self.config.turn_servers.iter().any(|server| server.to_string() == error.url)
+        };
+        Some(match self.server_errors.iter().rev().find(is_turn)?.code {
+            UNREACHABLE => Verdict::RelayUnanswered,
+            UNAUTHENTICATED | STALE_NONCE | WRONG_CREDENTIALS => Verdict::RelayCredentials,
+            _ => Verdict::RelayRefused,
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use taut_sansio::net::{Path, Transport};
 
-use crate::addresses::{is_link_local, may_send_to, plain, scoped};
+use crate::addresses::{is_below_ipv4, is_link_local, may_send_to, plain, scoped};
 use crate::agent::{
     AddCandidateError, Agent, Base, Local, LocalId, MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES, Remote,
     RemoteId,
@@ -75,13 +75,14 @@ impl Agent {
         of_generation.find(|(_, remote)| here(remote)).map(|(id, _)| *id)
     }
 
-    /// The best local preference that no base has: IPv6 and IPv4 in turn (RFC 8421 section 4), after these
-    /// link-local addresses, after these loopback.
+    /// The best local preference that no base has: IPv6 and IPv4 in turn (RFC 8421 section 4), after these the IPv6 addresses
+    /// that RFC 6724 has below IPv4, link-local addresses, and loopback.
     pub(crate) fn free_preference(&self, base: SocketAddr) -> u16 {
         let ip = base.ip().to_canonical();
         let top: u16 = match ip {
             _ if ip.is_loopback() => 16_383,
             _ if is_link_local(ip) => 32_767,
+            _ if is_below_ipv4(ip) => 49_151,
             _ => 65_535,
         };
         let family = u16::from(ip.is_ipv4());
@@ -131,12 +132,13 @@ impl Agent {
             extensions: Vec::new(),
         };
         let id = LocalId::next(&mut self.next_local);
-        self.locals.insert(id, Box::new(Local { generation, candidate, address, base, announced: false }));
+        let local = Local { generation, candidate, address, base, server, announced: false };
+        self.locals.insert(id, Box::new(local));
         Some(id)
     }
 
-    /// The same for candidates of the same kind, transport, base address and server (RFC 8445 section 5.1.1.3). A number that
-    /// says nothing of the addresses.
+    /// The same for candidates of the same kind, transport, base address and server (RFC 8445 section 5.1.1.3), as long as there
+    /// is one of them. A number that says nothing of the addresses.
     pub(crate) fn foundation(
         &mut self,
         kind: CandidateKind,
@@ -144,12 +146,15 @@ impl Agent {
         base: IpAddr,
         server: Option<IpAddr>,
     ) -> String {
-        let key = (kind, transport.clone(), base, server);
-        let place = self.foundations.iter().position(|known| *known == key).unwrap_or_else(|| {
-            self.foundations.push(key);
-            self.foundations.len().saturating_sub(1)
-        });
-        place.saturating_add(1).to_string()
+        let same = |local: &Local| {
+            let of = (local.candidate.kind, &local.candidate.transport, plain(local.base).ip(), local.server);
+            of == (kind, transport, base, server)
+        };
+        if let Some(known) = self.locals.values().find(|local| same(local)) {
+            return known.candidate.foundation.clone();
+        }
+        self.next_foundation = self.next_foundation.wrapping_add(1);
+        self.next_foundation.to_string()
     }
 
     /// The local candidate that the other side saw a check come from, a peer-reflexive one where it is new (RFC

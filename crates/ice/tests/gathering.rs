@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use taut_ice::{
-    AddressFilter, Agent, CandidateAddress, CandidateKind, Config, Event, ExternalAddress, Families,
+    AddressFilter, Agent, Candidate, CandidateAddress, CandidateKind, Config, Event, ExternalAddress, Families,
     GatheringState, Host, MAX_STUN_CLIENTS, ResolveId, StunServer,
 };
 use taut_sansio::net::{Path, Received};
@@ -305,4 +305,26 @@ fn a_removed_address_takes_its_candidates_along() {
     });
     assert_eq!(agent.local_candidates().count(), 2);
     assert_eq!(agent.gathering_state(), GatheringState::Complete);
+}
+
+#[test]
+fn private_addresses_of_version_6_come_after_version_4() {
+    // RFC 6724 section 2.1: global addresses of version 6, of version 4, tunnels, and unique local ones.
+    let now = Instant::now();
+    let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+    let order = ["2001:db8::1", "192.0.2.1", "fd00::1", "2001:0:1::1", "2002:c000:201::1"];
+    for address in order.into_iter().rev() {
+        agent.add_local_address(now, SocketAddr::new(address.parse().unwrap(), 5_000));
+    }
+    agent.gather(now);
+    let mut candidates: Vec<_> = agent.local_candidates().collect();
+    candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
+    let address = |candidate: &&Candidate| match candidate.address {
+        CandidateAddress::Ip(address) => address.ip().to_string(),
+        _ => unreachable!(),
+    };
+    let sorted: Vec<_> = candidates.iter().map(address).collect();
+    assert_eq!(sorted[..2], order[..2]);
+    let later = |text: &&str| ["fd00::1", "2001:0:1::1", "2002:c000:201::1"].contains(text);
+    assert!(sorted[2..].iter().all(|one| later(&one.as_str())), "{sorted:?}");
 }

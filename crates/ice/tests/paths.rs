@@ -215,3 +215,59 @@ fn a_path_of_another_connection_ends_its_pair() {
     scene.agent.add_remote_candidate(scene.now, candidate.parse().unwrap()).unwrap();
     assert_eq!(scene.take().expect("a check").0.path, path);
 }
+
+#[test]
+fn an_address_that_comes_back_is_not_blocked() {
+    let mut scene = Scene::checking(Role::Controlling);
+    scene.agent.handle_writable(scene.path(), false);
+    assert!(scene.take().is_none());
+    scene.agent.remove_local_address(scene.now, scene.local);
+    scene.agent.add_local_address(scene.now, scene.local);
+    assert_eq!(scene.take().map(|(transmit, _)| transmit.path), Some(scene.path()));
+}
+
+#[test]
+fn a_blocked_path_takes_no_answers_from_others() {
+    let mut scene = Scene::connected(Role::Controlled);
+    scene.agent.handle_writable(scene.path(), false);
+    for _ in 0..100 {
+        let check = scene.good_check();
+        scene.give(scene.path(), &check);
+    }
+    let other = Path::udp(scene.local, "192.0.2.3:6000".parse().unwrap());
+    let check = scene.good_check();
+    scene.give(other, &check);
+    let (transmit, answer) = scene.take().expect("an answer");
+    assert_eq!(transmit.path, other);
+    assert_eq!(Message::parse(&answer).unwrap().transaction_id().0, [scene.counter; 12]);
+}
+
+#[test]
+fn a_socket_on_the_port_of_multicast_dns_is_like_any_other() {
+    let mut scene = Scene::new(Role::Controlled);
+    let local = "192.0.2.1:5353".parse().unwrap();
+    scene.agent.add_local_address(scene.now, local);
+    let check = scene.good_check();
+    scene.give(Path::udp(local, scene.remote), &check);
+    assert_eq!(scene.take().map(|(transmit, _)| transmit.path), Some(Path::udp(local, scene.remote)));
+}
+
+#[test]
+fn addresses_that_come_and_go_leave_nothing_behind() {
+    let mut scene = Scene::checking(Role::Controlling);
+    scene.agent.gather(scene.now);
+    let mut size = |from: u16, to: u16| {
+        for n in from..to {
+            let local = SocketAddr::from(([10, 0, (n / 250) as u8, (n % 250) as u8], 5_000));
+            scene.agent.add_local_address(scene.now, local);
+            while scene.take().is_some() {}
+            scene.agent.handle_writable(Path::udp(local, scene.remote), false);
+            scene.agent.remove_local_address(scene.now, local);
+            while scene.agent.poll_event().is_some() {}
+        }
+        format!("{:?}", scene.agent).len()
+    };
+    let few = size(0, 10);
+    let many = size(10, 2_000);
+    assert!(many < few + 200, "numbers grow, tables do not: {few} {many}");
+}

@@ -440,3 +440,24 @@ fn allocations_are_bounded() {
     }
     assert_eq!(asked, MAX_RELAYS);
 }
+
+#[test]
+fn what_a_relay_has_seen_is_told_again_after_a_restart() {
+    let (mut net, _) = behind_symmetric_nats(1, relayed(Policy::All), relayed(Policy::All));
+    net.start();
+    net.connect(secs(5));
+    let a = net.a;
+    let told = |net: &Net| {
+        let ufrag = Some(&net.a().agent.local_credentials().ufrag);
+        let current = net.a().agent.local_candidates().filter(|one| one.ufrag.as_ref() == ufrag);
+        current.map(|one| one.kind).collect::<Vec<_>>()
+    };
+    let before = told(&net);
+    assert!(before.contains(&CandidateKind::ServerReflexive), "{before:?}");
+    net.with(a, |agent, now| agent.restart(now));
+    let (mut before, mut after) = (before, told(&net));
+    before.sort();
+    after.sort();
+    assert_eq!(after, before, "nobody has to be asked for that");
+    assert_eq!(net.a().agent.gathering_state(), GatheringState::Complete);
+}

@@ -5,9 +5,11 @@
 mod common;
 
 use common::scene::Scene;
+use common::turn::configured;
 use common::{Net, ms, secs};
-use taut_ice::{Config, Credentials, Host, Role, State, StunServer, Verdict};
+use taut_ice::{Config, Credentials, Host, Policy, Role, State, StunServer, TurnServer, Verdict};
 use taut_netsim::{Link, Loss};
+use taut_stun::{Builder, Class, Method, TransactionId};
 
 const A4: &[&str] = &["192.0.2.1"];
 const B4: &[&str] = &["192.0.2.2"];
@@ -152,4 +154,82 @@ fn errors_of_servers_stay_bounded() {
     let errors = net.a().agent.report().server_errors;
     assert_eq!(errors.len(), 16);
     assert!(errors.iter().all(|error| error.code == 701 && error.url.starts_with("stun:stun")));
+}
+
+/// The verdict of a side that may use relays alone, when it has failed; the server knows `password`, if there is one.
+fn verdict_of_relays(policy: Policy, password: Option<&str>) -> (Verdict, String) {
+    let server = TurnServer { password: password.unwrap_or_default().into(), ..configured("198.51.100.1") };
+    let config = Config::default().with_policy(policy).with_turn_servers(vec![server]);
+    // Nobody reaches anybody but the server.
+    let silence = link().loss(Loss::Random(1.0));
+    let mut net = Net::with_configs(1, silence, (A4, config), (B4, Config::default()));
+    let a = net.a;
+    if password.is_some() {
+        let (clock, seed) = (net.world.wall_clock(), 7);
+        let server = common::turn::TurnServer::new(common::turn::config("198.51.100.1"), clock, seed);
+        let server = net.world.add_node(common::Host::Turn(server), &common::ips(&["198.51.100.1"]));
+        net.world.set_link(a, server, link());
+        net.world.set_link(server, a, link());
+    }
+    net.start();
+    net.run(secs(60));
+    let report = net.a().agent.report();
+    assert_eq!(report.state, State::Failed);
+    (report.verdict, report.to_string())
+}
+
+#[test]
+fn a_relay_that_is_not_to_be_had() {
+    for policy in [Policy::Relay, Policy::All] {
+        let (verdict, text) = verdict_of_relays(policy, None);
+        assert_eq!(verdict, Verdict::RelayUnanswered);
+        assert!(text.contains("no answer from the TURN server"), "{text}");
+        let (verdict, text) = verdict_of_relays(policy, Some("wrong"));
+        assert_eq!(verdict, Verdict::RelayCredentials);
+        assert!(text.contains("credentials") && text.contains("401"), "{text}");
+    }
+    let (verdict, _) = verdict_of_relays(Policy::All, Some("secret"));
+    assert_eq!(verdict, Verdict::NoAnswer, "the relay was there");
+}
+
+#[test]
+fn a_passer_by_is_not_the_other_side() {
+    let mut scene = Scene::checking(Role::Controlling);
+    let mut question = Vec::new();
+    let id = TransactionId([1; 12]);
+    Builder::new(&mut question, Class::Request, Method::BINDING, id).finish().unwrap();
+    scene.give(scene.path(), &question);
+    for _ in 0..100 {
+        while scene.take().is_some() {}
+        scene.now += ms(500);
+        scene.agent.handle_timeout(scene.now);
+    }
+    assert_eq!((scene.agent.state(), scene.agent.report().verdict), (State::Failed, Verdict::NoAnswer));
+}
+
+#[test]
+fn what_went_before_a_restart_is_no_reason() {
+    let mut scene = Scene::connected(Role::Controlling);
+    // Somebody else asks in vain, and the other side answers.
+    let stranger = scene.check("nobody:nowhere", |b| b.fingerprint().finish());
+    scene.give(scene.path(), &stranger);
+    let restarted = |scene: &mut Scene, code: Option<u16>| {
+        scene.theirs.ufrag.push('x');
+        let theirs = scene.theirs.clone();
+        scene.agent.set_remote_credentials(scene.now, theirs, false);
+        let text = format!("1 1 udp 2130706431 {} {} typ host", scene.remote.ip(), scene.remote.port());
+        scene.agent.add_remote_candidate(scene.now, text.parse().unwrap()).unwrap();
+        for _ in 0..200 {
+            while let Some((transmit, bytes)) = scene.take() {
+                let Some(code) = code else { continue };
+                let error = scene.error(&bytes, code, Some(&scene.their_key()));
+                scene.give(transmit.path, &error);
+            }
+            scene.now += ms(500);
+            scene.agent.handle_timeout(scene.now);
+        }
+        (scene.agent.state(), scene.agent.report().verdict)
+    };
+    assert_eq!(restarted(&mut scene, Some(400)), (State::Failed, Verdict::Refused));
+    assert_eq!(restarted(&mut scene, None), (State::Failed, Verdict::NoAnswer));
 }

@@ -209,3 +209,31 @@ fn a_way_whose_consent_was_taken_back_is_not_used_again() {
     assert_eq!(scene.agent.poll_event(), None);
     assert_eq!(scene.agent.validation(&first), Validation::Unknown);
 }
+
+#[test]
+fn a_check_that_is_repeated_after_a_role_conflict_is_still_the_same() {
+    let mut scene = Scene::checking(Role::Controlling);
+    let other = "1 1 udp 2130706431 192.0.2.3 6000 typ host".parse().unwrap();
+    scene.agent.add_remote_candidate(scene.now, other).unwrap();
+    let checks = [scene.take().unwrap(), scene.take().unwrap()];
+    let conflict = scene.error(&checks[0].1, 487, Some(&scene.their_key()));
+    scene.give(checks[0].0.path, &conflict);
+    assert_eq!(scene.agent.role(), Role::Controlled);
+    scene.now += Duration::from_millis(500);
+    let sent: Vec<_> = std::iter::from_fn(|| scene.take()).collect();
+    let again = sent.iter().find(|(transmit, _)| transmit.path == checks[1].0.path).unwrap();
+    assert!(again.1 == checks[1].1, "another tiebreaker with the role of before may win, and turn the roles round");
+}
+
+#[test]
+fn the_error_to_a_check_that_was_given_up_does_not_end_its_pair() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let first = scene.request();
+    // The other side, which did not know us yet, does now, and its check comes before its error.
+    let check = scene.good_check();
+    scene.give(scene.path(), &check);
+    let error = scene.error(&first, 400, Some(&scene.their_key()));
+    scene.give(scene.path(), &error);
+    scene.answer_all();
+    assert_eq!(scene.agent.state(), State::Connected);
+}

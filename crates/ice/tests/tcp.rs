@@ -14,7 +14,7 @@ use taut_ice::{
     AddCandidateError, Agent, Candidate, CandidateKind, CandidateTransport, Config, Event, ExternalAddress,
     MAX_TCP_STREAMS, PairState, Policy, Role, State, TcpId, TcpPolicy, TcpType, Validation,
 };
-use taut_netsim::{Link, Loss, Nat, NatKind, NodeId};
+use taut_netsim::{Link, Loss, Nat, NatKind, NodeId, StreamRequest};
 use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
 use taut_stun::Algorithm;
@@ -307,6 +307,17 @@ fn an_address_that_goes_takes_its_connections_with_it() {
     net.run(secs(1));
     assert_eq!(net.b().agent.local_candidates().filter(|one| one.tcp_type.is_some()).count(), 0);
     assert!(net.b().agent.pair_stats().iter().all(|pair| pair.path.transport == Transport::Udp));
+
+    // A listener that comes in mid-call is told of and connected to.
+    let moved: SocketAddr = format!("192.0.2.9:{PORT}").parse().unwrap();
+    net.world.add_address(net.b, moved.ip());
+    net.peer_mut(net.b).streams.requests.push_back(StreamRequest::Listen(moved));
+    net.with(net.b, |agent, now| agent.add_tcp_listener(now, moved));
+    assert!(net.run_until(secs(10), |net| {
+        let path = net.b().agent.selected_path();
+        path.is_some_and(|path| path.local == moved) && net.connected()
+    }));
+    assert_data(&mut net);
 }
 
 // ---- one agent, and a test that plays the network

@@ -17,9 +17,6 @@ use crate::demux::{Demux, Protocol};
 use crate::gate::{Gate, Verdict};
 use crate::signaling::{DataParameters, TransportParameters};
 
-/// The port that tells multicast DNS from the rest (RFC 6762 section 3).
-const MDNS_PORT: u16 = 5353;
-
 /// How many blocked paths are remembered. More than a peer has candidate pairs; beyond, a path counts as writable
 /// and the driver's own buffer takes the packet.
 const MAX_BLOCKED_PATHS: usize = 128;
@@ -268,7 +265,7 @@ impl Transport {
 
     /// Takes in one datagram: the whole way from the socket to the machine that it is for.
     pub(crate) fn handle_datagram(&mut self, meta: Received, datagram: BytesMut) {
-        let mdns = meta.path.local.port() == MDNS_PORT;
+        let mdns = meta.path.local == taut_mdns::local_for(meta.path.remote);
         // What comes over a stream comes from a relay, or on a connection of ICE.
         let relay = meta.path.transport != Carrier::Udp && !self.ice.is_tcp(&meta.path);
         let protocol = Protocol::of(&datagram);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use taut_sansio::net::{Path, Transport};
 
-use crate::addresses::{is_link_local, may_send_to, plain};
+use crate::addresses::{is_below_ipv4, is_link_local, may_send_to, plain};
 use crate::agent::{Agent, Local, LocalId, MAX_LOCAL_ADDRESSES};
 use crate::candidate::{Candidate, CandidateKind, CandidateTransport, TcpType};
 use crate::config::{Loopback, Policy};
@@ -159,6 +159,7 @@ impl Agent {
         let top = match ip {
             _ if ip.is_loopback() => OTHER_PREFERENCES / 4 - 1,
             _ if is_link_local(ip) => OTHER_PREFERENCES / 2 - 1,
+            _ if is_below_ipv4(ip) => OTHER_PREFERENCES / 4 * 3 - 1,
             _ => OTHER_PREFERENCES - 1,
         };
         let family = u16::from(ip.is_ipv4());
