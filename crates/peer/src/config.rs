@@ -248,7 +248,7 @@ impl Config {
     /// W3C lets gathering end with the first description. Here it goes on by default because a call that ends with the Wi-Fi is
     /// nobody's wish, and because it costs nothing while nothing changes. A [`Peer`](crate::Peer) watches no interfaces itself: this
     /// is for its driver, which calls [`add_local_address`](crate::Peer::add_local_address) and
-    /// [`remove_local_address`](crate::Peer::remove_local_address).
+    /// [`remove_local_address`](crate::Peer::remove_local_address), and the same for TCP listeners.
     #[must_use]
     pub fn with_gather_continually(mut self, continually: bool) -> Self {
         self.gather_continually = continually;

@@ -215,6 +215,7 @@ impl Driver {
             tracing::debug!(%local, "a new local address");
             state.peer.add_local_address(now, local);
         }
+        moves.listeners_come.into_iter().for_each(|local| state.peer.add_tcp_listener(now, local));
         if let Some(relays) = &mut self.relays {
             let moves = relays.follow(&interfaces, &select(&state.peer, &interfaces));
             moves.come.into_iter().for_each(|local| state.peer.add_relay_socket(now, local));
@@ -224,6 +225,7 @@ impl Driver {
             tracing::debug!(%local, "a local address is gone");
             state.peer.remove_local_address(now, local);
         }
+        moves.listeners_gone.into_iter().for_each(|local| state.peer.remove_tcp_listener(now, local));
         self.shared.collect(&mut state);
     }
 

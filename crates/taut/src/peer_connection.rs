@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use taut_peer::{
     Config, ConnectionState, IceCandidate, IceConnectionState, IceGatheringState, IceReport, IceServerKind,
-    InterfaceAddress, OfferOptions, Peer, SessionDescription, SignalingState, StatsReport, TransceiverId,
-    TurnTransport,
+    IceTcpPolicy, InterfaceAddress, OfferOptions, Peer, SessionDescription, SignalingState, StatsReport,
+    TransceiverId, TurnTransport,
 };
 use tokio::runtime::Handle as Runtime;
 
@@ -68,10 +68,7 @@ impl PeerConnection {
                 interfaces::socket_address(ip, index)
             })
             .collect();
-        let endpoint = Endpoint::private(&runtime, &addresses, ports);
-        if tcp.is_passive() {
-            endpoint.listen_privately(&runtime, &addresses, ports);
-        }
+        let endpoint = Endpoint::private(&runtime, &addresses, ports, tcp);
         Ok(Self::start(&runtime, parts, (&endpoint, None), &interfaces, changes))
     }
 
@@ -92,7 +89,7 @@ impl PeerConnection {
         let relays = relayed.then(|| {
             let mut addresses = endpoint.usable_addresses(|| select(&parts.peer, &interfaces));
             addresses.iter_mut().for_each(|address| address.set_port(0));
-            Endpoint::private(&runtime, &addresses, ports)
+            Endpoint::private(&runtime, &addresses, ports, IceTcpPolicy::Off)
         });
         if relays.as_ref().is_some_and(|relays| relays.local_addresses().is_empty()) {
             return Err(Error::new(ErrorKind::Operation, "cannot bind a socket for TURN over UDP"));
@@ -116,11 +113,13 @@ impl PeerConnection {
         for &address in &addresses {
             peer.add_local_address(clock::now(), address);
         }
-        for listener in endpoint.usable_listeners(|| select(&peer, interfaces)) {
+        let listeners = endpoint.usable_listeners(|| select(&peer, interfaces));
+        for &listener in &listeners {
             peer.add_tcp_listener(clock::now(), listener);
         }
         let handle = Handle::new(peer, key_log);
         let registration = endpoint.register(handle.wake.clone(), addresses, interfaces);
+        let registration = registration.with_listeners(listeners);
         let relays =
             relays.map(|relays| relays.register(handle.wake.clone(), relays.local_addresses(), interfaces));
         let driver = Driver::new(Arc::clone(handle.shared()), (registration, relays), changes, mtu, streams);

@@ -21,6 +21,7 @@ use super::interfaces::Interface;
 use super::mdns::Multicast;
 use super::router::Router;
 use super::sockets::{Batch, Slab, Socket};
+use crate::IceTcpPolicy;
 use crate::error::{Error, ErrorKind};
 
 /// How long a fresh multicast socket may take to become writable.
@@ -77,9 +78,9 @@ pub(super) struct Counters {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// All datagrams are for the one connection, and a full queue leaves the rest in the kernel. Its sockets come and go with
-    /// the addresses of the host, on a port of the range if there is one.
-    Private { ports: Option<(u16, u16)> },
+    /// All datagrams are for the one connection, and a full queue leaves the rest in the kernel. Its sockets, and listeners where
+    /// there are passive candidates, come and go with the addresses of the host, on a port of the range if there is one.
+    Private { ports: Option<(u16, u16)>, tcp: IceTcpPolicy },
     /// Datagrams are routed, and a connection that does not keep up loses its own.
     Shared,
 }
@@ -90,11 +91,12 @@ pub(crate) struct Inner {
     pub(super) kind: Kind,
     /// Each with the task that receives from it.
     sockets: Mutex<Vec<(Arc<Socket>, AbortHandle)>>,
-    pub(super) listeners: Mutex<Vec<SocketAddr>>,
+    /// Each with the task that accepts from it.
+    pub(super) listeners: Mutex<Vec<(SocketAddr, AbortHandle)>>,
     pub(super) router: Mutex<Router>,
     multicast: Mutex<Option<Arc<Multicast>>>,
     pub(super) tasks: Mutex<Vec<AbortHandle>>,
-    weak: Weak<Self>,
+    pub(super) weak: Weak<Self>,
     slabs: Mutex<Vec<Slab>>,
     pub(super) counters: Counters,
 }
@@ -117,8 +119,14 @@ impl Endpoint {
         Ok(Self::start(&runtime, Kind::Shared, sockets))
     }
 
-    /// A private endpoint: a socket for each address that can be bound, on a port of the range if there is one.
-    pub(crate) fn private(runtime: &Handle, addresses: &[SocketAddr], ports: Option<(u16, u16)>) -> Self {
+    /// A private endpoint: a socket for each address that can be bound, on a port of the range if there is one, and with a
+    /// policy that has passive candidates a listener.
+    pub(crate) fn private(
+        runtime: &Handle,
+        addresses: &[SocketAddr],
+        ports: Option<(u16, u16)>,
+        tcp: IceTcpPolicy,
+    ) -> Self {
         let _context = runtime.enter();
         let bind = |&address: &SocketAddr| match bind_within(address, ports, Socket::bind) {
             Ok(socket) => Some(socket),
@@ -127,7 +135,14 @@ impl Endpoint {
                 None
             }
         };
-        Self::start(runtime, Kind::Private { ports }, addresses.iter().filter_map(bind).collect())
+        let sockets = addresses.iter().filter_map(bind).collect();
+        let endpoint = Self::start(runtime, Kind::Private { ports, tcp }, sockets);
+        if tcp.is_passive() {
+            for &address in addresses {
+                endpoint.inner.listen_within(address, ports);
+            }
+        }
+        endpoint
     }
 
     fn start(runtime: &Handle, kind: Kind, sockets: Vec<Socket>) -> Self {
@@ -174,10 +189,10 @@ impl Endpoint {
     /// picks among the interfaces.
     pub(crate) fn usable_addresses(&self, select: impl FnOnce() -> Vec<IpAddr>) -> Vec<SocketAddr> {
         let sockets = self.inner.sockets();
-        let concrete = sockets.iter().filter(|socket| !socket.is_wildcard());
-        let mut addresses: Vec<SocketAddr> = concrete.map(|socket| socket.local()).collect();
-        if addresses.len() < sockets.len() {
-            addresses.extend(on_wildcards(&sockets, &select()));
+        let (wild, mut addresses): (Vec<_>, Vec<_>) =
+            sockets.iter().map(|socket| socket.local()).partition(|address| address.ip().is_unspecified());
+        if !wild.is_empty() {
+            addresses.extend(on_wildcards(&wild, &select()));
         }
         addresses
     }
@@ -193,7 +208,8 @@ impl Endpoint {
         let inbox = Arc::new(Inbox::new(driver));
         let id = lock(&self.inner.router).add(inbox.clone());
         let listed = interfaces.iter().map(|interface| interface.address).collect();
-        Registration { inner: self.inner.clone(), id, inbox, sockets: self.inner.sockets(), used, listed }
+        let (inner, sockets) = (self.inner.clone(), self.inner.sockets());
+        Registration { inner, id, inbox, sockets, used, listening: Vec::new(), listed }
     }
 }
 
@@ -203,6 +219,9 @@ impl Drop for Inner {
             task.abort();
         }
         for (_, task) in lock(&self.sockets).drain(..) {
+            task.abort();
+        }
+        for (_, task) in lock(&self.listeners).drain(..) {
             task.abort();
         }
     }
@@ -493,7 +512,7 @@ mod tests {
     #[tokio::test]
     async fn a_private_endpoint_loses_nothing_to_a_slow_driver() {
         let runtime = Handle::current();
-        let endpoint = Endpoint::private(&runtime, &[([127, 0, 0, 1], 0).into()], None);
+        let endpoint = Endpoint::private(&runtime, &[([127, 0, 0, 1], 0).into()], None, IceTcpPolicy::Off);
         let local = endpoint.local_addresses()[0];
         let driver = Arc::new(Notify::new());
         let registration = endpoint.register(driver.clone(), vec![local], &[]);

@@ -24,11 +24,19 @@ pub(crate) struct Registration {
     pub(in crate::net) sockets: Vec<Arc<Socket>>,
     /// The local addresses that the connection uses.
     pub(in crate::net) used: Vec<SocketAddr>,
+    /// The TCP listeners that the connection uses.
+    pub(in crate::net) listening: Vec<SocketAddr>,
     /// The addresses of the host when it was last looked.
     pub(in crate::net) listed: Vec<IpAddr>,
 }
 
 impl Registration {
+    /// Says which of the listeners the connection uses.
+    pub(crate) fn with_listeners(mut self, listening: Vec<SocketAddr>) -> Self {
+        self.listening = listening;
+        self
+    }
+
     /// Takes what came in, see [`Inbox::take`].
     pub(crate) fn take(&self, batches: &mut VecDeque<Batch>, lost: &mut Vec<SocketAddr>) {
         self.inbox.take(batches, lost);

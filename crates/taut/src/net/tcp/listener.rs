@@ -16,12 +16,12 @@ use taut_peer::Deframer;
 use taut_sansio::net::{Path, Transport};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::{Accepted, set_up};
 use crate::error::Error;
 use crate::net::endpoint::{Endpoint, Inner, bind_within, lock, runtime};
+use crate::net::follow::on_wildcards;
 
 /// How many connections wait at a listener; further ones are closed at once.
 const MAX_WAITING: usize = 512;
@@ -55,40 +55,18 @@ impl Endpoint {
     /// `InvalidState` outside a tokio runtime, `Operation` when an address cannot be bound.
     pub fn with_tcp(self, addresses: &[SocketAddr]) -> Result<Self, Error> {
         let runtime = runtime()?;
+        let _context = runtime.enter();
         for &address in addresses {
             let listener =
                 bind(address).map_err(|error| Error::io(format!("cannot listen on {address}"), error))?;
-            self.listen(&runtime, listener);
+            self.inner.listen(listener);
         }
         Ok(self)
     }
 
-    /// A listener for each address that can be bound, on a port of the range if there is one.
-    pub(crate) fn listen_privately(
-        &self,
-        runtime: &Handle,
-        addresses: &[SocketAddr],
-        ports: Option<(u16, u16)>,
-    ) {
-        let _context = runtime.enter();
-        for &address in addresses {
-            match bind_within(address, ports, bind) {
-                Ok(listener) => self.listen(runtime, listener),
-                Err(error) => tracing::debug!(%error, %address, "no listener"),
-            }
-        }
-    }
-
-    fn listen(&self, runtime: &Handle, listener: TcpListener) {
-        let Ok(local) = listener.local_addr() else { return };
-        lock(&self.inner.listeners).push(local);
-        let task = runtime.spawn(listen(listener, Arc::downgrade(&self.inner)));
-        lock(&self.inner.tasks).push(task.abort_handle());
-    }
-
     /// The addresses of the TCP listeners, as [`local_addresses`](Self::local_addresses) has those of the sockets.
     pub fn tcp_addresses(&self) -> Vec<SocketAddr> {
-        lock(&self.inner.listeners).clone()
+        lock(&self.inner.listeners).iter().map(|(local, _)| *local).collect()
     }
 
     /// The concrete addresses of the listeners, as `usable_addresses` has those of the sockets.
@@ -96,16 +74,47 @@ impl Endpoint {
         let (wild, mut addresses): (Vec<_>, Vec<_>) =
             self.tcp_addresses().into_iter().partition(|address| address.ip().is_unspecified());
         if !wild.is_empty() {
-            for ip in select() {
-                let of_family = wild.iter().filter(|address| address.is_ipv4() == ip.is_ipv4());
-                addresses.extend(of_family.map(|address| SocketAddr::new(ip, address.port())));
-            }
+            addresses.extend(on_wildcards(&wild, &select()));
         }
         addresses
     }
 }
 
 impl Inner {
+    /// Accepts from a listener from now on. Needs the context of a runtime.
+    fn listen(&self, listener: TcpListener) -> Option<SocketAddr> {
+        let local = listener.local_addr().ok()?;
+        let task = tokio::spawn(listen(listener, self.weak.clone())).abort_handle();
+        lock(&self.listeners).push((local, task));
+        Some(local)
+    }
+
+    /// Listens on an address if that can be bound, on a port of the range if there is one. Needs the context of a runtime.
+    pub(in crate::net) fn listen_within(
+        &self,
+        address: SocketAddr,
+        ports: Option<(u16, u16)>,
+    ) -> Option<SocketAddr> {
+        match bind_within(address, ports, bind) {
+            Ok(listener) => self.listen(listener),
+            Err(error) => {
+                tracing::debug!(%error, %address, "no listener");
+                None
+            }
+        }
+    }
+
+    /// Closes the listener at this address.
+    pub(in crate::net) fn stop_listening(&self, local: SocketAddr) {
+        lock(&self.listeners).retain(|(listener, task)| {
+            let other = *listener != local;
+            if !other {
+                task.abort();
+            }
+            other
+        });
+    }
+
     /// Hands a TCP connection to the connection that its first frame is for; false if that is none, or one with too many.
     fn deliver_stream(&self, accepted: Accepted) -> bool {
         let inbox = lock(&self.router).by_check(&accepted.first).cloned();
