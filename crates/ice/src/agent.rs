@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
-use taut_sansio::net::{Path, Received, Transmit, Transport};
+use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
 use taut_sansio::time::earliest;
 
-use crate::addresses::{may_send_to, plain};
 use crate::answers::Answer;
+use crate::bases::Base;
 use crate::candidate::{Candidate, CandidateTransport};
 use crate::checklist::Checklist;
-use crate::config::{Config, Loopback, Role};
+use crate::config::{Config, Role};
 use crate::credentials::Credentials;
 use crate::event::{Event, State, Validation};
 use crate::gathering::Gathering;
@@ -25,7 +25,7 @@ use crate::pacing::Pacer;
 use crate::pair::{Pair, PairId};
 use crate::relay::{Offered, Relays};
 use crate::report::ServerError;
-use crate::stats::{CandidatePair, PairStats, Stats};
+use crate::stats::Stats;
 use crate::tcp::Tcp;
 
 /// How many remote candidates are kept; those with the lowest priority go first.
@@ -33,9 +33,6 @@ pub const MAX_REMOTE_CANDIDATES: usize = 100;
 
 /// How many local candidates are kept, learned ones included.
 pub const MAX_LOCAL_CANDIDATES: usize = 200;
-
-/// How many local addresses are used.
-pub const MAX_LOCAL_ADDRESSES: usize = 32;
 
 /// How many paths can be blocked at a time.
 const MAX_BLOCKED: usize = 128;
@@ -62,17 +59,6 @@ impl RemoteId {
         *counter = id.wrapping_add(1);
         Self(id)
     }
-}
-
-/// A bound socket.
-#[derive(Debug)]
-pub(crate) struct Base {
-    /// As it was given, with its scope.
-    pub(crate) address: SocketAddr,
-    /// Its host candidate in the current generation.
-    pub(crate) host: LocalId,
-    /// The local preference (RFC 8445 section 5.1.2.1).
-    pub(crate) preference: u16,
 }
 
 #[derive(Debug)]
@@ -265,74 +251,6 @@ impl Agent {
         generation.patience = now.checked_add(self.config.patience);
         self.replay_early_checks(now);
         self.reconcile(now);
-    }
-
-    /// Adds a bound UDP socket. Unspecified and multicast addresses, those without a port, those that the configuration
-    /// excludes, and more than [`MAX_LOCAL_ADDRESSES`] are ignored.
-    pub fn add_local_address(&mut self, now: Instant, base: SocketAddr) {
-        let now = self.tick(now);
-        let unwanted = plain(base).ip().is_loopback() && self.config.loopback == Loopback::Never;
-        if !may_send_to(base)
-            || !self.config.filter.allows_address(base.ip())
-            || unwanted
-            || self.base_of(base).is_some()
-            || self.bases.len() >= MAX_LOCAL_ADDRESSES
-            || self.state == State::Closed
-        {
-            return;
-        }
-        let preference = self.free_preference(base);
-        let Some(host) = self.add_host(base, preference) else { return };
-        self.bases.push(Base { address: base, host, preference });
-        // After a failure it waits for a restart.
-        if self.state != State::Failed {
-            self.gather_on(now, host, base);
-            self.pair_base(host);
-        }
-        self.add_active(base);
-        self.reconcile(now);
-    }
-
-    /// Removes a socket with its candidates and pairs. If the data went over it, another way is sought among the sockets that are
-    /// left, and those that are added within [`Config::consent_expiry`]; after that the agent fails.
-    pub fn remove_local_address(&mut self, now: Instant, base: SocketAddr) {
-        let now = self.tick(now);
-        if self.remove_relay_socket(now, base) {
-            return self.reconcile(now);
-        }
-        let Some(address) = self.base_of(base).map(|base| base.address) else { return };
-        self.drop_relays_on(now, address);
-        self.drop_base(address);
-        self.drop_active(now, address);
-        self.reconcile(now);
-    }
-
-    /// Removes a base with its candidates and pairs.
-    pub(crate) fn drop_base(&mut self, base: SocketAddr) {
-        let Some((address, host)) = self.base_of(base).map(|base| (base.address, base.host)) else { return };
-        self.stop_gathering_on(host);
-        if self.selected_path().is_some_and(|path| (path.transport, path.local) == (Transport::Udp, address))
-        {
-            let until = self.newest.and_then(|now| now.checked_add(self.config.consent_expiry));
-            self.generations.current_mut().adrift = until;
-        }
-        let is_there = |path: &Path| path.transport == Transport::Udp && path.local == address;
-        let pairs: Vec<PairId> =
-            self.checklist.iter().filter(|(_, pair)| is_there(&pair.path)).map(|(id, _)| id).collect();
-        for id in pairs {
-            self.remove_pair(id);
-        }
-        let routes: Vec<Path> = self.routes.iter().filter(|path| is_there(path)).copied().collect();
-        self.generations.forget_early(|early| is_there(&early.path));
-        self.answers.retain(|answer| !is_there(&answer.path()));
-        self.blocked.retain(|path| !is_there(path));
-        for path in routes {
-            self.remove_route(&path);
-        }
-        // Last: until then it is known what kind of base this is.
-        self.locals.retain(|_, local| local.base != address || !local.is_udp());
-        self.bases.retain(|base| base.host != host);
-        self.unpublish(address);
     }
 
     /// Adds a candidate of the other side. What is over a bound is dropped and counted.
@@ -549,11 +467,6 @@ impl Agent {
         self.selected.and_then(|id| self.checklist.get(id)).map(|pair| pair.path)
     }
 
-    /// The candidates of the pair that data takes.
-    pub fn selected_pair(&self) -> Option<CandidatePair> {
-        self.selected.and_then(|id| self.checklist.get(id)).and_then(|pair| self.candidates_of(pair))
-    }
-
     /// How far a path is to be trusted.
     pub fn validation(&self, path: &Path) -> Validation {
         let Some(path) = self.canonical(*path) else { return Validation::Unknown };
@@ -567,11 +480,6 @@ impl Agent {
         }
     }
 
-    /// The newest round-trip time on the selected pair.
-    pub fn rtt(&self) -> Option<Duration> {
-        self.selected.and_then(|id| self.checklist.get(id)).and_then(|pair| pair.counters.current_rtt)
-    }
-
     /// The local candidates that were told of, those of older generations that are still of use included; each says its
     /// ufrag.
     pub fn local_candidates(&self) -> impl Iterator<Item = &Candidate> {
@@ -582,40 +490,5 @@ impl Agent {
     /// still of use included.
     pub fn remote_candidates(&self) -> impl Iterator<Item = &Candidate> {
         self.remotes.values().map(|remote| &remote.candidate)
-    }
-
-    /// What was counted.
-    pub fn stats(&self) -> Stats {
-        self.stats
-    }
-
-    /// All pairs and what was counted on them.
-    pub fn pair_stats(&self) -> Vec<PairStats> {
-        let stats = |(id, pair): (PairId, &Pair)| {
-            let counters = pair.counters;
-            Some(PairStats {
-                pair: self.candidates_of(pair)?,
-                path: pair.path,
-                state: pair.state(),
-                priority: pair.priority,
-                nominated: pair.is_nominated(),
-                selected: self.selected == Some(id),
-                requests_sent: counters.requests_sent,
-                requests_received: counters.requests_received,
-                responses_sent: counters.responses_sent,
-                responses_received: counters.responses_received,
-                consent_requests_sent: counters.consent_requests_sent,
-                current_rtt: counters.current_rtt,
-                total_rtt: counters.total_rtt,
-                rtt_measurements: counters.rtt_measurements,
-            })
-        };
-        self.checklist.iter().filter_map(stats).collect()
-    }
-
-    fn candidates_of(&self, pair: &Pair) -> Option<CandidatePair> {
-        let local = self.locals.get(&pair.valid().map_or(pair.local, |valid| valid.mapped))?;
-        let remote = self.remotes.get(&pair.remote)?;
-        Some(CandidatePair { local: local.candidate.clone(), remote: remote.candidate.clone() })
     }
 }

@@ -31,6 +31,7 @@
 mod addresses;
 mod agent;
 mod answers;
+mod bases;
 mod candidate;
 mod checklist;
 mod checks;
@@ -56,8 +57,9 @@ mod tables;
 mod tcp;
 
 pub use addresses::{InterfaceAddress, select_addresses};
-pub use agent::{AddCandidateError, Agent, MAX_LOCAL_ADDRESSES, MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES};
+pub use agent::{AddCandidateError, Agent, MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES};
 pub use answers::{MAX_ANSWERS, MAX_EARLY_CHECKS};
+pub use bases::MAX_LOCAL_ADDRESSES;
 pub use candidate::{
     Candidate, CandidateAddress, CandidateKind, CandidateTransport, MAX_CANDIDATE_LEN, ParseCandidateError,
     TcpType,

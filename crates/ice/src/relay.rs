@@ -12,7 +12,8 @@ use taut_turn::{
 };
 
 use crate::addresses::{can_pair, may_send_to, plain, scoped};
-use crate::agent::{Agent, Base, LocalId, MAX_LOCAL_ADDRESSES};
+use crate::agent::{Agent, LocalId};
+use crate::bases::{Base, MAX_LOCAL_ADDRESSES};
 use crate::candidate::{CandidateKind, priority};
 use crate::config::{Host, Policy, TurnTransport};
 use crate::event::{Event, State};

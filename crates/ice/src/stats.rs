@@ -1,10 +1,12 @@
-//! Counters.
+//! Counters, and what there is to know of pairs.
 
 use std::time::Duration;
 
 use taut_sansio::net::Path;
 
+use crate::agent::Agent;
 use crate::candidate::Candidate;
+use crate::pair::{Pair, PairId};
 
 /// What came in, went out, and was dropped for which reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -122,4 +124,51 @@ pub struct PairStats {
     pub total_rtt: Duration,
     /// How many were measured.
     pub rtt_measurements: u64,
+}
+
+impl Agent {
+    /// The candidates of the pair that data takes.
+    pub fn selected_pair(&self) -> Option<CandidatePair> {
+        self.selected.and_then(|id| self.checklist.get(id)).and_then(|pair| self.candidates_of(pair))
+    }
+
+    /// The newest round-trip time on the selected pair.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.selected.and_then(|id| self.checklist.get(id)).and_then(|pair| pair.counters.current_rtt)
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// All pairs and what was counted on them.
+    pub fn pair_stats(&self) -> Vec<PairStats> {
+        let stats = |(id, pair): (PairId, &Pair)| {
+            let counters = pair.counters;
+            Some(PairStats {
+                pair: self.candidates_of(pair)?,
+                path: pair.path,
+                state: pair.state(),
+                priority: pair.priority,
+                nominated: pair.is_nominated(),
+                selected: self.selected == Some(id),
+                requests_sent: counters.requests_sent,
+                requests_received: counters.requests_received,
+                responses_sent: counters.responses_sent,
+                responses_received: counters.responses_received,
+                consent_requests_sent: counters.consent_requests_sent,
+                current_rtt: counters.current_rtt,
+                total_rtt: counters.total_rtt,
+                rtt_measurements: counters.rtt_measurements,
+            })
+        };
+        self.checklist.iter().filter_map(stats).collect()
+    }
+
+    fn candidates_of(&self, pair: &Pair) -> Option<CandidatePair> {
+        let local = self.locals.get(&pair.valid().map_or(pair.local, |valid| valid.mapped))?;
+        let remote = self.remotes.get(&pair.remote)?;
+        Some(CandidatePair { local: local.candidate.clone(), remote: remote.candidate.clone() })
+    }
 }

@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use taut_sansio::net::{Path, Transport};
 
-use crate::addresses::{is_below_ipv4, is_link_local, may_send_to, plain, scoped};
+use crate::addresses::{may_send_to, plain, scoped};
 use crate::agent::{
-    AddCandidateError, Agent, Base, Local, LocalId, MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES, Remote,
-    RemoteId,
+    AddCandidateError, Agent, Local, LocalId, MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES, Remote, RemoteId,
 };
-use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType, priority};
+use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType};
 use crate::config::Role;
 use crate::event::Event;
 use crate::generation::{Generation, GenerationId};
@@ -44,11 +43,6 @@ impl Agent {
         Some(Path::udp(base, scoped(base, path.remote)))
     }
 
-    pub(crate) fn base_of(&self, local: SocketAddr) -> Option<&Base> {
-        let local = plain(local);
-        self.bases.iter().find(|base| plain(base.address) == local)
-    }
-
     /// The candidates of a generation that are their own base: host candidates and relayed ones.
     pub(crate) fn hosts_of(&self, generation: GenerationId) -> Vec<LocalId> {
         let of_base = |kind| matches!(kind, CandidateKind::Host | CandidateKind::Relayed);
@@ -73,31 +67,6 @@ impl Agent {
         let mut of_generation = self.remotes.iter().filter(|(_, remote)| remote.generation == generation);
         let here = |remote: &Remote| remote.address == address && remote.candidate.transport == *transport;
         of_generation.find(|(_, remote)| here(remote)).map(|(id, _)| *id)
-    }
-
-    /// The best local preference that no base has: IPv6 and IPv4 in turn (RFC 8421 section 4), after these the IPv6 addresses
-    /// that RFC 6724 has below IPv4, link-local addresses, and loopback.
-    pub(crate) fn free_preference(&self, base: SocketAddr) -> u16 {
-        let ip = base.ip().to_canonical();
-        let top: u16 = match ip {
-            _ if ip.is_loopback() => 16_383,
-            _ if is_link_local(ip) => 32_767,
-            _ if is_below_ipv4(ip) => 49_151,
-            _ => 65_535,
-        };
-        let family = u16::from(ip.is_ipv4());
-        let mut choices = (0..4_096u16).map(|n| top - 2 * n - family);
-        choices.find(|p| self.bases.iter().all(|base| base.preference != *p)).unwrap_or(0)
-    }
-
-    /// The candidate that a base is, for the current generation.
-    pub(crate) fn add_host(&mut self, base: SocketAddr, preference: u16) -> Option<LocalId> {
-        if self.is_relayed(base) {
-            return self.add_relayed_candidate(base, preference);
-        }
-        let generation = self.generations.current().id;
-        let priority = priority(CandidateKind::Host, preference);
-        self.add_local(generation, CandidateKind::Host, None, (plain(base), base), None, priority)
     }
 
     /// Keeps a local candidate with this address and base, one of TCP if it takes a side.

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use taut_ice::{
-    AddressFilter, Agent, Candidate, CandidateAddress, CandidateKind, Config, Event, ExternalAddress, Families,
-    GatheringState, Host, MAX_STUN_CLIENTS, ResolveId, StunServer,
+    AddressFilter, Agent, Candidate, CandidateAddress, CandidateKind, Config, Event, ExternalAddress,
+    Families, GatheringState, Host, MAX_STUN_CLIENTS, ResolveId, StunServer,
 };
 use taut_sansio::net::{Path, Received};
 use taut_sansio::rng::Rng;

@@ -222,7 +222,10 @@ fn a_check_that_is_repeated_after_a_role_conflict_is_still_the_same() {
     scene.now += Duration::from_millis(500);
     let sent: Vec<_> = std::iter::from_fn(|| scene.take()).collect();
     let again = sent.iter().find(|(transmit, _)| transmit.path == checks[1].0.path).unwrap();
-    assert!(again.1 == checks[1].1, "another tiebreaker with the role of before may win, and turn the roles round");
+    assert!(
+        again.1 == checks[1].1,
+        "another tiebreaker with the role of before may win, and turn the roles round"
+    );
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::time::Instant;
 use taut_sansio::net::{Path, Transport};
 
 use crate::addresses::{is_below_ipv4, is_link_local, may_send_to, plain};
-use crate::agent::{Agent, Local, LocalId, MAX_LOCAL_ADDRESSES};
+use crate::agent::{Agent, Local, LocalId};
+use crate::bases::MAX_LOCAL_ADDRESSES;
 use crate::candidate::{Candidate, CandidateKind, CandidateTransport, TcpType};
 use crate::config::{Loopback, Policy};
 use crate::event::State;
