@@ -7,34 +7,19 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use common::scene::check;
 use common::{Net, ms, secs};
 use taut_ice::{
     AddCandidateError, Agent, Candidate, Config, Credentials, Event, MAX_EARLY_CHECKS, MAX_REMOTE_CANDIDATES,
-    Role,
+    Role, TcpPolicy,
 };
 use taut_netsim::Link;
-use taut_sansio::net::{Path, Received};
+use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
-use taut_stun::attribute::{IceControlling, Priority, Username};
-use taut_stun::{Algorithm, Builder, Class, Key, Method, TransactionId};
 
 fn host(address: &str, priority: u32) -> Candidate {
     let address: SocketAddr = address.parse().unwrap();
     format!("1 1 udp {priority} {} {} typ host", address.ip(), address.port()).parse().unwrap()
-}
-
-fn check(agent: &Agent, remote_ufrag: &str, number: u32) -> Vec<u8> {
-    let ours = agent.local_credentials();
-    let mut id = [0; 12];
-    id[..4].copy_from_slice(&number.to_be_bytes());
-    let mut out = Vec::new();
-    let _ = Builder::new(&mut out, Class::Request, Method::BINDING, TransactionId(id))
-        .push(&Username::new(&format!("{}:{remote_ufrag}", ours.ufrag)))
-        .push(&Priority(1_000_000 + number))
-        .push(&IceControlling(1))
-        .integrity(&Key::short_term(&ours.pwd), Algorithm::Sha1)
-        .finish();
-    out
 }
 
 #[test]
@@ -196,14 +181,17 @@ fn random_calls_in_any_order() {
     for seed in 0..30 {
         let mut rng = Rng::from_u64(seed);
         let mut now = Instant::now();
-        let mut agents = [1, 2].map(|n| Agent::new(Config::default(), Rng::from_u64(seed * 2 + n)));
+        let config = Config::default().with_tcp(TcpPolicy::Both);
+        let mut agents = [1, 2].map(|n| Agent::new(config.clone(), Rng::from_u64(seed * 2 + n)));
+        let mut opening = [const { Vec::new() }; 2];
         let address = |n: u32| SocketAddr::from(([192, 0, 2, (n % 6) as u8], (n % 3 * 1_000) as u16));
+        let stream = |local, remote| Path { transport: Transport::Tcp, local, remote };
         let mut wire: Vec<(usize, Path, Vec<u8>)> = Vec::new();
         for _ in 0..1_500 {
             let (who, n) = (rng.below(2) as usize, rng.u32());
             let other = agents[1 - who].local_credentials().clone();
             let agent = &mut agents[who];
-            match rng.below(16) {
+            match rng.below(21) {
                 0 => agent.add_local_address(now, address(n)),
                 1 if n % 8 == 0 => agent.remove_local_address(now, address(n)),
                 2 => agent.gather(now),
@@ -213,6 +201,29 @@ fn random_calls_in_any_order() {
                 6 => agent.end_of_remote_candidates(now),
                 7 => agent.handle_writable(Path::udp(address(n), address(n >> 8)), n % 3 > 0),
                 8 if n % 400 == 0 => agent.close(now),
+                16 => agent.add_tcp_listener(now, address(n)),
+                17 if n % 4 == 0 => agent.remove_tcp_listener(now, address(n)),
+                17 => agent.handle_tcp_accepted(now, stream(address(n), address(n >> 8))),
+                18 => {
+                    let text = format!("1 1 tcp {n} {} 2000 typ host tcptype passive", address(n).ip());
+                    let _ = agent.add_remote_candidate(now, text.parse().unwrap());
+                }
+                19 => {
+                    let Some((id, local, remote)) = opening[who].pop() else { continue };
+                    let local = SocketAddr::new(local, 40_000 + (n % 8) as u16);
+                    let path = if n % 3 > 0 { Ok(stream(local, remote)) } else { Err(()) };
+                    agent.handle_tcp_opened(now, id, path);
+                    if let (Ok(path), true) = (path, n % 2 == 0) {
+                        agents[1 - who].handle_tcp_accepted(now, stream(path.remote, path.local));
+                    }
+                }
+                20 => {
+                    let paths: Vec<Path> = agent.pair_stats().iter().map(|pair| pair.path).collect();
+                    let path = paths.get(n as usize % paths.len().max(1)).copied();
+                    if let Some(path) = path.filter(|_| n % 4 == 0) {
+                        agent.handle_tcp_closed(now, path);
+                    }
+                }
                 9 => now += ms(u64::from(n % 3_000)),
                 10 => agent.handle_timeout(now),
                 11 | 12 => {
@@ -231,7 +242,8 @@ fn random_calls_in_any_order() {
                     let mut polls = 0;
                     let mut out = Vec::new();
                     while let Some(transmit) = agent.poll_transmit(now, 10, &mut out) {
-                        let reverse = Path::udp(transmit.path.remote, transmit.path.local);
+                        let Path { transport, local, remote } = transmit.path;
+                        let reverse = Path { transport, local: remote, remote: local };
                         wire.push((1 - who, reverse, std::mem::take(&mut out)));
                         polls += 1;
                         assert!(polls < 1_000, "seed {seed}");
@@ -243,9 +255,13 @@ fn random_calls_in_any_order() {
                 }
             }
             wire.truncate(500);
-            for agent in &mut agents {
+            for (agent, opening) in agents.iter_mut().zip(&mut opening) {
                 assert!(agent.remote_candidates().count() <= 100);
-                while agent.poll_event().is_some() {}
+                while let Some(event) = agent.poll_event() {
+                    if let Event::OpenTcp { id, local, remote } = event {
+                        opening.push((id, local.ip(), remote));
+                    }
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ mod common;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use common::scene::check;
 use common::{Net, ms, secs};
 use taut_ice::{
     Agent, Candidate, Config, Credentials, Event, GatheringState, Host, MAX_EARLY_CHECKS, Role, State,
@@ -15,8 +16,7 @@ use taut_ice::{
 use taut_netsim::{Link, Loss};
 use taut_sansio::net::{Path, Received};
 use taut_sansio::rng::Rng;
-use taut_stun::attribute::{IceControlling, Priority, Username};
-use taut_stun::{Algorithm, Builder, Class, Key, Method, Retransmission, TransactionId};
+use taut_stun::Retransmission;
 
 const A4: &[&str] = &["192.0.2.1"];
 const B4: &[&str] = &["192.0.2.2"];
@@ -187,20 +187,6 @@ fn pairs_of_before_a_restart_are_superseded() {
     assert!(net.a().agent.report().to_string().contains("superseded"));
 }
 
-fn check(agent: &Agent, number: u16) -> Vec<u8> {
-    let ours = agent.local_credentials();
-    let mut id = [0; 12];
-    id[..2].copy_from_slice(&number.to_be_bytes());
-    let mut out = Vec::new();
-    let _ = Builder::new(&mut out, Class::Request, Method::BINDING, TransactionId(id))
-        .push(&Username::new(&format!("{}:them", ours.ufrag)))
-        .push(&Priority(1_000_000))
-        .push(&IceControlling(1))
-        .integrity(&Key::short_term(&ours.pwd), Algorithm::Sha1)
-        .finish();
-    out
-}
-
 #[test]
 fn early_checks_and_pairs_beyond_their_bounds_are_counted() {
     let now = Instant::now();
@@ -211,7 +197,7 @@ fn early_checks_and_pairs_beyond_their_bounds_are_counted() {
     for number in 0..MAX_EARLY_CHECKS as u16 + 5 {
         let remote = SocketAddr::from(([198, 51, 100, 1], 4_000 + number));
         let meta = Received { at: now, path: Path::udp(local, remote), ecn: None };
-        agent.handle_datagram(meta, check(&agent, number).as_slice().into());
+        agent.handle_datagram(meta, check(&agent, "them", number.into()).as_slice().into());
     }
     assert_eq!((agent.stats().dropped_early_checks, agent.stats().dropped_pairs), (5, 0));
     agent.set_remote_credentials(now, Credentials { ufrag: "them".into(), pwd: "t".repeat(24) }, false);

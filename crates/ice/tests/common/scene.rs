@@ -24,6 +24,21 @@ impl Attribute<'_> for Strange {
     fn write(&self, _: TransactionId, _: &mut Vec<u8>) {}
 }
 
+/// A check to `agent` from a controlling side that it does not know yet, or that has this ufrag; each `number` is another one.
+pub fn check(agent: &Agent, remote_ufrag: &str, number: u32) -> Vec<u8> {
+    let ours = agent.local_credentials();
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    let mut out = Vec::new();
+    let _ = Builder::new(&mut out, Class::Request, Method::BINDING, TransactionId(id))
+        .push(&Username::new(&format!("{}:{remote_ufrag}", ours.ufrag)))
+        .push(&Priority(1_000_000 + number))
+        .push(&IceControlling(1))
+        .integrity(&Key::short_term(&ours.pwd), Algorithm::Sha1)
+        .finish();
+    out
+}
+
 /// An agent, and everything that its true peer knows.
 pub struct Scene {
     pub agent: Agent,
