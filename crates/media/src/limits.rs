@@ -8,6 +8,8 @@ pub(crate) const MAX_STREAMS: usize = 16;
 pub(crate) const MAX_BUFFERED_PACKETS: usize = 2_048;
 /// Payload octets that wait likewise.
 pub(crate) const MAX_BUFFERED_OCTETS: usize = 4 << 20;
+/// How far before the first packet of a source one may be that it overtook; older ones are too late.
+pub(crate) const MAX_OVERTAKEN: u64 = 64;
 /// Frames that the application has not fetched, per receiver; the oldest is dropped.
 pub(crate) const MAX_READY_FRAMES: usize = 512;
 /// Packets that the application has not fetched, per receiver; the oldest is dropped.

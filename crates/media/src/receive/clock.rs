@@ -57,6 +57,12 @@ impl Clock {
         self.previous = Some((now, timestamp));
     }
 
+    /// Media time is counted from this timestamp if it is before the first: its packet was overtaken.
+    pub(crate) fn begin_at(&mut self, timestamp: u32) {
+        let timestamp = self.unwrapper.peek(timestamp);
+        self.first = self.first.map(|first| first.min(timestamp));
+    }
+
     /// A sender report said what the wall clock was at a timestamp.
     pub(crate) fn on_sender_report(&mut self, ntp: u64, timestamp: u32) {
         self.anchor = Some((ntp_to_unix(ntp), self.unwrapper.peek(timestamp)));

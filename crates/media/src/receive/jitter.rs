@@ -50,6 +50,14 @@ impl JitterBuffer {
         self.next
     }
 
+    /// Makes place for packets from `index` on, where a later one came first and nothing came out yet.
+    pub(crate) fn begin_at(&mut self, index: u64) {
+        for _ in index..self.next {
+            self.slots.push_front(None);
+        }
+        self.next = self.next.min(index);
+    }
+
     /// Takes a packet. It is given back unless it is stored.
     pub(crate) fn insert(&mut self, index: u64, entry: Entry) -> (Insert, Option<Entry>) {
         let Some(place) = index.checked_sub(self.next) else { return (Insert::Late, Some(entry)) };

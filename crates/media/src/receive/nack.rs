@@ -47,6 +47,19 @@ impl NackList {
         }
     }
 
+    /// Packets from `first` up to but not including `end` may have been overtaken by the first packet of all. They are
+    /// waited for until `end_of_wait`, and never asked for: a source that goes on does not begin with what is first here.
+    pub(crate) fn on_overtaken(&mut self, now: Instant, first: u64, end: u64, end_of_wait: Instant) {
+        for index in (first..end).rev() {
+            if self.missing.len() >= MAX_MISSING {
+                break;
+            }
+            let (due, tries) = (end_of_wait, MAX_NACK_TRIES);
+            self.missing.push_front(Missing { index, since: now, due, tries, wanted: false });
+        }
+        self.update_next();
+    }
+
     /// A packet that was missing came straight from the source. If that was before an answer could come, it was
     /// overtaken, and the next request waits longer.
     pub(crate) fn on_late(&mut self, now: Instant, index: u64, rtt: Option<Duration>) {
@@ -213,6 +226,22 @@ mod tests {
         list.advance(start + 205 * MS, RTT);
         list.on_late(start + 250 * MS, 3, RTT);
         assert_eq!(list.reordering(), 5 * MS);
+    }
+
+    #[test]
+    fn what_the_first_packet_overtook_is_waited_for_and_not_asked_for() {
+        let start = Instant::now();
+        let mut list = NackList::default();
+        list.on_gap(start, 11, 12);
+        list.on_overtaken(start, 7, 10, start + 20 * MS);
+        list.advance(start, RTT);
+        assert_eq!(list.take_wanted(100), [11]);
+        assert!((7..10).all(|index| list.is_waiting(index)));
+        list.on_late(start + 5 * MS, 8, RTT);
+        assert_eq!(list.next(), Some(start + 20 * MS));
+        list.advance(start + 20 * MS, RTT);
+        assert!((7..10).all(|index| !list.is_waiting(index)) && list.is_waiting(11));
+        assert!(!list.is_wanted());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::sequence::{Arrival, Sequence};
 use crate::config::{CodecConfig, Kind, Mode};
 use crate::forwarding::{Keyframe, ends_frame};
 use crate::frame::Frame;
-use crate::limits::{MAX_HOLD, MAX_NACK_TRIES};
+use crate::limits::{MAX_HOLD, MAX_NACK_TRIES, MAX_OVERTAKEN};
 use crate::stats::ReceiverStats;
 
 /// The shortest time that a packet is waited for: what overtakes usually is not further ahead.
@@ -59,6 +59,17 @@ impl Treatment {
     }
 }
 
+/// Whether the first packet of a source is still to be found.
+///
+/// Pictures begin with a keyframe. What comes before one may have overtaken it, and nobody can decode it sooner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// What was overtaken is waited for, from the number on, and until then.
+    Open { earliest: u64, until: Instant },
+    /// Packets are given on.
+    Over,
+}
+
 /// One source.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -68,6 +79,7 @@ pub(crate) struct Stream {
     clock: Clock,
     nack: NackList,
     jitter: JitterBuffer,
+    beginning: Beginning,
     depacketizer: FrameAssembler,
     keyframe: KeyframeDemand,
     report: Reporter,
@@ -80,10 +92,16 @@ impl Stream {
     pub(crate) fn new(now: Instant, ssrc: u32, first: SequenceNumber, codec: &CodecConfig) -> Self {
         let treatment = Treatment::of(codec);
         let sequence = Sequence::new();
+        let first = sequence.index_of(first);
+        let beginning = match treatment.keyframes {
+            true => Beginning::Open { earliest: first.saturating_sub(MAX_OVERTAKEN), until: now + MIN_HOLD },
+            false => Beginning::Over,
+        };
         Self {
             ssrc,
             treatment,
-            jitter: JitterBuffer::new(sequence.index_of(first)),
+            jitter: JitterBuffer::new(first),
+            beginning,
             sequence,
             clock: Clock::new(codec.clock_rate),
             nack: NackList::default(),
@@ -121,6 +139,12 @@ impl Stream {
         (self.stats.codec, self.stats.payload_type) = (codec.codec, codec.payload_type);
         self.clock.set_rate(codec.clock_rate);
         self.clock.on_packet(cx.now, packet.timestamp);
+        if self.beginning != Beginning::Over {
+            self.clock.begin_at(packet.timestamp);
+            if Keyframe::begins(codec.codec, &packet.payload).is_some() {
+                self.beginning = Beginning::Over;
+            }
+        }
         self.insert(cx, index, Entry { packet, codec: codec.codec, at: cx.now }, ready);
         self.release(cx, ready);
     }
@@ -172,7 +196,11 @@ impl Stream {
 
     pub(crate) fn poll_timeout(&self, rtt: Option<Duration>) -> Option<Instant> {
         let gap = self.jitter.blocked_since().map(|since| since + self.hold(rtt));
-        earliest(earliest(self.nack.next(), self.keyframe.next(rtt)), gap)
+        let beginning = match self.beginning {
+            Beginning::Open { until, .. } => Some(until),
+            Beginning::Over => None,
+        };
+        [self.keyframe.next(rtt), gap, beginning].into_iter().fold(self.nack.next(), earliest)
     }
 
     // ---- what is to be told
@@ -245,7 +273,9 @@ impl Stream {
     }
 
     fn on_new(&mut self, cx: Context, index: u64, newest: u64) {
-        if index < newest {
+        if index < self.jitter.next() {
+            self.on_overtaken(cx, index);
+        } else if index < newest {
             self.nack.on_late(cx.now, index, cx.rtt);
         } else if self.treatment.nack && index > newest + 1 {
             self.nack.on_gap(cx.now, newest + 1, index);
@@ -253,8 +283,21 @@ impl Stream {
         }
     }
 
+    /// A packet came from before the first one, and what lies between them may come as well.
+    fn on_overtaken(&mut self, cx: Context, index: u64) {
+        let Beginning::Open { earliest, until } = self.beginning else { return };
+        if index < earliest {
+            return;
+        }
+        if self.treatment.nack {
+            self.nack.on_overtaken(cx.now, index + 1, self.jitter.next(), until);
+        }
+        self.jitter.begin_at(index);
+    }
+
     fn restart(&mut self, index: u64) {
         self.nack.clear();
+        self.beginning = Beginning::Over;
         self.report.restart();
         self.jitter = JitterBuffer::new(index);
         self.depacketizer.on_gap();
@@ -274,6 +317,9 @@ impl Stream {
 
     /// Gives on what is in order, and gives up what was waited for long enough.
     fn release(&mut self, cx: Context, ready: &mut Ready) {
+        if self.is_beginning(cx.now) {
+            return;
+        }
         loop {
             while let Some(entry) = self.jitter.pop() {
                 self.emit(cx, entry, ready);
@@ -287,8 +333,18 @@ impl Stream {
         }
     }
 
+    /// True while packets that the first one overtook are waited for.
+    fn is_beginning(&mut self, now: Instant) -> bool {
+        let Beginning::Open { until, .. } = self.beginning else { return false };
+        if now >= until {
+            self.beginning = Beginning::Over;
+        }
+        now < until
+    }
+
     /// Gives on everything, gaps or not.
     fn drain(&mut self, cx: Context, ready: &mut Ready) {
+        self.beginning = Beginning::Over;
         loop {
             while let Some(entry) = self.jitter.pop() {
                 self.emit(cx, entry, ready);

@@ -1,6 +1,7 @@
 //! Two sessions with a network between them.
 #![allow(clippy::disallowed_methods, reason = "tests may read the clock")]
 
+mod beginning;
 mod counters;
 mod forwarding;
 mod hostile;

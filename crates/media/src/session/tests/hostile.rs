@@ -104,6 +104,89 @@ fn sources_are_bounded() {
     assert!(frames <= 512, "{frames}");
 }
 
+fn video(ssrc: u32, sequence: u16) -> Packet {
+    Packet {
+        marker: true,
+        payload_type: PayloadType::new(96),
+        ssrc: Ssrc::new(ssrc),
+        sequence: SequenceNumber::new(sequence),
+        payload: Bytes::from_static(&[0x10, 0, 0, 0]),
+        ..Packet::default()
+    }
+}
+
+#[test]
+fn goodbyes_of_sources_that_come_and_go_are_bounded() {
+    let mut pair = Pair::new(1, ALL, Link::default());
+    let now = pair.world.now();
+    let session = &mut pair.world.node_mut(pair.b).session;
+    for ssrc in 0..1_000 {
+        session.handle_rtp(now, ReceiverId(VIDEO), video(ssrc, 1));
+        let goodbye = rtcp::Goodbye { ssrcs: vec![Ssrc::new(ssrc)], reason: Bytes::new() };
+        session.handle_rtcp(now, rtcp(&rtcp::Packet::Goodbye(goodbye)));
+    }
+    let events = std::iter::from_fn(|| session.poll_event());
+    assert_eq!(events.filter(|event| matches!(event, Event::Bye(..))).count(), 16);
+}
+
+#[test]
+fn sources_of_retransmissions_are_bounded() {
+    let mut pair = Pair::new(1, ALL, Link::default());
+    let now = pair.world.now();
+    let session = &mut pair.world.node_mut(pair.b).session;
+    let again = |ssrc, original: u16| Packet {
+        payload_type: PayloadType::new(97),
+        payload: Bytes::from([&original.to_be_bytes()[..], &[0x10, 0, 0, 0]].concat()),
+        ..video(ssrc, 0)
+    };
+    // With two sources, a source of retransmissions is one's whose packet it brings first.
+    session.handle_rtp(now, ReceiverId(VIDEO), video(2, 1));
+    session.handle_rtp(now, ReceiverId(VIDEO), video(1, 0));
+    for i in 0..100 {
+        session.handle_rtp(now, ReceiverId(VIDEO), video(1, 2 * i + 2));
+        session.handle_rtp(now, ReceiverId(VIDEO), again(1_000 + u32::from(i), 2 * i + 1));
+    }
+    let repaired = |session: &Session| {
+        let mut streams = session.receiver_stats(ReceiverId(VIDEO)).into_iter();
+        let stats = streams.find(|stats| stats.ssrc == 1).unwrap();
+        (stats.packets_repaired, stats.retransmitted_packets_received)
+    };
+    assert_eq!(repaired(session), (100, 100));
+    // What was repaired before tells nothing of the source: only those that are remembered are known.
+    for ssrc in 1_000..1_100 {
+        session.handle_rtp(now, ReceiverId(VIDEO), again(ssrc, 1));
+    }
+    assert_eq!(repaired(session), (100, 116));
+}
+
+#[test]
+fn packets_that_nobody_fetches_are_bounded() {
+    let mut pair = Pair::new(1, ALL, Link::default());
+    let now = pair.world.now();
+    let session = &mut pair.world.node_mut(pair.b).session;
+    session.set_mode(ReceiverId(VIDEO), Mode::Packets);
+    for sequence in 0..10_000 {
+        session.handle_rtp(now, ReceiverId(VIDEO), video(1, sequence));
+    }
+    let fetched: Vec<u16> =
+        std::iter::from_fn(|| session.poll_packet(ReceiverId(VIDEO))).map(|p| p.sequence.get()).collect();
+    assert_eq!(fetched, (10_000 - 2_048..10_000).collect::<Vec<_>>(), "the newest");
+}
+
+#[test]
+fn octets_that_wait_to_be_forwarded_are_bounded() {
+    let mut pair = Pair::new(1, ALL, Link::default());
+    let now = pair.world.now();
+    let session = &mut pair.world.node_mut(pair.a).session;
+    let payload = Bytes::from(vec![0x10; 1 << 16]);
+    for sequence in 0..256 {
+        let packet = Packet { payload: payload.clone(), ..video(1, sequence) };
+        assert_eq!(session.send_packet(now, SenderId(VIDEO), packet), Ok(()));
+    }
+    // 16 MiB, in far fewer packets than may wait.
+    assert_eq!(session.send_packet(now, SenderId(VIDEO), video(1, 256)), Err(SendError::Full));
+}
+
 #[test]
 fn junk_changes_nothing_and_never_panics() {
     let mut pair = Pair::new(1, ALL, Link::default().latency(20 * MS));

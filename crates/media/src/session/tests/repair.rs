@@ -97,10 +97,8 @@ fn order_and_duplicates_do_not_matter() {
     for seed in 10..16 {
         let link = Link::default().latency(30 * MS).reorder(0.2, 9 * MS).duplicate(0.2).jitter(5 * MS);
         let mut pair = Pair::new(seed, ALL, Link::default().latency(30 * MS));
-        // What comes before the first packet is not waited for.
-        pair.stream(1);
         pair.world.set_link(pair.a, pair.b, link);
-        pair.pictures(300);
+        pair.stream(300);
         pair.world.run_for(SECOND);
         pair.assert_all_arrived();
         let stats = pair.stats();
