@@ -276,6 +276,72 @@ fn channels_and_the_octets_of_their_names_are_bounded() {
     assert_eq!(rig.session.stats().channels_opened, 17);
 }
 
+/// True if one of the chunks is a RE-CONFIG (RFC 6525 section 3.1).
+fn has_reconfig(packet: &[u8]) -> bool {
+    let mut chunks = &packet[12..];
+    while let [kind, _, a, b, ..] = chunks {
+        if *kind == 130 {
+            return true;
+        }
+        chunks = &chunks[usize::from(u16::from_be_bytes([*a, *b])).next_multiple_of(4)..];
+    }
+    false
+}
+
+/// Refusing a channel resets its stream. Of a peer that never answers that, 256 streams are kept in mind.
+#[test]
+fn refusals_that_wait_for_their_reset_are_bounded() {
+    let mut rig = Rig::new(Config::default());
+    for stream in 0..600 {
+        rig.say(stream, DCEP, &[0xff]);
+    }
+    for _ in 0..100 {
+        rig.now += Duration::from_millis(10);
+        let (now, mut out) = (rig.now, Vec::new());
+        rig.session.handle_timeout(now);
+        rig.peer.handle_timeout(now);
+        while rig.peer.poll_transmit(now, 1200, &mut out).is_some() {
+            rig.session.handle_packet(now, Bytes::from(std::mem::take(&mut out)));
+        }
+        while rig.session.poll_transmit(now, 1200, &mut out).is_some() {
+            let packet = Bytes::from(std::mem::take(&mut out));
+            if !has_reconfig(&packet) {
+                rig.peer.handle_packet(now, packet);
+            }
+        }
+    }
+    assert_eq!(rig.session.stats().bad_dcep, 600);
+    let now = rig.now;
+    let mut open = |stream| rig.session.open(now, ChannelInit::new("n").with_negotiated(stream));
+    assert_eq!((0..600).filter(|stream| open(*stream) == Err(OpenError::IdInUse)).count(), 256);
+}
+
+#[test]
+fn a_dcep_message_is_given_up_as_soon_as_it_is_too_long() {
+    // The header, and 65,535 octets of label and of protocol (RFC 8832 section 5.1).
+    let longest = 12 + 2 * 65_535;
+    for (octets, given_up) in [(longest, 0), (longest + 1, 1)] {
+        let mut rig = Rig::new(Config::default());
+        let options = WriteOptions { ppid: DCEP, ..WriteOptions::default() };
+        rig.peer.begin_message(rig.now, StreamId(0), &options).unwrap();
+        rig.peer.append_message(rig.now, StreamId(0), Bytes::from(vec![3; octets])).unwrap();
+        rig.exchange();
+        assert_eq!(rig.session.stats().bad_dcep, 0, "the end of it did not come");
+        rig.peer.end_message(rig.now, StreamId(0)).unwrap();
+        rig.exchange();
+        // What is as long as it may be is read, makes no sense, and has its stream reset.
+        assert_eq!((rig.session.stats().bad_dcep, rig.resets.len()), (1, 1 - given_up));
+        rig.check_alive(2);
+    }
+    // It need not end for that: with DATA, a message is handed up as it grows (I-DATA: once half of the window is full).
+    let mut rig = Rig::new(Config::default().with_interleaving(false));
+    let options = WriteOptions { ppid: DCEP, ..WriteOptions::default() };
+    rig.peer.begin_message(rig.now, StreamId(0), &options).unwrap();
+    rig.peer.append_message(rig.now, StreamId(0), Bytes::from(vec![3; longest + 5_000])).unwrap();
+    rig.exchange();
+    assert_eq!(rig.session.stats().bad_dcep, 1);
+}
+
 #[test]
 fn closed_channels_that_are_not_polled_count() {
     let mut rig = Rig::new(Config::default().with_max_incoming_channels(10));

@@ -16,8 +16,8 @@ use crate::stats::Stats;
 
 /// Octets held before the first message of the other side is there, and before `start`.
 pub(crate) const MAX_HELD: usize = 8 * 1024;
-/// Records held before the first message of the other side is there.
-const MAX_HELD_RECORDS: usize = 64;
+/// Records held before the first message of the other side is there, and datagrams before `start`.
+pub(crate) const MAX_HELD_RECORDS: usize = 64;
 /// Records of a future epoch that are held, and their octets.
 const MAX_FUTURE: usize = 4;
 const MAX_FUTURE_OCTETS: usize = 8 * 1024;

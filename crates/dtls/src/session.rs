@@ -13,7 +13,7 @@ use taut_sansio::time::earliest;
 use crate::certificate::Certificate;
 use crate::config::{Config, Role, SrtpProfile, Version};
 use crate::engine::Engine;
-use crate::filter::{Filter, MAX_HELD, Side};
+use crate::filter::{Filter, MAX_HELD, MAX_HELD_RECORDS, Side};
 use crate::fingerprint::Fingerprint;
 use crate::outgoing::Outgoing;
 use crate::peer::{CloseReason, Event, HandshakeFailure, SealError, SessionError};
@@ -258,15 +258,17 @@ impl Session {
         }
     }
 
-    /// Takes in a datagram whose first octet is that of DTLS (20 to 63). Before `start`, at most 8 KiB are held and
-    /// taken in then.
+    /// Takes in a datagram whose first octet is that of DTLS (20 to 63). Before `start`, at most 8 KiB in 64 datagrams
+    /// are held and taken in then.
     pub fn handle_packet(&mut self, now: Instant, packet: BytesMut) {
         let now = self.advance(now);
         self.filter.stats.datagrams_received += 1;
         match self.state {
             State::New => {
                 let held: usize = self.early.iter().map(BytesMut::len).sum();
-                if held.saturating_add(packet.len()) > MAX_HELD || packet.is_empty() {
+                let full =
+                    self.early.len() >= MAX_HELD_RECORDS || held.saturating_add(packet.len()) > MAX_HELD;
+                if full || packet.is_empty() {
                     self.filter.stats.held_overflow += 1;
                 } else {
                     self.early.push(packet);

@@ -13,7 +13,8 @@ use taut_stun::TransactionId;
 use crate::agent::Agent;
 use crate::pair::{Pair, PairId, Status};
 
-/// How many unanswered requests are remembered: those of 30 s, 4 s apart.
+/// How many unanswered requests are remembered: those of 30 s, 4 s apart. Where consent lasts longer, the oldest is
+/// forgotten.
 const MAX_OUTSTANDING: usize = 8;
 
 /// A pair whose request is unanswered for longer than this and three round trips gives way to one that answers.
@@ -128,5 +129,23 @@ impl Agent {
         for id in lapsed {
             self.end_pair(id, if self.selected == Some(id) { Status::Revoked } else { Status::Failed });
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_eight_requests_are_remembered() {
+        let (now, mut rng) = (Instant::now(), Rng::from_u64(1));
+        let mut consent = Consent::new(now, &mut rng);
+        let id = |number: u8| TransactionId([number; 12]);
+        let at = |number: u8| now + Duration::from_secs(5) * u32::from(number);
+        (0..100).for_each(|number| consent.ask(at(number), id(number), &mut rng));
+        let remembered: Vec<u8> = (0..100).filter(|number| consent.asked(id(*number))).collect();
+        assert_eq!(remembered, (92..100).collect::<Vec<_>>());
+        assert_eq!(consent.unanswered_since(), Some(at(92)));
     }
 }

@@ -286,3 +286,32 @@ impl Pair {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
+mod tests {
+    use taut_sansio::rng::Rng;
+    use taut_stun::Retransmission;
+
+    use super::*;
+    use crate::generation::Generations;
+
+    /// Each check of the other side cancels ours and starts another.
+    #[test]
+    fn eight_cancelled_checks_are_waited_for() {
+        let now = Instant::now();
+        let path = Path::udp("192.0.2.1:1".parse().unwrap(), "192.0.2.2:2".parse().unwrap());
+        let generation = Generations::new(&mut Rng::from_u64(1)).current().id;
+        let ends = (LocalId::next(&mut 0), RemoteId::next(&mut 0));
+        let mut pair = Pair::new(generation, ends, path, 1, Status::Waiting);
+        let id = |number: u8| TransactionId([number; 12]);
+        for number in 0..100 {
+            let transaction = Transaction::new(now, id(number), Retransmission::default());
+            let (cause, role) = (Cause::Triggered, Role::Controlling);
+            pair.start(Check { transaction, cause, role, priority: 1, started: now });
+        }
+        let waited_for: Vec<u8> =
+            (0..100).filter(|number| pair.answered(id(*number)) == Some(Answered::Check)).collect();
+        assert_eq!(waited_for, (91..100).collect::<Vec<_>>(), "and the one under way");
+    }
+}

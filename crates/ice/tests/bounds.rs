@@ -175,6 +175,41 @@ fn names_stay_bounded_and_are_asked_for_once() {
     assert_eq!(without.poll_event(), None);
 }
 
+/// RFC 8839 section 5.4: a ufrag has at most 256 characters. It is kept until the credentials come.
+#[test]
+fn a_check_with_too_long_a_ufrag_is_dropped() {
+    let now = Instant::now();
+    let local: SocketAddr = "192.0.2.1:5000".parse().unwrap();
+    for (octets, dropped) in [(256, 0), (257, 1), (1_000, 1)] {
+        let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+        agent.add_local_address(now, local);
+        let path = Path::udp(local, "198.51.100.1:4000".parse().unwrap());
+        let check = check(&agent, &"x".repeat(octets), 1);
+        agent.handle_datagram(Received { at: now, path, ecn: None }, check.as_slice().into());
+        let mut out = Vec::new();
+        assert_eq!(agent.poll_transmit(now, 1, &mut out).is_some(), dropped == 0, "{octets}");
+        assert_eq!(agent.stats().dropped_username, dropped, "{octets}");
+    }
+}
+
+#[test]
+fn paths_that_are_blocked_are_bounded() {
+    let now = Instant::now();
+    let local: SocketAddr = "192.0.2.1:5000".parse().unwrap();
+    for (others, goes) in [(127, false), (128, true), (10_000, true)] {
+        let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+        agent.add_local_address(now, local);
+        agent.set_role(now, Role::Controlling);
+        let theirs = Credentials { ufrag: "them".into(), pwd: "t".repeat(24) };
+        agent.set_remote_credentials(now, theirs, false);
+        agent.add_remote_candidate(now, host("192.0.2.2:4000", 1)).unwrap();
+        let path = |port: u16| Path::udp(local, ([192, 0, 2, 2], port).into());
+        (5_000..5_000 + others).for_each(|port| agent.handle_writable(path(port), false));
+        agent.handle_writable(path(4_000), false);
+        assert_eq!(agent.poll_transmit(now, 1, &mut Vec::new()).is_some(), goes, "{others}");
+    }
+}
+
 /// Anything in any order: no panic, bounded tables, and timers that come to rest.
 #[test]
 fn random_calls_in_any_order() {

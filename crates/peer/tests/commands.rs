@@ -384,3 +384,20 @@ fn the_machine_can_be_sent_between_threads() {
     check::<taut_peer::Config>();
     check::<taut_peer::StatsReport>();
 }
+
+/// A driver tells of paths that are full; of so many that it does not matter any more whether one is skipped.
+#[test]
+fn paths_that_are_blocked_are_bounded() {
+    for (others, goes) in [(127, false), (128, true), (10_000, true)] {
+        let (mut call, channel) = common::pair(14);
+        let (now, a) = (call.now(), call.a);
+        let local = SocketAddr::from(([10, 0, 0, 1], PORT));
+        for number in 0..others {
+            call.peer(a).handle_writable(Path::udp(local, common::stranger(number)), false);
+        }
+        let path = Path::udp(local, SocketAddr::from(([10, 0, 0, 2], PORT)));
+        call.peer(a).handle_writable(path, false);
+        call.peer(a).send(now, channel, binary(body(0, 9))).unwrap();
+        assert_eq!(!common::take(&mut call, a).is_empty(), goes, "{others}");
+    }
+}

@@ -123,3 +123,32 @@ fn media_and_data_are_counted_on_both_sides() {
         assert!(connection.timestamp > Duration::ZERO);
     }
 }
+
+#[test]
+fn packets_of_our_own_that_cannot_be_protected_are_counted() {
+    let (mut call, _) = common::pair(12);
+    let (now, a, b) = (call.now(), call.a, call.b);
+    let [video, remote] = [a, b].map(|side| call.peer(side).transceivers().next().unwrap().id());
+    call.peer(b).set_receive_mode(remote, taut_peer::Mode::Packets);
+    // A forwarder hands over a packet so late that SRTP cannot tell any more whether its index was used: the replay
+    // window has 128 (RFC 3711 section 3.3.2).
+    for sequence in [0, 300, 100, 301] {
+        let packet = taut_peer::rtp::Packet {
+            payload_type: taut_peer::rtp::PayloadType::new(96),
+            sequence: taut_peer::rtp::SequenceNumber::new(sequence),
+            ssrc: taut_peer::rtp::Ssrc::new(3),
+            payload: Bytes::from_static(&[0x10, 0, 0, 0]),
+            ..Default::default()
+        };
+        call.peer(a).send_rtp(now, video, packet).unwrap();
+    }
+    call.run_for(SECOND);
+    assert_eq!(call.peer(a).transport_stats().dropped_unprotected, 1);
+    let mut received = Vec::new();
+    while let Some(packet) = call.peer(b).poll_rtp(remote) {
+        received.push(packet.sequence);
+    }
+    // It is missed there, and comes as a retransmission, which has a source of its own.
+    let first = received[0];
+    assert_eq!(received, [first, first + 100, first + 300, first + 301]);
+}

@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::{connected, negotiate, pair, within};
+use std::time::Duration;
+
+use common::{config, connected, negotiate, pair, within};
 use taut::{
-    ConnectionState, DataChannelInit, Direction, Event, IceConnectionState, IceGatheringState, Kind,
-    MediaStream, RtpTransceiverInit, SignalingState,
+    ConnectionState, DataChannelInit, DataChannelState, Direction, Event, IceConnectionState,
+    IceGatheringState, Kind, MediaStream, PeerConnection, RtpTransceiverInit, SignalingState,
 };
 
 #[tokio::test]
@@ -54,4 +56,38 @@ async fn a_transceiver_names_its_streams() {
     let event = b.event("a track", |event| if let Event::Track(e) = event { Some(e) } else { None }).await;
     let ids: Vec<_> = event.streams.iter().map(|stream| stream.id().to_owned()).collect();
     assert_eq!(ids, streams.each_ref().map(|stream| stream.id().to_owned()));
+}
+
+/// An application that does not look for its events has 1,024 channels of the other side kept for it.
+#[tokio::test]
+async fn channels_that_nobody_takes_are_bounded() {
+    let ((a, _a_events), (b, mut b_events)) =
+        (PeerConnection::new(config()).unwrap(), PeerConnection::new(config()).unwrap());
+    let mut channels = vec![a.create_data_channel("x", DataChannelInit::default()).unwrap()];
+    // With its candidates in it, as nobody carries them over.
+    a.set_local_description(None).await.unwrap();
+    within("gathering", a.gathering_complete()).await;
+    b.set_remote_description(a.local_description().unwrap()).await.unwrap();
+    b.set_local_description(None).await.unwrap();
+    within("gathering", b.gathering_complete()).await;
+    a.set_remote_description(b.local_description().unwrap()).await.unwrap();
+    connected(&a, &b).await;
+    channels.extend((1..1_100).map(|_| a.create_data_channel("x", DataChannelInit::default()).unwrap()));
+    within("the rest is closed", async {
+        while channels.iter().filter(|channel| channel.ready_state() == DataChannelState::Closed).count() < 76
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let mut taken = Vec::new();
+    while taken.len() < 1_024 {
+        if let Some(Event::DataChannel(channel)) = within("an event", b_events.recv()).await {
+            taken.push(channel);
+        }
+    }
+    b.close().await;
+    while let Some(event) = within("an event", b_events.recv()).await {
+        assert!(!matches!(event, Event::DataChannel(_)), "no more than these");
+    }
 }

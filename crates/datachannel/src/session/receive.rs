@@ -216,3 +216,43 @@ impl Channel {
         self.state == ChannelState::Closing && self.incoming == Direction::Running
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a starting point in time is needed")]
+mod tests {
+    use bytes::Bytes;
+    use taut_sansio::rng::Rng;
+    use taut_sctp::{Ordering, Reliability};
+
+    use super::*;
+    use crate::channel::Assembly;
+    use crate::config::{Config, Priority};
+
+    #[test]
+    fn no_more_than_64_kib_are_reserved_for_a_message_that_only_began() {
+        let now = Instant::now();
+        let mut session = Session::new(Config::default().with_max_message_size(8 << 20), Rng::from_u64(1));
+        let (order, priority) = (Ordering::Ordered, Priority::default());
+        let (label, protocol) = (String::new(), String::new());
+        let channel =
+            Channel::new(label, protocol, order, Reliability::Reliable, priority, Origin::Remote, Some(0));
+        let id = session.add(channel);
+        let mut piece = |begin, end, octets: usize| {
+            let bytes = Bytes::from(vec![0; octets]);
+            let (stream, ppid) = (StreamId(0), ppid::BINARY);
+            session
+                .on_chunk(now, Chunk { stream, ppid, unordered: false, begin, end, abandoned: false, bytes });
+            match session.channels.get_mut(&id).map(|channel| channel.assembly(false)) {
+                Some(Assembly::Growing(buffer)) => buffer.capacity(),
+                _ => 0,
+            }
+        };
+        // As large as the last one was, within the bound.
+        for (length, reserved) in [(5_000, 5_000), (64 << 10, 64 << 10), (4 << 20, 64 << 10)] {
+            piece(true, false, length - 1);
+            piece(false, true, 1);
+            assert_eq!(piece(true, false, 1), reserved);
+            piece(false, true, 1);
+        }
+    }
+}

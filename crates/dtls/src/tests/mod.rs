@@ -1,6 +1,7 @@
 //! Sessions against each other, in virtual time.
 #![allow(clippy::disallowed_methods, reason = "a starting point for virtual time")]
 
+mod bounds;
 mod counters;
 mod engines;
 mod handshake;

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a starting point in time is needed; it is never read again")]
 
 mod abandon;
+mod bounds;
 mod congestion;
 mod floods;
 mod handshake;

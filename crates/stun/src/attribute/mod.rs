@@ -202,6 +202,14 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_more_than_four_algorithms_is_an_error() {
+        let list = |count| PasswordAlgorithms::parse(&[0, 2, 0, 0].repeat(count), ID);
+        assert_eq!(list(4).unwrap().iter().count(), 4);
+        assert_eq!(list(5), Err(ParseError::AttributeLength));
+        assert_eq!(list(10_000), Err(ParseError::AttributeLength));
+    }
+
+    #[test]
     fn values_of_a_wrong_length_are_errors() {
         assert_eq!(Priority::parse(&[0; 3], ID), Err(ParseError::AttributeLength));
         assert_eq!(UseCandidate::parse(&[0], ID), Err(ParseError::AttributeLength));

@@ -159,6 +159,25 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn connections_that_wait_are_bounded() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let local = listener.local_addr().unwrap();
+        let inbox = Inbox::new(Arc::default());
+        let (mut clients, mut taken) = (Vec::new(), 0);
+        for _ in 0..100 {
+            clients.push(tokio::net::TcpStream::connect(local).await.unwrap());
+            let (stream, remote) = listener.accept().await.unwrap();
+            let path = Path { transport: taut_sansio::net::Transport::Tcp, local, remote };
+            let (first, deframer) = (BytesMut::new(), taut_peer::Deframer::new());
+            taken += usize::from(inbox.push_accepted(Accepted { path, stream, first, deframer }));
+        }
+        assert_eq!(taken, 64);
+        let mut arrivals = VecDeque::new();
+        inbox.take_arrivals(&mut arrivals);
+        assert_eq!(arrivals.len(), 64);
+    }
+
+    #[tokio::test]
     async fn a_full_queue_says_when_there_is_room() {
         let inbox = Arc::new(Inbox::new(Arc::default()));
         inbox.room().await;

@@ -93,9 +93,11 @@ impl Streams {
         self.tasks.push((id, task.abort_handle()));
     }
 
-    /// A stream is open: what is sent on its path goes to this queue.
-    pub(crate) fn add(&mut self, path: Path, target: StreamId, queue: mpsc::Sender<Vec<u8>>) {
+    /// A stream is open: what is sent on its path comes out here.
+    fn add(&mut self, path: Path, target: StreamId) -> mpsc::Receiver<Vec<u8>> {
+        let (queue, queued) = queue();
         self.open.insert(path, Open { queue, target });
+        queued
     }
 
     /// A stream is closed.
@@ -109,6 +111,11 @@ impl Streams {
     pub(crate) fn send(&self, path: Path, octets: &[u8]) -> bool {
         self.open.get(&path).is_some_and(|open| open.queue.try_send(octets.to_vec()).is_ok())
     }
+}
+
+/// The queue of what waits for a stream.
+fn queue() -> (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>) {
+    mpsc::channel(MAX_QUEUED)
 }
 
 impl Drop for Streams {
@@ -172,11 +179,11 @@ async fn run(target: Target, options: Arc<StreamOptions>, shared: Weak<Shared>, 
             return;
         }
     };
-    let (queue, queued) = mpsc::channel(MAX_QUEUED);
     let Some(connection) = shared.upgrade() else { return };
-    connection.with(|state, now| {
-        state.streams_open.add(path, target.id, queue);
+    let queued = connection.with(|state, now| {
+        let queued = state.streams_open.add(path, target.id);
         state.peer.handle_connected(now, target.id, Ok(path));
+        queued
     });
     drop(connection);
     carry(stream, path, queued, &inbox).await;
@@ -256,7 +263,7 @@ mod tests {
             local: ([192, 0, 2, 1], 1).into(),
             remote: ([192, 0, 2, 2], 2).into(),
         };
-        let (queue, queued) = mpsc::channel(MAX_QUEUED);
+        let (queue, queued) = queue();
         queue.send(vec![7; 1_000]).await.unwrap();
         drop(queue);
         let life = carry(Box::new(near), path, queued, &inbox);
@@ -278,5 +285,12 @@ mod tests {
         assert!(write_all(&mut near, &[7; 1_000]).await);
         drop(near);
         assert_eq!(read.await.unwrap(), [7; 1_000]);
+    }
+
+    #[test]
+    fn what_waits_for_a_stream_is_bounded() {
+        let (queue, mut queued) = queue();
+        assert_eq!((0..1_000).filter(|_| queue.try_send(vec![7; 1_200]).is_ok()).count(), 64);
+        assert!(queued.try_recv().is_ok() && queue.try_send(vec![7]).is_ok(), "there is room again");
     }
 }

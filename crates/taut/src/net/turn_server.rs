@@ -144,8 +144,30 @@ struct State {
     server: Server,
     listeners: BTreeMap<SocketAddr, Arc<UdpSocket>>,
     relays: BTreeMap<SocketAddr, (Arc<UdpSocket>, AbortHandle)>,
-    streams: BTreeMap<Path, mpsc::Sender<Vec<u8>>>,
+    streams: Streams,
     out: Vec<u8>,
+}
+
+/// The streams of clients, each with the queue of what waits for it.
+#[derive(Debug, Default)]
+struct Streams(BTreeMap<Path, mpsc::Sender<Vec<u8>>>);
+
+impl Streams {
+    /// A further stream: what it is to send comes out here. `None` if too many are open.
+    fn add(&mut self, path: Path) -> Option<mpsc::Receiver<Vec<u8>>> {
+        let of_source = self.0.keys().filter(|other| other.remote.ip() == path.remote.ip()).count();
+        if self.0.len() >= MAX_STREAMS || of_source >= MAX_STREAMS_PER_SOURCE {
+            return None;
+        }
+        let (queue, queued) = mpsc::channel(MAX_QUEUED);
+        self.0.insert(path, queue);
+        Some(queued)
+    }
+
+    /// Queues a message; false, and it is dropped, if the stream is not there or does not keep up.
+    fn send(&self, path: &Path, message: &[u8]) -> bool {
+        self.0.get(path).is_some_and(|queue| queue.try_send(message.to_vec()).is_ok())
+    }
 }
 
 impl TurnServer {
@@ -190,7 +212,7 @@ impl TurnServer {
             server,
             listeners: BTreeMap::new(),
             relays: BTreeMap::new(),
-            streams: BTreeMap::new(),
+            streams: Streams::default(),
             out: Vec::new(),
         };
         let inner = Arc::new(Inner { state: Mutex::new(state) });
@@ -251,7 +273,7 @@ impl Drop for TurnServer {
             task.abort();
         }
         // Without their queues, the streams end.
-        state.streams.clear();
+        state.streams = Streams::default();
         state.listeners.clear();
     }
 }
@@ -307,9 +329,7 @@ impl State {
                     let _ = socket.try_send_to(&self.out, path.remote);
                 }
                 _ => {
-                    if let Some(queue) = self.streams.get(&path) {
-                        let _ = queue.try_send(self.out.clone());
-                    }
+                    let _ = self.streams.send(&path, &self.out);
                 }
             }
         }
@@ -379,16 +399,7 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, inner: Arc
         let _ = stream.set_nodelay(true);
         let transport = if acceptor.is_some() { Transport::Tls } else { Transport::Tcp };
         let path = Path { transport, local, remote };
-        let (queue, queued) = mpsc::channel(MAX_QUEUED);
-        {
-            let mut state = inner.lock();
-            let of_source = |path: &&Path| path.remote.ip() == remote.ip();
-            let from_source = state.streams.keys().filter(of_source).count();
-            if state.streams.len() >= MAX_STREAMS || from_source >= MAX_STREAMS_PER_SOURCE {
-                continue;
-            }
-            state.streams.insert(path, queue);
-        }
+        let Some(queued) = inner.lock().streams.add(path) else { continue };
         let (acceptor, inner) = (acceptor.clone(), inner.clone());
         tokio::spawn(async move {
             let stream: Option<Box<dyn Stream>> = match acceptor {
@@ -401,7 +412,7 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, inner: Arc
             if let Some(stream) = stream {
                 serve(stream, path, queued, &inner).await;
             }
-            inner.lock().streams.remove(&path);
+            inner.lock().streams.0.remove(&path);
             inner.with(|server| server.handle_disconnected(clock::now(), path));
         });
     }
@@ -451,5 +462,34 @@ async fn keep_time(inner: Arc<Inner>) {
         if due {
             inner.with(|server| server.handle_timeout(now));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream of the `host`-th client address.
+    fn path(host: u8, port: u16) -> Path {
+        let (local, remote) = (([127, 0, 0, 1], 3478).into(), ([127, 0, 1, host], port).into());
+        Path { transport: Transport::Tcp, ..Path::udp(local, remote) }
+    }
+
+    #[test]
+    fn streams_and_what_waits_for_one_are_bounded() {
+        let mut streams = Streams::default();
+        let mut open: Vec<_> = (1..1_000).filter_map(|port| streams.add(path(1, port))).collect();
+        assert_eq!(open.len(), 128, "of one address");
+        open.extend(
+            (2..100)
+                .flat_map(|host| (1..200).map(move |port| path(host, port)))
+                .filter_map(|path| streams.add(path)),
+        );
+        assert_eq!(open.len(), 4_096, "of all");
+        assert_eq!((0..1_000).filter(|_| streams.send(&path(1, 1), b"x")).count(), 256);
+        assert!(open[0].try_recv().is_ok() && streams.send(&path(1, 1), b"x"), "there is room again");
+        assert!(!streams.send(&path(200, 1), b"x"));
+        streams.0.remove(&path(1, 1));
+        assert!(streams.add(path(200, 1)).is_some());
     }
 }

@@ -5,8 +5,8 @@ use std::time::Instant;
 use bytes::BytesMut;
 use taut_sansio::net::{Path, Transport};
 use taut_stun::attribute::{
-    ErrorCode, MAX_PASSWORD_ALGORITHMS, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
-    UnknownAttributes, UserHash, Username, XorMappedAddress,
+    ErrorCode, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, UnknownAttributes, UserHash, Username,
+    XorMappedAddress,
 };
 use taut_stun::{Algorithm, Builder, Class, Fingerprint, Message, Method, ParseError};
 
@@ -280,11 +280,9 @@ fn algorithm_of(request: &Message<'_>) -> Option<(PasswordAlgorithm, Algorithm)>
     let chosen = request.get::<PasswordAlgorithm>().ok()?;
     match (list, chosen) {
         (None, None) => Some((PasswordAlgorithm::Md5, Algorithm::Sha1)),
-        (Some(list), Some(chosen)) if list == algorithms() => list
-            .iter()
-            .take(MAX_PASSWORD_ALGORITHMS)
-            .any(|known| known == chosen)
-            .then_some((chosen, Algorithm::Sha256)),
+        (Some(list), Some(chosen)) if list == algorithms() => {
+            list.iter().any(|known| known == chosen).then_some((chosen, Algorithm::Sha256))
+        }
         _ => None,
     }
 }

@@ -76,7 +76,7 @@ fn what_overtakes_the_first_packet_waits_for_it() {
             if mode != Mode::Packets {
                 pair.assert_all_arrived();
                 let times: Vec<_> = there.frames.iter().map(|frame| frame.presentation).collect();
-                assert_eq!(times, [0 * MS, 20 * MS, 40 * MS], "{what}");
+                assert_eq!(times, [Duration::ZERO, 20 * MS, 40 * MS], "{what}");
             }
         }
     }

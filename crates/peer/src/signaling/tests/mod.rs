@@ -1,5 +1,6 @@
 //! Tests of the negotiation: what the modules share.
 
+mod bounds;
 mod captured;
 mod errors;
 mod glare;

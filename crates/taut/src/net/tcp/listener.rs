@@ -219,13 +219,11 @@ pub(crate) async fn listen(listener: TcpListener, endpoint: Weak<Inner>) {
 
 /// Waits for the first frame of a connection, and hands it on.
 async fn greet(mut stream: TcpStream, remote: SocketAddr, place: Place, endpoint: Weak<Inner>) {
-    let mut deframer = Deframer::new();
-    deframer.set_limit(MAX_CHECK);
-    let first = tokio::time::timeout(FIRST_CHECK, first_frame(&mut stream, &mut deframer)).await;
+    let first = tokio::time::timeout(FIRST_CHECK, first_frame(&mut stream)).await;
     drop(place);
     let Some(inner) = endpoint.upgrade() else { return };
     let handed_on = match (first, set_up(&stream).and_then(|()| stream.local_addr())) {
-        (Ok(Some(first)), Ok(local)) => {
+        (Ok(Some((first, mut deframer))), Ok(local)) => {
             deframer.set_limit(taut_peer::MAX_FRAME);
             let path = Path { transport: Transport::Tcp, local, remote };
             inner.deliver_stream(Accepted { path, stream, first, deframer })
@@ -238,12 +236,14 @@ async fn greet(mut stream: TcpStream, remote: SocketAddr, place: Place, endpoint
     }
 }
 
-/// The first frame, unless the connection ends before or it cannot be a check.
-async fn first_frame(stream: &mut TcpStream, deframer: &mut Deframer) -> Option<BytesMut> {
+/// The first frame, and what came behind it, unless the connection ends before or it cannot be a check.
+async fn first_frame(stream: &mut TcpStream) -> Option<(BytesMut, Deframer)> {
+    let mut deframer = Deframer::new();
+    deframer.set_limit(MAX_CHECK);
     let mut buffer = [0; READ];
     loop {
         match deframer.poll_datagram() {
-            Ok(Some(first)) => return Some(first),
+            Ok(Some(first)) => return Some((first, deframer)),
             Ok(None) => {}
             Err(_) => return None,
         }
@@ -255,6 +255,23 @@ async fn first_frame(stream: &mut TcpStream, deframer: &mut Deframer) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_first_frame_that_is_too_long_for_a_check_ends_the_connection() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for (octets, taken) in [(1_280u16, true), (1_281, false), (u16::MAX, false)] {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut client, &octets.to_be_bytes()).await.unwrap();
+            if taken {
+                let frame = vec![0; usize::from(octets)];
+                tokio::io::AsyncWriteExt::write_all(&mut client, &frame).await.unwrap();
+            }
+            // Of a longer one not more is waited for than its length.
+            let first = tokio::time::timeout(FIRST_CHECK * 24, first_frame(&mut stream)).await;
+            assert_eq!(first.expect("it is judged").is_some(), taken, "{octets}");
+        }
+    }
 
     #[test]
     fn places_are_bounded_in_all_and_for_each_source() {
