@@ -269,6 +269,7 @@ fn a_message_is_not_begun_before_the_size_that_the_other_side_takes_is_known() {
     let id = net.open_a(ChannelInit::new("x").with_negotiated(7));
     let now = net.world.now();
     assert_eq!(net.a().session.begin_message(now, id, MessageKind::Text), Err(SendError::Full));
+    assert_eq!(net.a().session.append_message(now, id, vec![b'x'].into()), Err(SendError::NotBegun));
     net.start_with(1_000);
     let now = net.world.now();
     net.a().session.begin_message(now, id, MessageKind::Text).unwrap();

@@ -43,11 +43,11 @@ impl Session {
     /// [`SendError::NotBegun`]; the part was not taken.
     pub fn append_message(&mut self, now: Instant, id: ChannelId, data: Bytes) -> Result<(), SendError> {
         let now = self.tick(now);
-        let Some(max) = self.max_message_size() else { return Err(SendError::Closed) };
+        let max = self.max_message_size();
         let (stream, channel) = self.writing_channel(id)?;
         let Writing::InParts { kind, octets } = channel.writing else { return Err(SendError::NotBegun) };
         let (length, octets) = (data.len(), octets.saturating_add(data.len()));
-        if octets > max {
+        if max.is_some_and(|max| octets > max) {
             return Err(SendError::TooLarge);
         }
         channel.writing = Writing::InParts { kind, octets };
