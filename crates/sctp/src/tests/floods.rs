@@ -1,11 +1,11 @@
 //! What a flood costs: twice as many packets take twice the steps ([`crate::steps`]) and no more, whatever came
 //! before them, and a packet never takes more than a bound.
 
-use super::hostile::{data, give, settled};
+use super::hostile::{data, settled};
 use super::*;
 use crate::packet::data::{DataHeader, Format};
 use crate::packet::forward_tsn::{self, Lane};
-use crate::packet::{Header, chunk_head, finish, kind, put_tlv, reconfig, sack};
+use crate::packet::{chunk_head, kind, put_tlv, reconfig, sack};
 use crate::steps;
 
 /// The steps that `count` packets take of a fresh association, the most of one of them, and the association.
@@ -113,12 +113,9 @@ fn resets_of_many_streams() {
 fn aborts_with_a_wrong_tag() {
     check("aborts", &config(), 500, 10, |pair, number| {
         let tag = pair.b.sctp.local_tag.wrapping_add(1 + number);
-        let mut out = Vec::new();
-        Header { source: 5000, destination: 5000, tag }.write(&mut out);
-        put_tlv(&mut out, chunk_head(kind::ABORT, 0), |_| {});
-        finish(&mut out, 0);
+        let packet = packet_with_tag(tag, |out| put_tlv(out, chunk_head(kind::ABORT, 0), |_| {}));
         let now = pair.now;
-        pair.b.sctp.handle_packet(now, out.into());
+        pair.b.sctp.handle_packet(now, packet);
     });
 }
 

@@ -194,14 +194,12 @@ fn unknown_chunks_follow_their_high_bits() {
     {
         let mut pair = Pair::connected(9, Net::default(), config());
         pair.run_for(200 * MS);
-        let mut out = Vec::new();
-        Header { source: 5000, destination: 5000, tag: pair.b.sctp.local_tag }.write(&mut out);
-        put_tlv(&mut out, chunk_head(kind, 0), |o| o.extend_from_slice(b"what"));
-        put_tlv(&mut out, chunk_head(kind::HEARTBEAT, 0), |o| {
-            put_tlv(o, 1, |o| o.extend_from_slice(b"info"));
+        give(&mut pair, End::B, |out| {
+            put_tlv(out, chunk_head(kind, 0), |o| o.extend_from_slice(b"what"));
+            put_tlv(out, chunk_head(kind::HEARTBEAT, 0), |o| {
+                put_tlv(o, 1, |o| o.extend_from_slice(b"info"));
+            });
         });
-        finish(&mut out, 0);
-        pair.b.sctp.handle_packet(pair.now, out.into());
         let mut answer = Vec::new();
         let sent = pair.b.sctp.poll_transmit(pair.now, 1200, &mut answer);
         let kinds = sent.map(|_| kinds(&answer)).unwrap_or_default();

@@ -2,23 +2,7 @@ use super::*;
 use crate::association::Phase;
 use crate::packet::data::{DataFlags, DataHeader, Format};
 use crate::packet::forward_tsn::Lane;
-use crate::packet::{Header, Tsn, chunk_head, finish, forward_tsn, kind, put_tlv, sack};
-
-/// A packet with a good tag and checksum for `end`.
-fn packet(pair: &mut Pair, end: End, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-    let mut out = Vec::new();
-    let tag = pair.side(end).sctp.local_tag;
-    Header { source: 5000, destination: 5000, tag }.write(&mut out);
-    write(&mut out);
-    finish(&mut out, 0);
-    out.into()
-}
-
-pub(super) fn give(pair: &mut Pair, end: End, write: impl FnOnce(&mut Vec<u8>)) {
-    let packet = packet(pair, end, write);
-    let now = pair.now;
-    pair.side(end).sctp.handle_packet(now, packet);
-}
+use crate::packet::{Tsn, chunk_head, finish, forward_tsn, kind, put_tlv, sack};
 
 pub(super) fn data(tsn: Tsn, stream: u16, ssn: u16, flags: u8) -> DataHeader {
     DataHeader { flags: DataFlags::from_wire(flags), tsn, stream, number: ssn.into(), ppid: 51, fsn: 0 }
@@ -332,11 +316,8 @@ fn floods_change_nothing() {
             });
             // ABORTs with a wrong tag.
             for i in 1..50u32 {
-                let mut out = Vec::new();
-                Header { source: 5000, destination: 5000, tag: tag.wrapping_add(i) }.write(&mut out);
-                put_tlv(&mut out, chunk_head(kind::ABORT, 0), |_| {});
-                finish(&mut out, 0);
-                pair.b.sctp.handle_packet(pair.now, out.into());
+                let abort = |out: &mut Vec<u8>| put_tlv(out, chunk_head(kind::ABORT, 0), |_| {});
+                pair.b.sctp.handle_packet(pair.now, packet_with_tag(tag.wrapping_add(i), abort));
             }
             pair.poll(End::B);
             pair.wire.clear();

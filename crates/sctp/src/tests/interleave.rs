@@ -1,7 +1,7 @@
 use super::*;
 use crate::packet::data::{DataFlags, DataHeader, Format};
 use crate::packet::forward_tsn::{self, Lane};
-use crate::packet::{Header, chunk_head, finish, kind, put_tlv};
+use crate::packet::{chunk_head, kind, put_tlv};
 
 /// The kinds of user data that came over the wire from one end.
 fn kinds(pair: &Pair, from: End) -> Vec<u8> {
@@ -121,15 +121,6 @@ fn many_streams_of_large_messages_get_through_a_small_window() {
     }
 }
 
-/// A packet for B with a good tag and checksum.
-fn give(pair: &mut Pair, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut out = Vec::new();
-    Header { source: 5000, destination: 5000, tag: pair.b.sctp.local_tag }.write(&mut out);
-    write(&mut out);
-    finish(&mut out, 0);
-    pair.b.sctp.handle_packet(pair.now, out.into());
-}
-
 fn fragment(tsn: Tsn, number: u32, fsn: u32, flags: u8) -> DataHeader {
     DataHeader {
         flags: DataFlags::from_wire(flags),
@@ -148,7 +139,7 @@ fn the_other_kind_of_chunk_ends_the_association() {
         for forward in [false, true] {
             let mut pair = Pair::connected(1, Net::default(), config.clone());
             let next = pair.b.sctp.rx.cumulative() + 1;
-            give(&mut pair, |out| match forward {
+            give(&mut pair, End::B, |out| match forward {
                 true => forward_tsn::write(wrong, out, next, [(lane, 1)].into_iter()),
                 false => fragment(next, 0, 0, 3).write(wrong, b"x", out),
             });
@@ -165,7 +156,7 @@ fn fragments_that_cannot_be_are_dropped_and_cost_no_window() {
     let mut tsn = pair.b.sctp.rx.cumulative();
     let mut send = |pair: &mut Pair, number, fsn, flags, payload: &[u8]| {
         tsn = tsn + 1;
-        give(pair, |out| fragment(tsn, number, fsn, flags).write(Format::Interleaved, payload, out));
+        give(pair, End::B, |out| fragment(tsn, number, fsn, flags).write(Format::Interleaved, payload, out));
         pair.poll(End::B);
     };
     send(&mut pair, 0, 0, 2, b"a");
@@ -192,16 +183,20 @@ fn what_was_skipped_is_not_begun_again_by_what_was_on_its_way() {
         let mut pair = Pair::connected(1, Net::default(), interleaved());
         let base = pair.b.sctp.rx.cumulative();
         let bit = if unordered { 4 } else { 0 };
-        give(&mut pair, |out| fragment(base + 2, 0, 1, bit).write(Format::Interleaved, b"middle", out));
+        give(&mut pair, End::B, |out| {
+            fragment(base + 2, 0, 1, bit).write(Format::Interleaved, b"middle", out)
+        });
         assert!(pair.b.sctp.stats().unread > 0);
         let lane = Lane { stream: 1, unordered };
-        give(&mut pair, |out| {
+        give(&mut pair, End::B, |out| {
             forward_tsn::write(Format::Interleaved, out, base + 2, [(lane, 0)].into_iter())
         });
         let held = pair.b.sctp.stats().unread;
-        give(&mut pair, |out| fragment(base + 3, 0, 2, bit).write(Format::Interleaved, b"late", out));
+        give(&mut pair, End::B, |out| fragment(base + 3, 0, 2, bit).write(Format::Interleaved, b"late", out));
         assert_eq!(pair.b.sctp.stats().unread, held);
-        give(&mut pair, |out| fragment(base + 4, 1, 0, bit | 3).write(Format::Interleaved, b"next", out));
+        give(&mut pair, End::B, |out| {
+            fragment(base + 4, 1, 0, bit | 3).write(Format::Interleaved, b"next", out)
+        });
         pair.poll(End::B);
         assert_eq!(pair.b.messages, [(StreamId(1), 51, b"next".to_vec())]);
     }
@@ -214,7 +209,7 @@ fn a_window_full_of_beginnings_ends_the_association() {
     for stream in 0..1_000 {
         tsn = tsn + 1;
         let header = DataHeader { stream, ..fragment(tsn, 0, 0, 2) };
-        give(&mut pair, |out| header.write(Format::Interleaved, &[0; 1_000], out));
+        give(&mut pair, End::B, |out| header.write(Format::Interleaved, &[0; 1_000], out));
         pair.poll(End::B);
         assert!(pair.b.sctp.stats().unread < 100_000 + (128 << 10));
     }
@@ -228,20 +223,14 @@ fn without_i_forward_tsn_nothing_is_given_up() {
     let mut init = vec![0, 0, 0, 7, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1];
     put_tlv(&mut init, 0xc000, |_| {});
     put_tlv(&mut init, 0x8008, |out| out.extend([kind::I_DATA, kind::FORWARD_TSN]));
-    let mut out = Vec::new();
-    Header { source: 5000, destination: 5000, tag: 0 }.write(&mut out);
-    put_tlv(&mut out, chunk_head(kind::INIT, 0), |out| out.extend(&init));
-    finish(&mut out, 0);
-    pair.b.sctp.handle_packet(pair.now, out.into());
+    let init = packet_with_tag(0, |out| put_tlv(out, chunk_head(kind::INIT, 0), |out| out.extend(&init)));
+    pair.b.sctp.handle_packet(pair.now, init);
     let mut out = Vec::new();
     pair.b.sctp.poll_transmit(pair.now, 1200, &mut out).unwrap();
     let cookie = crate::packet::init::Init::parse(&out[16..]).unwrap().parameters.cookie.unwrap();
-    let mut echo = Vec::new();
     let tag = u32::from_be_bytes(out[16..20].try_into().unwrap());
-    Header { source: 5000, destination: 5000, tag }.write(&mut echo);
-    put_tlv(&mut echo, chunk_head(kind::COOKIE_ECHO, 0), |out| out.extend(&cookie));
-    finish(&mut echo, 0);
-    pair.b.sctp.handle_packet(pair.now, echo.into());
+    let echo = |out: &mut Vec<u8>| put_tlv(out, chunk_head(kind::COOKIE_ECHO, 0), |out| out.extend(&cookie));
+    pair.b.sctp.handle_packet(pair.now, packet_with_tag(tag, echo));
     assert!(pair.b.sctp.agreed.interleaving && !pair.b.sctp.agreed.forwards());
 }
 

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use taut_sansio::rng::Rng;
 
-use crate::packet::Tsn;
+use crate::packet::{Header, Tsn, finish};
 use crate::*;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -288,6 +288,27 @@ impl Pair {
         let now = self.now;
         self.side(end).sctp.write(now, StreamId(stream), Bytes::from(data), &options).unwrap();
     }
+}
+
+/// A packet for an end, with its tag and a good checksum.
+pub(super) fn packet(pair: &mut Pair, end: End, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let tag = pair.side(end).sctp.local_tag;
+    packet_with_tag(tag, write)
+}
+
+/// A packet with a good checksum.
+pub(super) fn packet_with_tag(tag: u32, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut out = Vec::new();
+    Header { source: 5000, destination: 5000, tag }.write(&mut out);
+    write(&mut out);
+    finish(&mut out, 0);
+    out.into()
+}
+
+/// A packet comes in that has the tag of the end and a good checksum.
+pub(super) fn give(pair: &mut Pair, end: End, write: impl FnOnce(&mut Vec<u8>)) {
+    let (packet, now) = (packet(pair, end, write), pair.now);
+    pair.side(end).sctp.handle_packet(now, packet);
 }
 
 pub(super) fn reliable() -> WriteOptions {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::association::Phase;
 use crate::packet::reconfig::{self, ReconfigResult};
-use crate::packet::{Header, Walker, chunk_head, finish, kind, put_tlv};
+use crate::packet::{Walker, chunk_head, kind, put_tlv};
 
 /// How many packets of this end begin with a chunk of this kind.
 fn sent(pair: &Pair, from: End, kind: u8) -> usize {
@@ -90,22 +90,13 @@ fn an_acknowledgement_is_held_back_no_longer_than_is_set() {
     }
 }
 
-/// A packet of one chunk for B.
-fn give(pair: &mut Pair, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut out = Vec::new();
-    Header { source: 5000, destination: 5000, tag: pair.b.sctp.local_tag }.write(&mut out);
-    write(&mut out);
-    finish(&mut out, 0);
-    pair.b.sctp.handle_packet(pair.now, out.into());
-}
-
 #[test]
 fn chunks_that_are_dropped_are_counted_by_what_is_wrong() {
     let mut pair = Pair::connected(1, Net::default(), config());
     pair.run_for(200 * MS);
     let mut counted = |kind: u8, value: &[u8]| {
         let before = pair.b.sctp.stats();
-        give(&mut pair, |out| put_tlv(out, chunk_head(kind, 0), |out| out.extend_from_slice(value)));
+        give(&mut pair, End::B, |out| put_tlv(out, chunk_head(kind, 0), |out| out.extend_from_slice(value)));
         let after = pair.b.sctp.stats();
         assert!(matches!(pair.b.sctp.phase, Phase::Established), "{kind}");
         [
@@ -137,7 +128,7 @@ fn a_reset_that_the_other_side_does_not_do_is_told() {
     pair.b.sctp.reset_streams(pair.now, &[StreamId(3)]).unwrap();
     pair.poll(End::B);
     let first = pair.b.sctp.local_tsn.get();
-    give(&mut pair, |out| reconfig::write_response(out, first, ReconfigResult::Denied));
+    give(&mut pair, End::B, |out| reconfig::write_response(out, first, ReconfigResult::Denied));
     pair.poll(End::B);
     assert!(pair.b.events.contains(&failed), "{:?}", pair.b.events);
 }

@@ -5,7 +5,7 @@ use crate::assoc::cookie::Cookie;
 use crate::association::Phase;
 use crate::packet::init::InitFields;
 use crate::packet::parameter::Capabilities;
-use crate::packet::{Header, Walker, cause, chunk_head, finish, kind, put_tlv};
+use crate::packet::{Walker, cause, chunk_head, kind, put_tlv};
 
 fn kinds(packet: &[u8]) -> Vec<u8> {
     Walker::new(&packet[12..]).map(|tlv| tlv.unwrap().kind()).collect()
@@ -13,11 +13,7 @@ fn kinds(packet: &[u8]) -> Vec<u8> {
 
 /// A packet for A.
 fn give(pair: &mut Pair, tag: u32, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut out = Vec::new();
-    Header { source: 5000, destination: 5000, tag }.write(&mut out);
-    write(&mut out);
-    finish(&mut out, 0);
-    pair.a.sctp.handle_packet(pair.now, out.into());
+    pair.a.sctp.handle_packet(pair.now, packet_with_tag(tag, write));
 }
 
 /// What A sends next.
