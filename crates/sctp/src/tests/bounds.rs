@@ -1,6 +1,6 @@
 //! What the other side can make wait here: how much of each flood is held, and what is answered to it.
 
-use super::hostile::{data, give, settled};
+use super::hostile::{data, settled};
 use super::*;
 use crate::packet::data::Format;
 use crate::packet::parameter::parameter_kind;
@@ -41,22 +41,26 @@ fn an_acknowledgement_tells_of_32_duplicates() {
 }
 
 #[test]
-fn what_fills_gaps_goes_96_kib_beyond_the_window() {
+fn what_fills_gaps_goes_so_far_beyond_the_window() {
     let window = 64 << 10;
     let mut pair = settled(2, config().with_receive_window(window));
     pair.b.reads = false;
     let base = pair.b.sctp.rx.cumulative();
-    let chunk = |n: u32, pair: &mut Pair| {
-        give(pair, End::B, |out| data(base + n, 1, 0, 0).write(Format::Data, &[5; 1_000], out));
-        pair.b.sctp.stats().unread
+    let most = |numbers: std::ops::Range<u32>, pair: &mut Pair| {
+        let chunk = |n: u32| {
+            let header = data(base + n, 1, (n - 1) as u16, 3);
+            give(pair, End::B, |out| header.write(Format::Data, &[5; 1_000], out));
+            pair.b.sctp.stats().unread
+        };
+        numbers.map(chunk).max().unwrap()
     };
-    // The first stays out; what is beyond all others has the window, what comes between them has more.
-    chunk(5_000, &mut pair);
-    let beyond = (5_001..5_500).map(|n| chunk(n, &mut pair)).max().unwrap();
-    assert!((window - 1_256..=window).contains(&beyond), "{beyond}");
-    let between = (2..1_000).map(|n| chunk(n, &mut pair)).max().unwrap();
-    let most = window + (96 << 10);
-    assert!((most - 1_256..=most).contains(&between), "{between}");
+    // What is beyond all others has the window, what comes between them 48 KiB more, and what is next 96 KiB.
+    for (numbers, limit) in
+        [(5_000..5_500, window), (2..1_000, window + (48 << 10)), (1..1_000, window + (96 << 10))]
+    {
+        let unread = most(numbers, &mut pair);
+        assert!((limit - 1_256..=limit).contains(&unread), "{unread} of {limit}");
+    }
     assert_eq!(pair.b.sctp.state(), State::Established);
 }
 

@@ -158,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn a_private_endpoint_replaces_a_dead_socket() {
         let one: SocketAddr = (ips(&[ONE])[0], 0).into();
-        let endpoint = Endpoint::private(&Handle::current(), &[one], None);
+        let endpoint = Endpoint::private(&Handle::current(), &[one], None, IceTcpPolicy::Off);
         let dead = endpoint.local_addresses()[0];
         let interfaces = [interface(ONE)];
         let mut registration = endpoint.register(Arc::default(), vec![dead], &interfaces);
