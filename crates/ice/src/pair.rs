@@ -308,7 +308,7 @@ mod tests {
         for number in 0..100 {
             let transaction = Transaction::new(now, id(number), Retransmission::default());
             let (cause, role) = (Cause::Triggered, Role::Controlling);
-            pair.start(Check { transaction, cause, role, priority: 1, started: now });
+            pair.start(Check { transaction, cause, role, tiebreaker: 1, priority: 1, started: now });
         }
         let waited_for: Vec<u8> =
             (0..100).filter(|number| pair.answered(id(*number)) == Some(Answered::Check)).collect();
