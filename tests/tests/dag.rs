@@ -97,6 +97,8 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "bytes",
             "clap",
             "getrandom",
+            "hyper",
+            "hyper-util",
             "serde",
             "serde_json",
             "thiserror",
