@@ -54,7 +54,7 @@ impl Agent {
     }
 
     /// Removes a socket with its candidates and pairs. If the data went over it, another way is sought among the sockets that are
-    /// left, and those that are added within [`Config::consent_expiry`]; after that the agent fails.
+    /// left, and those that are added within [`Config::consent_expiry`](crate::Config::consent_expiry); after that the agent fails.
     pub fn remove_local_address(&mut self, now: Instant, base: SocketAddr) {
         let now = self.tick(now);
         if self.remove_relay_socket(now, base) {
