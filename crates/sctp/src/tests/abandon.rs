@@ -135,7 +135,11 @@ fn a_message_in_parts_is_given_up_whole() {
                 pair.a.sctp.append_message(pair.now, stream, vec![1; 20_000].into()).unwrap();
                 pair.run_for(3_000 * MS);
                 pair.net.loss = 0.0;
-                pair.run_for(5_000 * MS);
+                // The timer has backed off by now.
+                assert!(
+                    pair.run_until(30_000 * MS, |pair| pair.a.sctp.tx.is_drained()),
+                    "the other side hears of it"
+                );
                 let now = pair.now;
                 let more = pair.a.sctp.append_message(now, stream, vec![1; 20_000].into());
                 assert_eq!(more, Err(WriteError::NotBegun), "the writer hears of it");

@@ -32,6 +32,33 @@ fn a_window_is_spread_over_the_round_trip() {
 }
 
 #[test]
+fn what_was_said_in_few_words_does_not_slow_what_comes_after() {
+    for (algorithm, words) in ALL.into_iter().flat_map(|algorithm| [(algorithm, 1), (algorithm, 200)]) {
+        for latency in [MS / 2, 3 * MS, 20 * MS, 150 * MS] {
+            let mut pair = Pair::connected(1, Net { latency, ..Net::default() }, with(algorithm));
+            for word in 0..words {
+                pair.write(End::A, 1, vec![1; 17], reliable());
+                pair.run_for(300 * MS);
+                assert_eq!(pair.b.messages.len(), word + 1);
+            }
+            for (turn, size) in (0..).zip([1, 7_920, 15_839, 23_758, 60_000]) {
+                // The path gets shorter: what was measured first was the time that a busy machine took.
+                pair.net.latency = latency / (8 + turn);
+                let (start, known) = (pair.now, pair.a.sctp.stats().rtt.unwrap_or_default());
+                pair.write(End::A, 1, vec![1; size], reliable());
+                let all = words + 1 + turn as usize;
+                assert!(pair.run_until(60_000 * MS, |p| p.b.messages.len() == all));
+                // A burst of ten packets and the rest of the window within what a round trip was thought to take, and what
+                // is more in three of what it takes.
+                let (took, most) = (pair.now - start, known + pair.net.latency * 6 + 2 * MS);
+                assert!(took <= most, "{algorithm:?}, {latency:?}, {words} words: {size} octets in {took:?}");
+                pair.run_for(latency);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_cap_on_the_rate_holds_whatever_the_window_is() {
     for algorithm in ALL {
         let mut pair = Pair::connected(1, Net::default(), with(algorithm));

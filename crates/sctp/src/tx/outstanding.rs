@@ -351,7 +351,10 @@ impl Outstanding {
         self.ack_cumulative(cumulative, lowest_rtt, now, &mut acked);
         if acked.octets > 0 {
             self.flight.on_delivered(now, acked.octets);
-            acked.rate = acked.newest.map(|(_, packet)| self.flight.sample(&packet, lowest_rtt));
+            // What this one says of the round trip counts: it may be the shortest so far.
+            let latest = acked.sample.map_or(lowest_rtt, |sent_at| now.saturating_duration_since(sent_at));
+            let lowest = lowest_rtt.min(latest);
+            acked.rate = acked.newest.map(|(_, packet)| self.flight.sample(&packet, lowest));
         }
         Ok(acked)
     }

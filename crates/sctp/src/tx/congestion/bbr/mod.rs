@@ -155,15 +155,17 @@ impl Bbr {
         }
     }
 
-    fn set_rate(&mut self) {
+    /// Section 5.6.2 of the draft: until the path is known to be full, what it delivered bounds nothing; it may have been asked
+    /// for little. The first rate is that of the initial window.
+    fn set_rate(&mut self, info: &AckInfo) {
         let bandwidth = self.model.bandwidth();
         if bandwidth <= 0.0 {
             return;
         }
         let rate = self.gains().0 * bandwidth * RATE_MARGIN;
-        if self.full.reached || self.rate.is_none_or(|before| rate > before) {
-            self.rate = Some(rate);
-        }
+        let initial = (INITIAL_PACKETS * self.packet) as f64;
+        let before = self.rate.or_else(|| rate_of(initial, STARTUP_RATE_GAIN, info.rtt));
+        self.rate = before.filter(|before| !self.full.reached && *before >= rate).or(Some(rate));
     }
 
     fn set_window(&mut self, info: &AckInfo) {
@@ -256,7 +258,7 @@ impl Controller for Bbr {
         self.update_probe_rtt(info, round_start);
         self.model.end_ack(info);
         self.idle = false;
-        self.set_rate();
+        self.set_rate(info);
         self.set_window(info);
     }
 
