@@ -17,6 +17,7 @@ use crate::data_channel::{ChannelCore, SEND_LIMIT};
 use crate::events::{EventTable, Pending};
 use crate::key_log::KeyLog;
 use crate::media_stream::StreamCore;
+use crate::net::endpoint::Ufrags;
 use crate::net::streams::{Streams, Target};
 use crate::rtp_objects::SenderCore;
 use crate::signal::Signal;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) peer: Peer,
     key_log: Option<KeyLog>,
+    ufrags: Ufrags,
     pub(crate) events: EventTable,
     /// What the driver is to do outside the lock.
     pub(crate) actions: Vec<Action>,
@@ -68,8 +70,6 @@ pub(crate) struct ChannelEntry {
 pub(crate) enum Action {
     AddRoute(Path),
     RemoveRoute(Path),
-    AddUfrag(String),
-    RemoveUfrag(String),
     Resolve { id: ResolveId, host: String },
     Connect(Target),
     OpenTcp { id: TcpId, local: SocketAddr, remote: SocketAddr },
@@ -92,10 +92,11 @@ impl Drop for Token {
 }
 
 impl Handle {
-    pub(crate) fn new(peer: Peer, key_log: Option<KeyLog>) -> Self {
+    pub(crate) fn new(peer: Peer, key_log: Option<KeyLog>, ufrags: Ufrags, wake: Arc<Notify>) -> Self {
         let state = State {
             peer,
             key_log,
+            ufrags,
             events: EventTable::default(),
             actions: Vec::new(),
             channels: BTreeMap::new(),
@@ -106,8 +107,7 @@ impl Handle {
             streams_open: Streams::default(),
             ended: false,
         };
-        let shared =
-            Shared { state: Mutex::new(state), wake: Arc::new(Notify::new()), changed: Signal::default() };
+        let shared = Shared { state: Mutex::new(state), wake, changed: Signal::default() };
         Self(Arc::new(Token(Arc::new(shared))))
     }
 
@@ -196,9 +196,9 @@ impl State {
             PeerEvent::SignalingStateChange(new) => self.events.push(Pending::SignalingState(new)),
             PeerEvent::IceCandidate(candidate) => {
                 if let Some(ufrag) =
-                    candidate.as_ref().and_then(|candidate| candidate.username_fragment.clone())
+                    candidate.as_ref().and_then(|candidate| candidate.username_fragment.as_ref())
                 {
-                    self.actions.push(Action::AddUfrag(ufrag));
+                    self.ufrags.add(ufrag);
                 }
                 self.events.push(Pending::IceCandidate(candidate));
             }
@@ -209,7 +209,7 @@ impl State {
             PeerEvent::SelectedCandidatePairChange => self.events.push(Pending::SelectedCandidatePair),
             PeerEvent::RouteAdded(path) => self.actions.push(Action::AddRoute(path)),
             PeerEvent::RouteRemoved(path) => self.actions.push(Action::RemoveRoute(path)),
-            PeerEvent::UfragRetired(ufrag) => self.actions.push(Action::RemoveUfrag(ufrag)),
+            PeerEvent::UfragRetired(ufrag) => self.ufrags.remove(&ufrag),
             PeerEvent::Resolve { id, host } => self.actions.push(Action::Resolve { id, host }),
             PeerEvent::Connect { id, replaces, transport, remote, host } => {
                 self.actions.push(Action::Connect(Target { id, replaces, transport, remote, host }));

@@ -340,8 +340,6 @@ impl Driver {
                     }
                 }
                 Action::RemoveRoute(path) => self.registration.remove_route(path),
-                Action::AddUfrag(ufrag) => self.registration.add_ufrag(&ufrag),
-                Action::RemoveUfrag(ufrag) => self.registration.remove_ufrag(&ufrag),
                 Action::Connect(target) => {
                     let (options, inbox) = (self.streams.clone(), self.registration.inbox());
                     let mut state = self.shared.lock();

@@ -9,6 +9,7 @@ use taut_peer::{
     TransceiverId, TurnTransport,
 };
 use tokio::runtime::Handle as Runtime;
+use tokio::sync::Notify;
 
 use crate::connection::Handle;
 use crate::data_channel::{DataChannel, DataChannelInit};
@@ -117,11 +118,11 @@ impl PeerConnection {
         for &listener in &listeners {
             peer.add_tcp_listener(clock::now(), listener);
         }
-        let handle = Handle::new(peer, key_log);
-        let registration = endpoint.register(handle.wake.clone(), addresses, interfaces);
+        let wake = Arc::new(Notify::new());
+        let registration = endpoint.register(wake.clone(), addresses, interfaces);
         let registration = registration.with_listeners(listeners);
-        let relays =
-            relays.map(|relays| relays.register(handle.wake.clone(), relays.local_addresses(), interfaces));
+        let relays = relays.map(|relays| relays.register(wake.clone(), relays.local_addresses(), interfaces));
+        let handle = Handle::new(peer, key_log, registration.ufrags(), wake);
         let driver = Driver::new(Arc::clone(handle.shared()), (registration, relays), changes, mtu, streams);
         runtime.spawn(driver.run());
         (Self { handle: handle.clone() }, Events::new(handle))

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-pub(crate) use self::registration::Registration;
+pub(crate) use self::registration::{Registration, Ufrags};
 use super::failures::{Failures, Verdict};
 use super::follow::on_wildcards;
 use super::inbox::Inbox;
@@ -465,8 +465,8 @@ mod tests {
         let local = endpoint.local_addresses()[0];
         let drivers = [(); 2].map(|()| Arc::new(Notify::new()));
         let [a, b] = [0, 1].map(|i: usize| endpoint.register(drivers[i].clone(), vec![local], &[]));
-        a.add_ufrag("aaaa");
-        b.add_ufrag("bbbb");
+        a.ufrags().add("aaaa");
+        b.ufrags().add("bbbb");
         let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let path = Path::udp(local, client.local_addr().unwrap());
 

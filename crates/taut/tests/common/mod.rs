@@ -5,9 +5,11 @@
 pub(crate) mod proxy;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use taut::{Configuration, Event, Events, Loopback, PeerConnection};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// No step of a test may take longer; none comes near, unless the machine is very busy.
@@ -55,24 +57,34 @@ pub(crate) fn pair() -> (Side, Side) {
 
 pub(crate) fn pair_of(a: (PeerConnection, Events), b: (PeerConnection, Events)) -> (Side, Side) {
     let ((a, a_events), (b, b_events)) = (a, b);
-    let side = |pc: &PeerConnection, other: &PeerConnection, events: Events| Side {
-        pc: pc.clone(),
-        events: forward(events, other.clone()),
-    };
-    (side(&a, &b, a_events), side(&b, &a, b_events))
+    let (a_moved, b_moved) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let to_b = forward(a_events, b.clone(), a_moved.clone(), b_moved.clone());
+    let to_a = forward(b_events, a.clone(), b_moved, a_moved);
+    (Side { pc: a, events: to_b }, Side { pc: b, events: to_a })
 }
 
-/// Gives candidates to the other side and everything else to the test. Ends with the connection.
-fn forward(mut events: Events, other: PeerConnection) -> UnboundedReceiver<Event> {
+/// Gives candidates to the other side, as soon as that knows a description, and everything else to the test. Ends with the
+/// connection. `moved` is told of every event, and `other_moved` tells of those of the other side.
+fn forward(
+    mut events: Events,
+    other: PeerConnection,
+    moved: Arc<Notify>,
+    other_moved: Arc<Notify>,
+) -> UnboundedReceiver<Event> {
     let (sender, receiver) = unbounded_channel();
     tokio::spawn(async move {
         let mut early = Vec::new();
-        while let Some(event) = events.recv().await {
-            match event {
-                Event::IceCandidate(candidate) => early.push(candidate),
-                event => {
-                    let _ = sender.send(event);
-                }
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::IceCandidate(candidate)) => early.push(candidate),
+                    Some(event) => {
+                        moved.notify_one();
+                        let _ = sender.send(event);
+                    }
+                    None => return,
+                },
+                () = other_moved.notified() => {}
             }
             if other.remote_description().is_some() {
                 for candidate in early.drain(..) {

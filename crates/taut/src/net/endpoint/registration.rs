@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use taut_sansio::net::{Path, Transmit};
 
@@ -87,14 +87,9 @@ impl Registration {
         lock(&self.inner.router).remove_route(self.id, path);
     }
 
-    /// Checks with this ufrag are no longer for this connection.
-    pub(crate) fn remove_ufrag(&self, ufrag: &str) {
-        lock(&self.inner.router).remove_ufrag(self.id, ufrag);
-    }
-
-    /// Checks with this ufrag are for this connection.
-    pub(crate) fn add_ufrag(&self, ufrag: &str) {
-        lock(&self.inner.router).add_ufrag(self.id, ufrag);
+    /// Where the connection says which checks are for it.
+    pub(crate) fn ufrags(&self) -> Ufrags {
+        Ufrags { inner: self.inner.weak.clone(), id: self.id }
     }
 
     /// How many datagrams one system call can send from this address.
@@ -151,8 +146,59 @@ impl Registration {
     }
 }
 
+/// The checks that are for one connection. The other side knows a ufrag as soon as the description that has it is handed out,
+/// so it is claimed before; a TCP connection whose check comes first would be closed.
+#[derive(Debug)]
+pub(crate) struct Ufrags {
+    inner: Weak<Inner>,
+    id: ConnectionId,
+}
+
+impl Ufrags {
+    /// Checks with this ufrag are for the connection.
+    pub(crate) fn add(&self, ufrag: &str) {
+        if let Some(inner) = self.inner.upgrade() {
+            lock(&inner.router).add_ufrag(self.id, ufrag);
+        }
+    }
+
+    /// Checks with this ufrag are no longer for the connection.
+    pub(crate) fn remove(&self, ufrag: &str) {
+        if let Some(inner) = self.inner.upgrade() {
+            lock(&inner.router).remove_ufrag(self.id, ufrag);
+        }
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         lock(&self.inner.router).remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taut_stun::attribute::Username;
+    use taut_stun::{Builder, Class, Method, TransactionId};
+
+    use super::lock;
+    use crate::{Configuration, DataChannelInit, Endpoint, Loopback, PeerConnection};
+
+    #[tokio::test]
+    async fn a_ufrag_is_claimed_before_the_other_side_can_know_it() {
+        let endpoint = Endpoint::bind(&[([127, 0, 0, 1], 0).into()]).unwrap();
+        let config = Configuration::default().with_loopback(Loopback::Always);
+        let (pc, _events) = PeerConnection::with_endpoint(config, &endpoint).unwrap();
+        let _channel = pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+        // There is one thread, and nothing here lets the driver run on it.
+        pc.set_local_description(None).await.unwrap();
+        let sdp = pc.local_description().unwrap().sdp;
+        let ufrag = sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap();
+        let mut check = Vec::new();
+        Builder::new(&mut check, Class::Request, Method::BINDING, TransactionId([1; 12]))
+            .push(&Username::new(&format!("{ufrag}:them")))
+            .finish()
+            .unwrap();
+        assert!(lock(&endpoint.inner.router).by_check(&check).is_some());
     }
 }
