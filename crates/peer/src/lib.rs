@@ -51,9 +51,10 @@ pub use stats::StatsReport;
 pub use taut_datachannel::{
     Channel, ChannelId, ChannelInit, ChannelState, Message, MessageKind, MessagePart, Priority, SendError,
 };
+pub use taut_dtls::{Role as DtlsRole, State as DtlsTransportState};
 pub use taut_ice::{
     ConnectError, Credentials as IceParameters, Deframer, InterfaceAddress, MAX_FRAME,
-    PairReport as IcePairReport, Report as IceReport, Verdict as IceVerdict, frame,
+    PairReport as IcePairReport, Report as IceReport, Role as IceRole, Verdict as IceVerdict, frame,
 };
 pub use taut_media::{Codec, Frame, Kind, Mode};
 pub use taut_rtp as rtp;

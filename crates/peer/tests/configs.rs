@@ -10,8 +10,8 @@ use taut_netsim::{Link, Loss};
 use taut_peer::stats::TransportReport;
 use taut_peer::{
     Certificate, ChannelId, ChannelInit, Config, ConnectionState, DataCongestion, DataScheduler, DataTiming,
-    Direction, DtlsEngine, DtlsVersion, ErrorKind, Event, Host, IceServer, InterfaceAddress, Kind, Loopback,
-    Peer, Priority, SctpState, SendError, SrtpProfile, TrackInfo, TransceiverId, TransceiverInit,
+    Direction, DtlsEngine, DtlsRole, DtlsVersion, ErrorKind, Event, Host, IceServer, InterfaceAddress, Kind,
+    Loopback, Peer, Priority, SctpState, SendError, SrtpProfile, TrackInfo, TransceiverId, TransceiverInit,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -153,7 +153,9 @@ fn assert_failed(mut call: Call) {
 #[test]
 fn either_side_is_the_dtls_client() {
     // The answerer chooses, and chooses to be the client unless the offer says otherwise.
-    for (seed, (setup, offerer)) in [("actpass", "server"), ("active", "client")].into_iter().enumerate() {
+    for (seed, (setup, offerer)) in
+        [("actpass", DtlsRole::Server), ("active", DtlsRole::Client)].into_iter().enumerate()
+    {
         for &version in versions() {
             let config = config().with_dtls_versions(version, version);
             let mut call = Call::with_configs(seed as u64, lan(), config.clone(), config);
@@ -168,7 +170,7 @@ fn either_side_is_the_dtls_client() {
             exchange(&mut call, &contents);
             // Stream ids follow the role (RFC 8832 section 6): the client's are even.
             let stream = call.peer(a).channel(channel).unwrap().stream_id().unwrap();
-            assert_eq!(stream.is_multiple_of(2), offerer == "client");
+            assert_eq!(stream.is_multiple_of(2), offerer == DtlsRole::Client);
         }
     }
 }

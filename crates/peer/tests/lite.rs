@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{Call, What, assert_alive, config};
 use taut_netsim::Link;
-use taut_peer::ChannelInit;
+use taut_peer::{ChannelInit, IceRole};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,7 +31,10 @@ fn a_lite_peer_connects_in_both_roles_and_says_what_it_is() {
         assert_alive(&mut call, id);
         let now = call.now();
         let role = |call: &mut Call, id| call.peer(id).stats(now).transport().unwrap().ice_role;
-        assert_eq!((role(&mut call, lite), role(&mut call, full)), ("controlled", "controlling"));
+        assert_eq!(
+            (role(&mut call, lite), role(&mut call, full)),
+            (IceRole::Controlled, IceRole::Controlling)
+        );
         // All STUN of the lite side is answers.
         let asked = call.side(full).count(What::Stun);
         assert!(call.side(lite).count(What::Stun) <= asked);

@@ -10,7 +10,8 @@ use common::{Call, body};
 use taut_netsim::{Link, Loss};
 use taut_peer::stats::{Stats, StatsReport};
 use taut_peer::{
-    ChannelInit, ChannelState, Codec, Frame, IceConnectionState, Kind, Message, MessageKind, TrackInfo,
+    ChannelInit, ChannelState, Codec, DtlsRole, DtlsTransportState, Frame, IceConnectionState, IceRole, Kind,
+    Message, MessageKind, TrackInfo,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -48,10 +49,10 @@ fn every_entry_of_a_call_is_there_and_filled() {
     let transport = sender.transport().unwrap();
     assert!(transport.packets_sent > 600 && transport.bytes_sent > 600_000);
     assert!(transport.packets_received > 100 && transport.bytes_received > 5_000);
-    assert_eq!(transport.ice_role, "controlling");
+    assert_eq!(transport.ice_role, IceRole::Controlling);
     assert!(matches!(transport.ice_state, IceConnectionState::Connected | IceConnectionState::Completed));
-    assert_eq!(transport.dtls_state, "connected");
-    assert!(matches!(transport.dtls_role, Some("server" | "client")));
+    assert_eq!(transport.dtls_state, DtlsTransportState::Connected);
+    assert!(matches!(transport.dtls_role, Some(DtlsRole::Server | DtlsRole::Client)));
     let of_openssl = common::config().dtls_engine == taut_peer::DtlsEngine::OpenSsl;
     assert_eq!(transport.tls_version.as_deref(), Some(if of_openssl { "FEFD" } else { "FEFC" }));
     assert!(transport.dtls_cipher.is_some_and(|cipher| cipher.starts_with("TLS_")));

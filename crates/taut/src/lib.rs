@@ -114,12 +114,12 @@ pub use taut_container as container;
 pub use taut_peer::Config as Configuration;
 pub use taut_peer::{
     AddressFilter, Certificate, ChannelState as DataChannelState, Codec, ConnectionState, DataCongestion,
-    DataScheduler, DataTiming, Direction, DtlsEngine, DtlsVersion, ExternalAddress, Families, Frame, Host,
-    IceCandidate, IceCandidateError, IceConnectionState, IceGatheringState, IcePairReport, IceParameters,
-    IceReport, IceServer, IceServerKind, IceTcpPolicy, IceTransportPolicy, IceVerdict, Kind, Loopback,
-    Message, MessageKind, Network, OfferOptions, Priority as DataChannelPriority, Proxy, ProxyKind,
-    SctpState as SctpTransportState, SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport,
-    TurnTransport, rtp, sdp, stats,
+    DataScheduler, DataTiming, Direction, DtlsEngine, DtlsRole, DtlsTransportState, DtlsVersion,
+    ExternalAddress, Families, Frame, Host, IceCandidate, IceCandidateError, IceConnectionState,
+    IceGatheringState, IcePairReport, IceParameters, IceReport, IceRole, IceServer, IceServerKind,
+    IceTcpPolicy, IceTransportPolicy, IceVerdict, Kind, Loopback, Message, MessageKind, Network,
+    OfferOptions, Priority as DataChannelPriority, Proxy, ProxyKind, SctpState as SctpTransportState,
+    SdpType, SessionDescription, SignalingState, SrtpProfile, StatsReport, TurnTransport, rtp, sdp, stats,
 };
 /// What [`discover_nat`] finds.
 pub use taut_stun::behavior::{Dependence as NatDependence, NatBehavior};

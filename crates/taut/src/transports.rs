@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use taut_peer::stats::{CandidateReport, CertificateReport, Stats, TransportReport};
 use taut_peer::{
-    IceCandidate, IceConnectionState, IceGatheringState, IceParameters, SctpState as SctpTransportState,
-    StatsReport,
+    DtlsRole, DtlsTransportState, IceCandidate, IceConnectionState, IceGatheringState, IceParameters,
+    IceRole, SctpState as SctpTransportState, StatsReport,
 };
 
 use crate::clock;
@@ -80,13 +80,13 @@ impl DtlsTransport {
         IceTransport { connection: self.connection.clone() }
     }
 
-    /// The state: `new`, `connecting`, `connected`, `closed` or `failed`.
-    pub fn state(&self) -> &'static str {
-        transport(&self.connection, |report| report.dtls_state).unwrap_or("closed")
+    /// The state.
+    pub fn state(&self) -> DtlsTransportState {
+        transport(&self.connection, |report| report.dtls_state).unwrap_or(DtlsTransportState::Closed)
     }
 
-    /// `client` or `server`, once it is known.
-    pub fn role(&self) -> Option<&'static str> {
+    /// Client or server, once it is known; never [`Auto`](DtlsRole::Auto).
+    pub fn role(&self) -> Option<DtlsRole> {
         transport(&self.connection, |report| report.dtls_role).flatten()
     }
 
@@ -126,8 +126,9 @@ impl IceTransport {
         self.connection.lock().peer.ice_gathering_state()
     }
 
-    /// `controlling` or `controlled`.
-    pub fn role(&self) -> Option<&'static str> {
+    /// Whether this side nominates, once the parameters of the other side are known.
+    pub fn role(&self) -> Option<IceRole> {
+        self.remote_parameters()?;
         transport(&self.connection, |report| report.ice_role)
     }
 

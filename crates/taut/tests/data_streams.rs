@@ -10,8 +10,8 @@ use common::{Side, config, negotiate, pair, pair_of, within};
 use futures_core::Stream;
 use futures_sink::Sink;
 use taut::{
-    DataChannel, DataChannelInit, DataChannelPriority, DataChannelState, ErrorKind, Event, Message,
-    MessageKind, PeerConnection, SctpTransportState,
+    DataChannel, DataChannelInit, DataChannelPriority, DataChannelState, DtlsTransportState, ErrorKind,
+    Event, Message, MessageKind, PeerConnection, SctpTransportState,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -227,7 +227,10 @@ async fn priorities_and_the_transport_are_as_negotiated() {
     within("opens", ours.opened()).await.unwrap();
     let sctp = a.pc.sctp().unwrap();
     assert_eq!((sctp.state(), sctp.max_message_size()), (SctpTransportState::Connected, 100_000));
-    assert_eq!((sctp.max_channels(), sctp.transport().state()), (Some(65_535), "connected"));
+    assert_eq!(
+        (sctp.max_channels(), sctp.transport().state()),
+        (Some(65_535), DtlsTransportState::Connected)
+    );
     assert_eq!(b.pc.sctp().unwrap().max_message_size(), 262_144);
     let too_large = ours.send(vec![0; 100_001]).await.unwrap_err();
     assert_eq!(too_large.kind(), ErrorKind::Type);

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{config, connected, negotiate, pair, within};
+use common::{config, connected, negotiate, negotiate_complete, pair, within};
 use taut::{
     ConnectionState, DataChannelInit, DataChannelState, Direction, Event, IceConnectionState,
     IceGatheringState, Kind, MediaStream, PeerConnection, RtpTransceiverInit, SignalingState,
@@ -64,13 +64,7 @@ async fn channels_that_nobody_takes_are_bounded() {
     let ((a, _a_events), (b, mut b_events)) =
         (PeerConnection::new(config()).unwrap(), PeerConnection::new(config()).unwrap());
     let mut channels = vec![a.create_data_channel("x", DataChannelInit::default()).unwrap()];
-    // With its candidates in it, as nobody carries them over.
-    a.set_local_description(None).await.unwrap();
-    within("gathering", a.gathering_complete()).await;
-    b.set_remote_description(a.local_description().unwrap()).await.unwrap();
-    b.set_local_description(None).await.unwrap();
-    within("gathering", b.gathering_complete()).await;
-    a.set_remote_description(b.local_description().unwrap()).await.unwrap();
+    negotiate_complete(&a, &b).await;
     connected(&a, &b).await;
     channels.extend((1..1_100).map(|_| a.create_data_channel("x", DataChannelInit::default()).unwrap()));
     within("the rest is closed", async {

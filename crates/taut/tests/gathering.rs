@@ -4,7 +4,7 @@ mod common;
 
 use std::net::SocketAddr;
 
-use common::{config, within};
+use common::{complete, config, within};
 use taut::{
     AddressFilter, DataChannelInit, Endpoint, Event, ExternalAddress, Families, IceServer, IceTcpPolicy,
     PeerConnection,
@@ -77,8 +77,7 @@ async fn on_a_shared_endpoint() {
 async fn gathered(config: taut::Configuration) -> (PeerConnection, Vec<String>) {
     let (pc, _events) = PeerConnection::new(config).unwrap();
     pc.create_data_channel("x", DataChannelInit::default()).unwrap();
-    pc.set_local_description(None).await.unwrap();
-    within("gathering", pc.gathering_complete()).await;
+    complete(&pc).await;
     let all = pc.transport().ice_transport().local_candidates();
     let texts = all.into_iter().map(|candidate| candidate.candidate).collect();
     (pc, texts)

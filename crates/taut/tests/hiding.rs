@@ -4,7 +4,7 @@ mod common;
 
 use std::net::{Ipv4Addr, UdpSocket};
 
-use common::{config, connected, within};
+use common::{complete, config, connected, within};
 use taut::{DataChannelInit, PeerConnection, SessionDescription};
 
 /// Whether any multicast works here.
@@ -21,12 +21,6 @@ fn can_multicast() -> bool {
 
 fn hidden() -> taut::Configuration {
     config().with_hide_addresses(true)
-}
-
-async fn complete(pc: &PeerConnection) -> SessionDescription {
-    pc.set_local_description(None).await.unwrap();
-    within("gathering", pc.gathering_complete()).await;
-    pc.local_description().unwrap()
 }
 
 fn candidates(description: &SessionDescription) -> Vec<&str> {

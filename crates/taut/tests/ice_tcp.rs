@@ -5,7 +5,7 @@ mod common;
 
 use std::net::SocketAddr;
 
-use common::{Side, config, connected, negotiate, pair_of, until_tasks, within};
+use common::{Side, complete, config, connected, negotiate, pair_of, until_tasks, within};
 use taut::{
     Configuration, DataChannel, DataChannelInit, Endpoint, Event, IceTcpPolicy, Message, PeerConnection,
 };
@@ -54,8 +54,7 @@ async fn echo(here: &DataChannel, there: &DataChannel, rounds: usize) {
 /// The candidates that a connection offers.
 async fn offered(pc: &PeerConnection) -> Vec<String> {
     let _channel = pc.create_data_channel("x", DataChannelInit::default()).unwrap();
-    pc.set_local_description(None).await.unwrap();
-    within("gathering", pc.gathering_complete()).await;
+    complete(pc).await;
     pc.transport().ice_transport().local_candidates().into_iter().map(|one| one.candidate).collect()
 }
 
@@ -162,13 +161,9 @@ async fn a_connection_that_is_lost_is_opened_again_and_nothing_is_lost_with_it()
     let (server, mut server_events) =
         PeerConnection::with_endpoint(with(IceTcpPolicy::Passive), &endpoint).unwrap();
     let here = client.create_data_channel("x", DataChannelInit::default()).unwrap();
-    client.set_local_description(None).await.unwrap();
-    within("gathering", client.gathering_complete()).await;
-    server.set_remote_description(client.local_description().unwrap()).await.unwrap();
-    server.set_local_description(None).await.unwrap();
-    within("gathering", server.gathering_complete()).await;
+    server.set_remote_description(complete(&client).await).await.unwrap();
     // The client knows the way through the proxy alone.
-    let mut answer = server.local_description().unwrap();
+    let mut answer = complete(&server).await;
     let port = |address: SocketAddr| format!(" 127.0.0.1 {} typ host", address.port());
     answer.sdp = answer.sdp.replace(&port(endpoint.tcp_addresses()[0]), &port(proxy));
     client.set_remote_description(answer).await.unwrap();

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{connected, negotiate, pair, within};
-use taut::{DataChannelInit, Event, IceConnectionState, IceGatheringState, IceVerdict};
+use taut::{DataChannelInit, Event, IceConnectionState, IceGatheringState, IceRole, IceVerdict};
 
 #[tokio::test]
 async fn the_ice_transport_tells_all_that_w3c_says() {
@@ -13,7 +13,7 @@ async fn the_ice_transport_tells_all_that_w3c_says() {
     assert_eq!(ours.state(), IceConnectionState::New);
     assert_eq!(ours.gathering_state(), IceGatheringState::New);
     assert!(ours.local_candidates().is_empty() && ours.remote_candidates().is_empty());
-    assert_eq!((ours.remote_parameters(), ours.selected_candidate_pair()), (None, None));
+    assert_eq!((ours.role(), ours.remote_parameters(), ours.selected_candidate_pair()), (None, None, None));
     assert_eq!(a.pc.ice_report().verdict, IceVerdict::NotSignalled);
     negotiate(&a.pc, &b.pc).await;
     connected(&a.pc, &b.pc).await;
@@ -21,7 +21,7 @@ async fn the_ice_transport_tells_all_that_w3c_says() {
     a.event("a pair", changed).await;
     within("gathering", a.pc.gathering_complete()).await;
 
-    assert_eq!((ours.role(), theirs.role()), (Some("controlling"), Some("controlled")));
+    assert_eq!((ours.role(), theirs.role()), (Some(IceRole::Controlling), Some(IceRole::Controlled)));
     assert_eq!(ours.remote_parameters(), Some(theirs.local_parameters()));
     assert_eq!(theirs.remote_parameters(), Some(ours.local_parameters()));
     let ufrag = Some(ours.local_parameters().ufrag);

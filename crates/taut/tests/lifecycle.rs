@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{config, connected, negotiate, pair, pair_of, until_tasks, within};
+use common::{config, connected, negotiate, negotiate_complete, pair, pair_of, until_tasks, within};
 use taut::{
     ConnectionState, DataChannel, DataChannelInit, DataChannelState, Endpoint, Error, ErrorKind, Event, Kind,
     MediaStreamTrack, Message, OfferOptions, PeerConnection,
@@ -77,12 +77,7 @@ async fn any_handle_keeps_the_connection_and_the_last_one_closes_it() {
     let (a, a_events) = PeerConnection::new(config()).unwrap();
     let (b, mut b_events) = PeerConnection::new(config()).unwrap();
     let ours = a.create_data_channel("x", DataChannelInit::default()).unwrap();
-    a.set_local_description(None).await.unwrap();
-    within("gathering", a.gathering_complete()).await;
-    b.set_remote_description(a.local_description().unwrap()).await.unwrap();
-    b.set_local_description(None).await.unwrap();
-    within("gathering", b.gathering_complete()).await;
-    a.set_remote_description(b.local_description().unwrap()).await.unwrap();
+    negotiate_complete(&a, &b).await;
     connected(&a, &b).await;
 
     drop((a, a_events));
@@ -169,12 +164,7 @@ async fn a_slow_consumer_of_events_loses_none() {
         .map(|i| a.create_data_channel(i.to_string(), DataChannelInit::default()).unwrap())
         .collect();
     a.add_track(&MediaStreamTrack::new(Kind::Audio), &[]).unwrap();
-    a.set_local_description(None).await.unwrap();
-    within("gathering", a.gathering_complete()).await;
-    b.set_remote_description(a.local_description().unwrap()).await.unwrap();
-    b.set_local_description(None).await.unwrap();
-    within("gathering", b.gathering_complete()).await;
-    a.set_remote_description(b.local_description().unwrap()).await.unwrap();
+    negotiate_complete(&a, &b).await;
     connected(&a, &b).await;
     for channel in &channels {
         within("opens", channel.opened()).await.unwrap();

@@ -13,6 +13,7 @@ use taut_datachannel::ChannelState;
 use taut_media::{Kind, ReceiverStats, RemoteInbound, RemoteOutbound, SenderStats};
 
 use crate::event::IceConnectionState;
+use crate::{DtlsRole, DtlsTransportState, IceRole};
 
 /// A snapshot of all statistics (W3C `RTCStatsReport`): a map from id to entry.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -237,14 +238,14 @@ pub struct TransportReport {
     pub bytes_received: u64,
     /// The state of ICE.
     pub ice_state: IceConnectionState,
-    /// `controlling` or `controlled`.
-    pub ice_role: &'static str,
+    /// Who nominates.
+    pub ice_role: IceRole,
     /// The ufrag of this side.
     pub ice_local_username_fragment: String,
-    /// The state of DTLS: `new`, `connecting`, `connected`, `closed` or `failed`.
-    pub dtls_state: &'static str,
-    /// `client` or `server`, once it is known.
-    pub dtls_role: Option<&'static str>,
+    /// The state of DTLS.
+    pub dtls_state: DtlsTransportState,
+    /// Client or server, once it is known.
+    pub dtls_role: Option<DtlsRole>,
     /// The version on the wire as four hexadecimal digits: `FEFD` for DTLS 1.2, `FEFC` for DTLS 1.3.
     pub tls_version: Option<String>,
     /// The cipher suite of DTLS, by its IANA name.

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taut::{Configuration, Event, Events, Loopback, PeerConnection};
+use taut::{Configuration, Event, Events, Loopback, PeerConnection, SessionDescription};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -104,6 +104,19 @@ pub(crate) async fn negotiate(a: &PeerConnection, b: &PeerConnection) {
     b.set_remote_description(a.local_description().unwrap()).await.unwrap();
     b.set_local_description(None).await.unwrap();
     a.set_remote_description(b.local_description().unwrap()).await.unwrap();
+}
+
+/// Its description, with all its candidates in it.
+pub(crate) async fn complete(pc: &PeerConnection) -> SessionDescription {
+    pc.set_local_description(None).await.unwrap();
+    within("gathering", pc.gathering_complete()).await;
+    pc.local_description().unwrap()
+}
+
+/// As [`negotiate`], where nobody carries the candidates over.
+pub(crate) async fn negotiate_complete(a: &PeerConnection, b: &PeerConnection) {
+    b.set_remote_description(complete(a).await).await.unwrap();
+    a.set_remote_description(complete(b).await).await.unwrap();
 }
 
 pub(crate) async fn connected(a: &PeerConnection, b: &PeerConnection) {
