@@ -68,7 +68,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     // The facade: the only crate that does I/O.
     (
         "taut",
-        &["taut-sansio", "taut-peer", "taut-stun", "taut-turn", "taut-container"],
+        &["taut-sansio", "taut-peer", "taut-mdns", "taut-stun", "taut-turn", "taut-container"],
         &[
             "base64",
             "bytes",

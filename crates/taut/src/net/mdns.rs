@@ -2,11 +2,12 @@
 //! them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use socket2::{Domain, Protocol, SockRef, Type};
+use taut_mdns::{GROUP_V4, GROUP_V6, LOCAL_V4, LOCAL_V6};
 use taut_sansio::net::{Path, Received};
 use tokio::net::UdpSocket;
 
@@ -14,23 +15,15 @@ use super::interfaces::{self, Family, Interface};
 use super::sockets::Batch;
 use crate::clock;
 
-/// The port of multicast DNS.
-const PORT: u16 = 5353;
-
-/// The groups that queries and answers are sent to.
-const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
-
 /// The largest message (RFC 6762 section 17).
 const MAX_MESSAGE: usize = 9_000;
 
 /// The local address by which the socket of a family is named in a path.
 const fn local(family: Family) -> SocketAddr {
-    let any = match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    SocketAddr::new(any, PORT)
+    match family {
+        Family::V4 => LOCAL_V4,
+        Family::V6 => LOCAL_V6,
+    }
 }
 
 /// True for the local address of a path of multicast DNS.
@@ -48,7 +41,7 @@ pub(crate) struct Multicast {
 impl Multicast {
     /// Opens the sockets next to those of other programs, and joins the groups on every interface that lets us.
     pub(crate) fn open() -> io::Result<Self> {
-        Self::open_on(PORT, &interfaces::list()?)
+        Self::open_on(LOCAL_V4.port(), &interfaces::list()?)
     }
 
     fn open_on(port: u16, interfaces: &[Interface]) -> io::Result<Self> {
@@ -166,9 +159,10 @@ impl Member {
 
     fn join(&self, interface: &Interface) -> io::Result<()> {
         let socket = SockRef::from(&self.io);
-        match interface.address {
-            IpAddr::V4(address) => socket.join_multicast_v4(&GROUP_V4, &address),
-            IpAddr::V6(_) => socket.join_multicast_v6(&GROUP_V6, interface.index),
+        match (interface.address, GROUP_V4.ip(), GROUP_V6.ip()) {
+            (IpAddr::V4(address), IpAddr::V4(group), _) => socket.join_multicast_v4(&group, &address),
+            (IpAddr::V6(_), _, IpAddr::V6(group)) => socket.join_multicast_v6(&group, interface.index),
+            _ => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
     }
 
@@ -239,7 +233,7 @@ mod tests {
     async fn members_of_a_group_hear_each_other() {
         let interfaces = interfaces::list().unwrap();
         for (family, group, port) in
-            [(Family::V4, IpAddr::from(GROUP_V4), 45_353), (Family::V6, IpAddr::from(GROUP_V6), 45_354)]
+            [(Family::V4, GROUP_V4.ip(), 45_353), (Family::V6, GROUP_V6.ip(), 45_354)]
         {
             let open = || Member::open(family, port, &interfaces);
             let Ok(a) = open() else {
@@ -280,8 +274,8 @@ mod tests {
                 .1
                 .unwrap();
             // Nobody to send it is no fault.
-            one.send((GROUP_V4, 45_355).into(), b"question");
-            one.send((GROUP_V6, 45_355).into(), b"question");
+            one.send(SocketAddr::new(GROUP_V4.ip(), 45_355), b"question");
+            one.send(SocketAddr::new(GROUP_V6.ip(), 45_355), b"question");
         }
         assert!(Multicast::open_on(45_355, &[]).is_err());
     }
