@@ -288,6 +288,24 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_another_method_or_with_unknown_required_attributes_do_not_count() {
+        let now = Instant::now();
+        let mut client = client(now);
+        let mut request = Vec::new();
+        let _ = client.poll_transmit(now, &mut request).unwrap();
+        let id = Message::parse(&request).unwrap().transaction_id();
+        let mapped = XorMappedAddress(path().local);
+        let (mut other_method, mut unknown) = (Vec::new(), Vec::new());
+        let builder = Builder::new(&mut other_method, Class::Success, Method::ALLOCATE, id);
+        let _ = builder.push(&mapped).finish();
+        let builder = Builder::new(&mut unknown, Class::Success, Method::BINDING, id);
+        let _ = builder.push(&mapped).push(&Priority(1)).finish();
+        assert!(!client.handle_datagram(received(now, path()), &other_method));
+        assert!(client.handle_datagram(received(now, path()), &unknown));
+        assert_eq!((client.stats().malformed, client.poll_event()), (1, None));
+    }
+
+    #[test]
     fn gives_up_after_the_last_wait_and_on_an_error() {
         let start = Instant::now();
         let mut silent = client(start);
@@ -320,6 +338,11 @@ mod tests {
             let _ = Builder::new(&mut datagram, class, method, ID).finish();
             assert_eq!(answer(&datagram, source, &mut Vec::new()), None);
         }
+        let mut damaged = Vec::new();
+        let _ = Builder::new(&mut damaged, Class::Request, Method::BINDING, ID).fingerprint().finish();
+        assert!(answer(&damaged, source, &mut Vec::new()).is_some());
+        *damaged.last_mut().unwrap() ^= 1;
+        assert_eq!(answer(&damaged, source, &mut Vec::new()), None);
         let (mut request, mut reply) = (Vec::new(), Vec::new());
         let builder = Builder::new(&mut request, Class::Request, Method::BINDING, ID);
         let _ = builder.push(&Priority(1)).push(&Software::new("optional")).finish();

@@ -86,10 +86,8 @@ impl<'o> Builder<'o> {
     /// Patches the length of the attribute whose value began at `value`, and pads it.
     fn close(&mut self, value: usize) {
         let length = self.out.len().saturating_sub(value);
-        let Ok(length16) = u16::try_from(length) else {
-            self.overflow = true;
-            return;
-        };
+        // With a longer value the message does not fit either, which its own length tells.
+        let Ok(length16) = u16::try_from(length) else { return };
         if let Some(place) = self.out.get_mut(value.saturating_sub(2)..value) {
             place.copy_from_slice(&length16.to_be_bytes());
         }

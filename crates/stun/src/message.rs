@@ -379,6 +379,11 @@ mod tests {
         assert_eq!(parse(|b| b[7] ^= 1), Some(ParseError::NotStun));
         assert_eq!(parse(|b| b[3] = 4), Some(ParseError::BadLength));
         assert_eq!(parse(|b| b.push(0)), Some(ParseError::BadLength));
+        let no_multiple_of_four = |b: &mut Vec<u8>| {
+            b[3] = 2;
+            b.extend_from_slice(&[0, 0]);
+        };
+        assert_eq!(parse(no_multiple_of_four), Some(ParseError::BadLength));
         let attribute_over_the_end = |b: &mut Vec<u8>| {
             b[3] = 4;
             b.extend_from_slice(&[0, 6, 0, 1]);

@@ -190,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn a_span_is_added_up_to_a_thousand_transmissions() {
+        let second = Duration::from_secs(1);
+        let policy = Retransmission::default().with_rto(second).with_max_interval(second);
+        assert_eq!(policy.with_transmissions(1_000).span(), second * 999);
+        assert_eq!(policy.with_transmissions(1_001).span(), second * 999);
+        assert_eq!(policy.with_transmissions(1_000_000).span(), second * 999);
+    }
+
+    #[test]
     fn a_late_poll_sends_once() {
         let start = Instant::now();
         let mut transaction = Transaction::new(start, TransactionId([0; 12]), Retransmission::default());

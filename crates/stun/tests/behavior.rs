@@ -10,9 +10,9 @@ use bytes::BytesMut;
 use taut_netsim::{Dependence as Kind, Link, Loss, Nat, Node, NodeId, World};
 use taut_sansio::net::{Path, Received, Transmit};
 use taut_sansio::rng::Rng;
-use taut_stun::attribute::{ErrorCode, OtherAddress, XorMappedAddress};
+use taut_stun::attribute::{ErrorCode, OtherAddress, Priority, UnknownAttributes, XorMappedAddress};
 use taut_stun::behavior::{Dependence, Discovery, Event, NatBehavior, answer};
-use taut_stun::{Builder, Class, Message, Retransmission, binding};
+use taut_stun::{AttributeType, Builder, Class, Message, Method, Retransmission, TransactionId, binding};
 
 const CLIENT: &str = "10.0.0.1:5000";
 const OWN: &str = "198.51.100.1:3478";
@@ -220,7 +220,10 @@ impl Scene {
     }
 
     fn take(&mut self, from: &str, datagram: &[u8]) -> bool {
-        let path = Path::udp(address(CLIENT), address(from));
+        self.take_on(Path::udp(address(CLIENT), address(from)), datagram)
+    }
+
+    fn take_on(&mut self, path: Path, datagram: &[u8]) -> bool {
         self.discovery.handle_datagram(Received { at: self.now, path, ecn: None }, datagram)
     }
 }
@@ -245,6 +248,22 @@ fn an_answer_from_a_stranger_or_a_damaged_one_changes_nothing() {
     let _ = Builder::answer(&mut bare, Class::Success, &message).finish();
     assert!(scene.take(OWN, &bare));
     assert_eq!(scene.discovery.stats().malformed, 1);
+    let other_socket = Path::udp(address("10.0.0.1:5001"), address(OWN));
+    assert!(scene.take_on(other_socket, &reply(&request, OTHER)));
+    assert_eq!(scene.discovery.stats().unexpected, 2);
+    let mut build = |method, finish: fn(Builder<'_>) -> Option<usize>| {
+        let mut out = Vec::new();
+        let builder = Builder::new(&mut out, Class::Success, method, message.transaction_id());
+        finish(builder.push(&XorMappedAddress(address("203.0.113.1:9")))).unwrap();
+        out
+    };
+    let mut damaged = build(Method::BINDING, |b| b.fingerprint().finish());
+    *damaged.last_mut().unwrap() ^= 1;
+    let unknown = build(Method::BINDING, |b| b.push(&Priority(1)).finish());
+    assert!(scene.take(OWN, &damaged) && scene.take(OWN, &unknown));
+    assert_eq!(scene.discovery.stats().malformed, 3);
+    let other_method = build(Method::ALLOCATE, |b| b.finish());
+    assert!(!scene.take(OWN, &other_method));
     assert!(!scene.take(OWN, b"junk"));
     assert!(!scene.take(OWN, &request), "our own request back");
     assert!(scene.next().is_none(), "the first one is still waited for");
@@ -270,6 +289,74 @@ fn a_server_cannot_send_us_to_places_that_are_no_second_server() {
         let event = scene.discovery.poll_event();
         assert!(matches!(event, Some(Event::Found(behavior)) if behavior.mapping.is_none()), "{bad}");
     }
+}
+
+#[test]
+fn what_the_first_answers_say_is_not_changed_by_later_ones() {
+    let (mut scene, request) = Scene::new();
+    assert!(scene.take(OWN, &reply(&request, OTHER)));
+    let (two, three) = (scene.next().unwrap().1, scene.next().unwrap().1);
+    let elsewhere = "198.51.100.77:3477";
+    assert!(scene.take(OTHER, &reply(&two, elsewhere)));
+    assert!(!scene.take(OWN, &reply(&two, elsewhere)), "test II is decided");
+    assert!(scene.take("198.51.100.1:3479", &reply(&three, elsewhere)));
+    let (to, mapping) = scene.next().unwrap();
+    assert_eq!(to, address("198.51.100.2:3478"), "the other address that the server told of first");
+    assert!(scene.take("198.51.100.2:3478", &reply(&mapping, elsewhere)));
+    let behavior = found(scene.discovery.poll_event().unwrap());
+    assert_eq!(behavior.filtering, Some(Dependence::EndpointIndependent));
+    assert_eq!(behavior.mapping, Some(Dependence::EndpointIndependent));
+}
+
+#[test]
+fn a_refusal_of_a_later_test_leaves_only_that_one_unknown() {
+    let (mut scene, request) = Scene::new();
+    assert!(scene.take(OWN, &reply(&request, OTHER)));
+    for _ in 0..2 {
+        let (_, test) = scene.next().unwrap();
+        let (mut refusal, test) = (Vec::new(), Message::parse(&test).unwrap());
+        let error = ErrorCode::new(500, "");
+        let _ = Builder::answer(&mut refusal, Class::Error, &test).push(&error).finish();
+        assert!(scene.take(OWN, &refusal));
+        assert_eq!(scene.discovery.poll_event(), None);
+    }
+    let (_, mapping) = scene.next().expect("mapping II");
+    assert!(scene.take("198.51.100.2:3478", &reply(&mapping, OTHER)));
+    let behavior = found(scene.discovery.poll_event().unwrap());
+    assert_eq!((behavior.filtering, behavior.mapping), (None, Some(Dependence::EndpointIndependent)));
+}
+
+#[test]
+fn the_server_answers_whole_binding_requests_only_and_names_what_it_does_not_know() {
+    let ask = |class, method, finish: fn(Builder<'_>) -> Option<usize>| {
+        let mut request = Vec::new();
+        finish(Builder::new(&mut request, class, method, TransactionId([1; 12]))).unwrap();
+        request
+    };
+    let answered = |request: &[u8]| {
+        let mut out = Vec::new();
+        let (len, _) = answer(request, address(CLIENT), address(OWN), address(OTHER), &mut out)?;
+        assert_eq!(len, out.len());
+        Some(out)
+    };
+    for (class, method) in [
+        (Class::Indication, Method::BINDING),
+        (Class::Success, Method::BINDING),
+        (Class::Error, Method::BINDING),
+        (Class::Request, Method::ALLOCATE),
+    ] {
+        assert_eq!(answered(&ask(class, method, |b| b.finish())), None);
+    }
+    let mut request = ask(Class::Request, Method::BINDING, |b| b.fingerprint().finish());
+    assert!(answered(&request).is_some());
+    *request.last_mut().unwrap() ^= 1;
+    assert_eq!(answered(&request), None, "damaged");
+    let strange = ask(Class::Request, Method::BINDING, |b| b.push(&Priority(1)).finish());
+    let refusal = answered(&strange).unwrap();
+    let refusal = Message::parse(&refusal).unwrap();
+    assert_eq!(refusal.get::<ErrorCode<'_>>().unwrap().unwrap().code, 420);
+    let unknown = refusal.get::<UnknownAttributes>().unwrap().unwrap();
+    assert_eq!(unknown.types().collect::<Vec<_>>(), [AttributeType::PRIORITY]);
 }
 
 #[test]

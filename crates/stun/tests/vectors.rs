@@ -145,11 +145,11 @@ fn rfc8489_userhash_and_sha256() {
 }
 
 /// A request with `extra` after the integrity attribute.
-fn with_tail(key: &Key, extra: &[u8]) -> Vec<u8> {
+fn with_tail(key: &Key, algorithm: Algorithm, extra: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let id = taut_stun::TransactionId([4; 12]);
     let builder = Builder::new(&mut out, Class::Request, Method::BINDING, id).push(&Username::new("a:b"));
-    builder.integrity(key, Algorithm::Sha1).finish().unwrap();
+    builder.integrity(key, algorithm).finish().unwrap();
     out.extend_from_slice(extra);
     let length = (out.len() - 20) as u16;
     out[2..4].copy_from_slice(&length.to_be_bytes());
@@ -160,23 +160,26 @@ fn with_tail(key: &Key, extra: &[u8]) -> Vec<u8> {
 fn attributes_after_the_integrity_do_not_exist() {
     let key = Key::short_term("password");
     let use_candidate = [0x00, 0x25, 0, 0];
-    let bytes = with_tail(&key, &use_candidate);
+    let bytes = with_tail(&key, Algorithm::Sha1, &use_candidate);
     let message = Message::parse(&bytes).unwrap();
     assert_eq!(message.verify(&key), Ok(Algorithm::Sha1));
     assert_eq!(message.get::<UseCandidate>(), Ok(None));
     assert_eq!(message.attributes().count(), 1);
     let unknown_required = [0x77, 0x77, 0, 0];
-    let bytes = with_tail(&key, &unknown_required);
+    let bytes = with_tail(&key, Algorithm::Sha1, &unknown_required);
     assert_eq!(Message::parse(&bytes).unwrap().unknown_required(&[AttributeType::USERNAME]).count(), 0);
-    // A second MESSAGE-INTEGRITY is one of those attributes, too.
-    let bytes = with_tail(&key, &[&[0x00, 0x08, 0, 20][..], &[0; 20]].concat());
-    assert_eq!(Message::parse(&bytes).unwrap().verify(&key), Ok(Algorithm::Sha1));
+    // A second integrity attribute is one of those, too.
+    for (algorithm, kind, length) in [(Algorithm::Sha1, 0x08, 20), (Algorithm::Sha256, 0x1c, 32)] {
+        let second = [vec![0, kind, 0, length], vec![0; length.into()]].concat();
+        let bytes = with_tail(&key, algorithm, &second);
+        assert_eq!(Message::parse(&bytes).unwrap().verify(&key), Ok(algorithm));
+    }
 }
 
 #[test]
 fn a_stronger_integrity_after_the_weaker_one_decides() {
     let key = Key::short_term("password");
-    let bytes = with_tail(&key, &[&[0x00, 0x1c, 0, 32][..], &[0; 32]].concat());
+    let bytes = with_tail(&key, Algorithm::Sha1, &[&[0x00, 0x1c, 0, 32][..], &[0; 32]].concat());
     assert_eq!(Message::parse(&bytes).unwrap().verify(&key), Err(IntegrityError::Mismatch));
 }
 
@@ -199,15 +202,21 @@ fn integrity_values_of_a_wrong_length_do_not_hold() {
 }
 
 #[test]
-fn a_truncated_integrity_holds_from_sixteen_octets_on() {
+fn a_truncated_integrity_holds_from_sixteen_octets_on_in_steps_of_four() {
     use hmac::{Hmac, KeyInit, Mac};
     let key = Key::short_term("password");
-    for length in (4..=32u8).step_by(4) {
+    for length in 4..=32u8 {
         let mut bytes = [&[0, 1, 0, 4 + length][..], &0x2112_A442u32.to_be_bytes(), &[1; 12]].concat();
         let mac = Hmac::<sha2::Sha256>::new_from_slice(b"password").unwrap().chain_update(&bytes);
         bytes.extend_from_slice(&[0, 0x1c, 0, length]);
         bytes.extend(mac.finalize().into_bytes().iter().take(usize::from(length)));
-        let expected = if length < 16 { Err(IntegrityError::Mismatch) } else { Ok(Algorithm::Sha256) };
+        let padded = length.next_multiple_of(4);
+        bytes.resize(24 + usize::from(padded), 0);
+        bytes[3] = 4 + padded;
+        let expected = match length {
+            16 | 20 | 24 | 28 | 32 => Ok(Algorithm::Sha256),
+            _ => Err(IntegrityError::Mismatch),
+        };
         assert_eq!(Message::parse(&bytes).unwrap().verify(&key), expected, "{length}");
     }
 }

@@ -217,11 +217,17 @@ mod tests {
         assert_eq!(XorMappedAddress::parse(&[0, 1, 0, 0, 1, 2, 3], ID), Err(ParseError::AttributeLength));
         assert_eq!(XorMappedAddress::parse(&[0, 2, 0, 0, 1, 2, 3, 4], ID), Err(ParseError::AttributeLength));
         assert_eq!(XorMappedAddress::parse(&[0, 3, 0, 0, 1, 2, 3, 4], ID), Err(ParseError::AddressFamily));
+        assert_eq!(
+            XorMappedAddress::parse(&[0, 1, 0, 0, 1, 2, 3, 4, 5], ID),
+            Err(ParseError::AttributeLength)
+        );
         assert_eq!(XorMappedAddress::parse(&[], ID), Err(ParseError::AttributeLength));
         assert_eq!(ChannelNumber::parse(&[0; 5], ID), Err(ParseError::AttributeLength));
         assert_eq!(RequestedAddressFamily::parse(&[3, 0, 0, 0], ID), Err(ParseError::AddressFamily));
         assert_eq!(EvenPort::parse(&[], ID), Err(ParseError::AttributeLength));
         assert_eq!(AddressErrorCode::parse(&[1, 0, 2, 0], ID), Err(ParseError::ErrorCode));
+        assert_eq!(AddressErrorCode::parse(&[1, 0, 4, 100], ID), Err(ParseError::ErrorCode));
+        assert_eq!(PasswordAlgorithm::parse(&[0, 1, 0, 0, 0, 0, 0, 0], ID), Err(ParseError::AttributeLength));
         assert_eq!(PasswordAlgorithms::parse(&[0, 1, 0, 4, 0], ID), Err(ParseError::AttributeLength));
         assert_eq!(Username::parse(&[0xff], ID), Err(ParseError::Text));
         assert_eq!(ErrorCode::parse(&[0, 0, 2, 99], ID), Err(ParseError::ErrorCode));
