@@ -251,7 +251,7 @@ fn an_answer_from_a_stranger_or_a_damaged_one_changes_nothing() {
     let other_socket = Path::udp(address("10.0.0.1:5001"), address(OWN));
     assert!(scene.take_on(other_socket, &reply(&request, OTHER)));
     assert_eq!(scene.discovery.stats().unexpected, 2);
-    let mut build = |method, finish: fn(Builder<'_>) -> Option<usize>| {
+    let build = |method, finish: fn(Builder<'_>) -> Option<usize>| {
         let mut out = Vec::new();
         let builder = Builder::new(&mut out, Class::Success, method, message.transaction_id());
         finish(builder.push(&XorMappedAddress(address("203.0.113.1:9")))).unwrap();
