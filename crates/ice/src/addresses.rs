@@ -179,6 +179,9 @@ mod tests {
             interface("eth0", 2, "::ffff:192.0.2.3"),
             interface("eth0", 2, "0.0.0.0"),
             interface("eth0", 2, "224.0.0.1"),
+            interface("eth0", 2, "255.255.255.255"),
+            interface("eth0", 2, "::"),
+            interface("eth0", 2, "ff02::1"),
             interface("eth0", 2, "2001:db8::1"),
         ];
         assert_eq!(selected(&all, Loopback::Auto), ["2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]);

@@ -308,7 +308,6 @@ impl Agent {
         let now = self.tick(meta.at);
         let (meta, datagram) = match self.offer_to_relays(meta, datagram) {
             Offered::NotForRelays(datagram) => (meta, datagram),
-            Offered::Unwrapped(..) if self.state == State::Closed => return None,
             Offered::Unwrapped(meta, data) if taut_stun::is_stun(&data) => (meta, data),
             Offered::Unwrapped(meta, data) => return Some((meta, data)),
             Offered::Taken => {
@@ -368,9 +367,6 @@ impl Agent {
         }
         if let Some(transmit) = self.poll_relays(now, out) {
             return Some(transmit);
-        }
-        if self.state == State::Closed {
-            return self.poll_names(now, out);
         }
         loop {
             let transmit = self

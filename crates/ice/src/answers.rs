@@ -173,9 +173,6 @@ impl Agent {
 
     /// An authenticated check came in (RFC 8445 sections 7.3.1.3 to 7.3.1.5).
     fn on_check(&mut self, now: Instant, path: Path, id: GenerationId, request: &Request<'_>) {
-        if self.state.is_final() {
-            return;
-        }
         match self.generations.get(id).and_then(Generation::remote) {
             Some(_) => self.on_known_check(now, path, id, request.priority, request.wish),
             None => self.on_early_check(path, id, request),

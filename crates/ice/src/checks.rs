@@ -121,7 +121,7 @@ impl Agent {
             self.add_route(path);
         }
         let nominated = match self.role {
-            Role::Controlling => check.nominates() && check.role == Role::Controlling,
+            Role::Controlling => check.nominates(),
             Role::Controlled => wish == Wish::Nominate,
         };
         if nominated {
@@ -293,9 +293,6 @@ impl Agent {
         let (role, nominating) = (self.role, self.nominates(id));
         let transaction = TransactionId::random(&mut self.rng);
         let Some(pair) = self.checklist.get_mut(id) else { return };
-        if matches!(pair.status, Status::Failed | Status::Revoked | Status::Taken) {
-            return;
-        }
         let cause = match (nominating, triggered) {
             (true, _) => Cause::Nomination,
             (false, true) => Cause::Triggered,

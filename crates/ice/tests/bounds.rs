@@ -64,12 +64,41 @@ fn the_best_of_too_many_candidates_are_kept_and_found() {
         let candidate = host(&format!("198.51.{}.{}:4000", n / 250, n % 250 + 1), n + 1);
         net.with(a, |agent, now| agent.add_remote_candidate(now, candidate)).unwrap();
     }
+    let worse = host("198.51.100.200:5000", 1);
+    net.with(a, |agent, now| agent.add_remote_candidate(now, worse)).unwrap();
     assert_eq!(net.a().agent.remote_candidates().count(), MAX_REMOTE_CANDIDATES);
     assert!(net.a().agent.remote_candidates().all(|candidate| candidate.priority > 4_900));
     assert_eq!(net.a().agent.pair_stats().len(), 10);
-    assert_eq!(net.a().agent.stats().dropped_remote_candidates, 4_900);
+    assert_eq!(net.a().agent.stats().dropped_remote_candidates, 4_901);
     net.start();
     net.connect(secs(5));
+}
+
+#[test]
+fn a_candidate_that_is_signalled_again_stays_as_it_was() {
+    let now = Instant::now();
+    let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+    for priority in [5, 9] {
+        agent.add_remote_candidate(now, host("192.0.2.2:4000", priority)).unwrap();
+    }
+    assert_eq!(agent.remote_candidates().map(|candidate| candidate.priority).collect::<Vec<_>>(), [5]);
+}
+
+#[test]
+fn a_worse_pair_takes_the_place_of_none() {
+    let now = Instant::now();
+    let mut agent = Agent::new(Config::default().with_max_pairs(10), Rng::from_u64(1));
+    for _ in 0..2 {
+        agent.add_local_address(now, "192.0.2.1:5000".parse().unwrap());
+    }
+    agent.gather(now);
+    assert_eq!(agent.local_candidates().count(), 1, "an address that is known is none twice");
+    for n in 0..20u32 {
+        agent.add_remote_candidate(now, host(&format!("198.51.100.{}:4000", n + 1), 1_000 - n)).unwrap();
+    }
+    let pairs = agent.pair_stats();
+    assert_eq!((pairs.len(), agent.stats().dropped_pairs), (10, 10));
+    assert!(pairs.iter().all(|pair| pair.pair.remote.priority > 990));
 }
 
 #[test]
@@ -138,6 +167,8 @@ fn candidates_that_nothing_can_be_sent_to_are_refused() {
     let mut out = Vec::new();
     assert!(agent.poll_transmit(now, 1, &mut out).is_none(), "nothing was sent");
     assert!(agent.pair_stats().is_empty());
+    agent.close(now);
+    assert_eq!(agent.add_remote_candidate(now, host("192.0.2.2:9", 1)), Err(AddCandidateError::Closed));
 }
 
 #[test]

@@ -218,6 +218,45 @@ fn a_side_that_has_failed_tells_the_other_one() {
     assert!(net.run_until(secs(7), |net| net.b().agent.state() == State::Failed), "at its next request");
 }
 
+#[test]
+fn a_failed_agent_checks_nothing() {
+    let mut scene = Scene::connected(Role::Controlled);
+    scene.now += ms(29_900);
+    let late = "1 1 udp 1 192.0.2.3 6000 typ host".parse().unwrap();
+    scene.agent.add_remote_candidate(scene.now, late).unwrap();
+    while scene.take().is_some() {}
+    assert_eq!(scene.agent.pair_stats().len(), 2, "one of them is under check");
+    for _ in 0..20 {
+        scene.now += ms(500);
+        scene.agent.handle_timeout(scene.now);
+        assert_eq!(scene.agent.state(), State::Failed);
+        assert!(scene.take().is_none());
+    }
+}
+
+#[test]
+fn other_ways_are_sought_without_a_pair_twice() {
+    let mut scene = Scene::connected(Role::Controlled);
+    for _ in 0..20 {
+        scene.now += secs(1);
+        scene.agent.handle_timeout(scene.now);
+        while scene.take().is_some() {}
+        assert_eq!(scene.agent.pair_stats().len(), 1);
+    }
+    assert_eq!(scene.agent.state(), State::Disconnected);
+}
+
+#[test]
+fn a_blocked_path_is_not_asked_for_consent() {
+    let mut scene = Scene::connected(Role::Controlled);
+    scene.agent.handle_writable(scene.path(), false);
+    scene.now += secs(6);
+    assert!(scene.take().is_none());
+    scene.agent.handle_writable(scene.path(), true);
+    scene.request();
+    assert_eq!(scene.agent.stats().consent_requests_sent, 1);
+}
+
 /// The other side may have lost the pair and found it again meanwhile: what is nominated is said again with every request.
 #[test]
 fn requests_for_consent_repeat_the_nomination() {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use taut_ice::{
     AddressFilter, Agent, Candidate, CandidateAddress, CandidateKind, Config, Event, ExternalAddress,
-    Families, GatheringState, Host, MAX_STUN_CLIENTS, ResolveId, StunServer,
+    Families, GatheringState, Host, Loopback, MAX_LOCAL_CANDIDATES, MAX_STUN_CLIENTS, Policy, ResolveId,
+    StunServer,
 };
 use taut_sansio::net::{Path, Received};
 use taut_sansio::rng::Rng;
@@ -327,4 +328,51 @@ fn private_addresses_of_version_6_come_after_version_4() {
     assert_eq!(sorted[..2], order[..2]);
     let later = |text: &&str| ["fd00::1", "2001:0:1::1", "2002:c000:201::1"].contains(text);
     assert!(sorted[2..].iter().all(|one| later(&one.as_str())), "{sorted:?}");
+}
+
+#[test]
+fn a_server_that_sees_another_address_each_time_fills_no_table() {
+    let (mut agent, mut now) = agent(&["198.51.100.1"], &["192.0.2.1:5000"]);
+    agent.gather(now);
+    for n in 0..MAX_LOCAL_CANDIDATES as u16 + 50 {
+        let seen = SocketAddr::from(([203, 0, 113, 1], 1_000 + n));
+        assert_eq!(serve(&mut agent, now, as_mapped(seen)), 1);
+        events(&mut agent);
+        now = agent.poll_timeout().expect("the next time that it is asked");
+    }
+    assert_eq!(agent.local_candidates().count(), MAX_LOCAL_CANDIDATES);
+}
+
+#[test]
+fn addresses_that_are_none_of_this_host_are_ignored() {
+    let now = Instant::now();
+    let mut agent = Agent::new(Config::default().with_loopback(Loopback::Never), Rng::from_u64(1));
+    agent.gather(now);
+    for bad in ["0.0.0.0:5000", "192.0.2.1:0", "224.0.0.1:5000", "[::]:5000", "127.0.0.1:5000", "[::1]:5000"]
+    {
+        agent.add_local_address(now, bad.parse().unwrap());
+        assert_eq!(agent.local_candidates().count(), 0, "{bad}");
+    }
+    agent.close(now);
+    agent.add_local_address(now, "192.0.2.1:5000".parse().unwrap());
+    assert_eq!(agent.local_candidates().count(), 0, "closed");
+}
+
+#[test]
+fn servers_that_are_no_single_host_are_not_asked() {
+    for bad in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1"] {
+        let (mut agent, now) = agent(&[bad], &["192.0.2.1:5000", "[2001:db8::1]:5000"]);
+        agent.gather(now);
+        assert_eq!(serve(&mut agent, now, |_, _| None), 0, "{bad}");
+        let told = |event: &Event| matches!(event, Event::CandidateError(error) if error.code == 701);
+        assert!(events(&mut agent).iter().any(told), "{bad}");
+    }
+}
+
+#[test]
+fn with_relays_alone_no_server_learns_an_address() {
+    let config = Config::default().with_policy(Policy::Relay).with_stun_servers(vec![server("198.51.100.1")]);
+    let (mut agent, now) = agent_with(config, &["192.0.2.1:5000"]);
+    assert_eq!(serve(&mut agent, now, |_, _| None), 0);
+    assert_eq!(agent.gathering_state(), GatheringState::Complete);
 }

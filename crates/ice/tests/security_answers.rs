@@ -8,7 +8,7 @@ mod common;
 use std::time::Duration;
 
 use common::scene::{Scene, Strange};
-use taut_ice::{Role, State, Validation};
+use taut_ice::{Event, Role, State, Validation};
 use taut_sansio::net::Path;
 use taut_stun::attribute::{IceControlled, IceControlling, Realm, UseCandidate};
 use taut_stun::{Algorithm, Builder, Class, Key, Message};
@@ -208,6 +208,94 @@ fn a_way_whose_consent_was_taken_back_is_not_used_again() {
     assert!(scene.take().is_none(), "but there is no check");
     assert_eq!(scene.agent.poll_event(), None);
     assert_eq!(scene.agent.validation(&first), Validation::Unknown);
+    // Not either when the other way falls silent, and all that failed is tried again.
+    for _ in 0..25 {
+        scene.now += Duration::from_secs(1);
+        scene.agent.handle_timeout(scene.now);
+        while let Some((transmit, _)) = scene.take() {
+            assert_eq!(transmit.path, rest);
+        }
+    }
+    assert_eq!(scene.agent.state(), State::Disconnected);
+}
+
+#[test]
+fn a_way_whose_consent_has_lapsed_is_not_used_again() {
+    let mut scene = Scene::connected(Role::Controlled);
+    let (first, second) = (scene.path(), Path::udp(scene.local, "192.0.2.3:6000".parse().unwrap()));
+    scene.now += Duration::from_secs(20);
+    for path in [first, second] {
+        let check = scene.good_check();
+        scene.give(path, &check);
+    }
+    while let Some((transmit, bytes)) = scene.take() {
+        if transmit.path == second && Message::parse(&bytes).unwrap().class() == Class::Request {
+            let reply = scene.good_reply(&bytes);
+            scene.give(second, &reply);
+        }
+    }
+    assert_eq!(scene.agent.selected_path(), Some(first));
+    // No timer is driven before it has lapsed.
+    scene.now += Duration::from_secs(11);
+    scene.agent.handle_timeout(scene.now);
+    assert_eq!(scene.agent.selected_path(), Some(second));
+    let events: Vec<Event> = std::iter::from_fn(|| scene.agent.poll_event()).collect();
+    assert!(events.contains(&Event::RouteRemoved(first)), "{events:?}");
+    scene.answer_all();
+    let check = scene.good_check();
+    scene.give(first, &check);
+    let (_, answer) = scene.take().expect("an answer");
+    assert_eq!(Message::parse(&answer).unwrap().class(), Class::Error);
+    assert!(scene.take().is_none(), "no check of ours");
+}
+
+#[test]
+fn an_answer_to_a_check_of_before_does_not_bring_back_what_was_taken_back() {
+    let mut scene = Scene::checking(Role::Controlled);
+    let given_up = scene.request();
+    let check = scene.good_check();
+    scene.give(scene.path(), &check);
+    scene.answer_all();
+    assert_eq!(scene.agent.state(), State::Connected);
+    scene.now += Duration::from_secs(6);
+    let request = scene.request();
+    let forbidden = scene.error(&request, 403, Some(&scene.their_key()));
+    scene.give(scene.path(), &forbidden);
+    let late = scene.good_reply(&given_up);
+    scene.assert_dropped(scene.path(), &late, |stats| stats.dropped_unknown_transaction);
+}
+
+#[test]
+fn a_way_that_is_doubted_when_consent_is_taken_back_is_not_asked_again() {
+    let mut scene = Scene::connected(Role::Controlled);
+    let second = Path::udp(scene.local, "192.0.2.3:6000".parse().unwrap());
+    let check = scene.good_check();
+    scene.give(second, &check);
+    scene.answer_all();
+    let first = scene.agent.selected_path().unwrap();
+    scene.now += Duration::from_secs(6);
+    let request = scene.request();
+    // A check of the pair is about to begin, as the request is unanswered for long.
+    scene.now += Duration::from_secs(1);
+    scene.agent.handle_timeout(scene.now);
+    let forbidden = scene.error(&request, 403, Some(&scene.their_key()));
+    scene.give(first, &forbidden);
+    while let Some((transmit, _)) = scene.take() {
+        assert_ne!(transmit.path, first);
+    }
+}
+
+#[test]
+fn a_role_conflict_of_a_check_with_the_role_of_before_changes_nothing_more() {
+    let mut scene = Scene::checking(Role::Controlling);
+    let other = "1 1 udp 2130706431 192.0.2.3 6000 typ host".parse().unwrap();
+    scene.agent.add_remote_candidate(scene.now, other).unwrap();
+    let checks = [scene.take().unwrap(), scene.take().unwrap()];
+    for (transmit, check) in checks {
+        let conflict = scene.error(&check, 487, Some(&scene.their_key()));
+        scene.give(transmit.path, &conflict);
+        assert_eq!(scene.agent.role(), Role::Controlled);
+    }
 }
 
 #[test]

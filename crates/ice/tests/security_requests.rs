@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::scene::{Scene, Strange};
 use taut_ice::{Agent, Config, Event, MAX_ANSWERS, Role, State, Validation};
 use taut_sansio::net::Path;
@@ -293,6 +295,146 @@ fn role_conflicts_in_requests_follow_the_tiebreakers() {
                 assert!(scene.agent.pair_stats().is_empty());
             }
         }
+    }
+}
+
+/// A check whose sender claims a role.
+fn claim(scene: &mut Scene, role: Role, tiebreaker: u64) -> Vec<u8> {
+    let (key, username, mut out) = (scene.our_key(), scene.username(), Vec::new());
+    let id = scene.next_id();
+    let builder = Builder::new(&mut out, Class::Request, Method::BINDING, id).push(&Username::new(&username));
+    let builder = match role {
+        Role::Controlling => builder.push(&IceControlling(tiebreaker)),
+        Role::Controlled => builder.push(&IceControlled(tiebreaker)),
+    };
+    builder.push(&Priority(1)).integrity(&key, Algorithm::Sha1).finish().unwrap();
+    out
+}
+
+fn class_of_answer(scene: &mut Scene) -> Class {
+    let (_, answer) = scene.take().expect("an answer");
+    Message::parse(&answer).unwrap().class()
+}
+
+/// RFC 8445 section 7.3.1.1: "larger than or equal to".
+#[test]
+fn at_equal_tiebreakers_the_side_that_is_asked_prevails() {
+    for (role, answered) in [(Role::Controlling, Class::Error), (Role::Controlled, Class::Success)] {
+        let mut scene = Scene::checking(role);
+        let request = scene.request();
+        let request = Message::parse(&request).unwrap();
+        let ours = match role {
+            Role::Controlling => request.get().unwrap().map(|IceControlling(ours)| ours),
+            Role::Controlled => request.get().unwrap().map(|IceControlled(ours)| ours),
+        };
+        let check = claim(&mut scene, role, ours.unwrap());
+        scene.give(scene.path(), &check);
+        assert_eq!((scene.agent.role(), class_of_answer(&mut scene)), (Role::Controlling, answered));
+    }
+}
+
+#[test]
+fn there_is_no_role_conflict_before_a_role_is_chosen() {
+    for tiebreaker in [0, u64::MAX] {
+        let mut scene = Scene::new(Role::Controlled);
+        scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
+        scene.agent.add_local_address(scene.now, scene.local);
+        let check = claim(&mut scene, Role::Controlled, tiebreaker);
+        scene.give(scene.path(), &check);
+        assert_eq!((class_of_answer(&mut scene), scene.agent.role()), (Class::Success, Role::Controlled));
+    }
+}
+
+#[test]
+fn a_lite_agent_yields_its_role_to_nobody() {
+    let mut scene = Scene::new(Role::Controlled);
+    scene.agent = Agent::new(Config::default().with_lite(true), Rng::from_u64(2));
+    scene.agent.add_local_address(scene.now, scene.local);
+    scene.agent.set_role(scene.now, Role::Controlled);
+    for tiebreaker in [0, u64::MAX] {
+        let check = claim(&mut scene, Role::Controlled, tiebreaker);
+        scene.give(scene.path(), &check);
+        assert_eq!((class_of_answer(&mut scene), scene.agent.role()), (Class::Error, Role::Controlled));
+    }
+}
+
+#[test]
+fn an_early_check_is_kept_once_for_each_ufrag_that_it_names() {
+    let mut scene = Scene::new(Role::Controlled);
+    scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
+    scene.agent.add_local_address(scene.now, scene.local);
+    let (key, ours) = (scene.our_key(), scene.agent.local_credentials().ufrag.clone());
+    for _ in 0..100 {
+        for theirs in ["stranger", "them"] {
+            let username = format!("{ours}:{theirs}");
+            let check = scene.check(&username, |b| b.integrity(&key, Algorithm::Sha1).finish());
+            scene.give(scene.path(), &check);
+        }
+    }
+    assert_eq!(scene.agent.stats().dropped_early_checks, 0);
+    scene.agent.set_remote_credentials(scene.now, scene.theirs.clone(), false);
+    assert_eq!(scene.agent.validation(&scene.path()), Validation::Authenticated);
+}
+
+#[test]
+fn a_closed_agent_answers_nothing_and_forgets_who_asked() {
+    let mut scene = Scene::new(Role::Controlled);
+    scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
+    scene.agent.add_local_address(scene.now, scene.local);
+    let check = scene.good_check();
+    scene.give(scene.path(), &check);
+    assert_eq!(scene.agent.validation(&scene.path()), Validation::Authenticated);
+    scene.agent.close(scene.now);
+    assert!(scene.take().is_none(), "not even what was asked before");
+    assert_eq!(scene.agent.validation(&scene.path()), Validation::Unknown);
+    scene.give(scene.path(), &check);
+    assert!(scene.take().is_none());
+    assert_eq!(scene.agent.stats().requests_received, 1);
+}
+
+#[test]
+fn what_came_to_an_address_goes_with_it() {
+    let mut scene = Scene::new(Role::Controlled);
+    scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
+    scene.agent.add_local_address(scene.now, scene.local);
+    let check = scene.good_check();
+    scene.give(scene.path(), &check);
+    scene.agent.remove_local_address(scene.now, scene.local);
+    assert!(scene.take().is_none(), "nothing leaves from there");
+    scene.agent.add_local_address(scene.now, scene.local);
+    assert!(scene.take().is_none());
+    assert_eq!(scene.agent.validation(&scene.path()), Validation::Unknown);
+}
+
+#[test]
+fn a_flood_of_checks_is_returned_with_one() {
+    let mut scene = Scene::connected(Role::Controlled);
+    let path = Path::udp(scene.local, "203.0.113.66:53".parse().unwrap());
+    let mut checks = 0;
+    for _ in 0..49 {
+        scene.now += Duration::from_millis(5);
+        let check = scene.good_check();
+        scene.give(path, &check);
+        while let Some((_, bytes)) = scene.take() {
+            checks += u32::from(Message::parse(&bytes).unwrap().class() == Class::Request);
+        }
+    }
+    assert_eq!(checks, 1);
+}
+
+#[test]
+fn of_too_many_requests_the_first_are_answered() {
+    let mut scene = Scene::new(Role::Controlled);
+    let checks: Vec<_> = (0..=MAX_ANSWERS).map(|_| scene.good_check()).collect();
+    for writable in [true, false] {
+        scene.agent.handle_writable(scene.path(), writable);
+        for check in &checks {
+            scene.give(scene.path(), check);
+        }
+        scene.agent.handle_writable(scene.path(), true);
+        let (_, answer) = scene.take().expect("an answer");
+        assert_eq!(Message::parse(&answer).unwrap().transaction_id().0, [1; 12], "writable {writable}");
+        while scene.take().is_some() {}
     }
 }
 
