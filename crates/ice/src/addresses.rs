@@ -78,9 +78,10 @@ fn is_host_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()),
         IpAddr::V6(v6) => {
+            // The unspecified address is among them.
             let compatible = matches!(v6.segments(), [0, 0, 0, 0, 0, 0, a, b] if (a, b) != (0, 1));
             let site_local = v6.segments()[0] & 0xffc0 == 0xfec0;
-            !(v6.is_unspecified() || v6.is_multicast() || compatible || site_local)
+            !(v6.is_multicast() || compatible || site_local)
         }
     }
 }

@@ -291,11 +291,15 @@ fn a_role_conflict_of_a_check_with_the_role_of_before_changes_nothing_more() {
     let other = "1 1 udp 2130706431 192.0.2.3 6000 typ host".parse().unwrap();
     scene.agent.add_remote_candidate(scene.now, other).unwrap();
     let checks = [scene.take().unwrap(), scene.take().unwrap()];
-    for (transmit, check) in checks {
+    let tiebreakers = checks.map(|(transmit, check)| {
         let conflict = scene.error(&check, 487, Some(&scene.their_key()));
         scene.give(transmit.path, &conflict);
         assert_eq!(scene.agent.role(), Role::Controlled);
-    }
+        scene.now += Duration::from_millis(100);
+        let request = scene.request();
+        Message::parse(&request).unwrap().get::<IceControlled>().unwrap().unwrap()
+    });
+    assert_eq!(tiebreakers[0], tiebreakers[1]);
 }
 
 #[test]
