@@ -10,8 +10,8 @@ use std::time::Instant;
 use common::scene::check;
 use common::{Net, ms, secs};
 use taut_ice::{
-    AddCandidateError, Agent, Candidate, Config, Credentials, Event, MAX_EARLY_CHECKS, MAX_REMOTE_CANDIDATES,
-    Role, TcpPolicy,
+    AddCandidateError, Agent, Candidate, Config, Credentials, Event, MAX_EARLY_CHECKS, MAX_NAMES,
+    MAX_REMOTE_CANDIDATES, Role, TcpPolicy,
 };
 use taut_netsim::Link;
 use taut_sansio::net::{Path, Received, Transport};
@@ -204,6 +204,27 @@ fn names_stay_bounded_and_are_asked_for_once() {
     let named = "1 1 udp 1 name.local 9 typ host".parse().unwrap();
     assert_eq!(without.add_remote_candidate(now, named), Err(AddCandidateError::Name));
     assert_eq!(without.poll_event(), None);
+}
+
+#[test]
+fn what_belongs_to_a_generation_goes_with_it() {
+    let now = Instant::now();
+    let mut agent = Agent::new(Config::default(), Rng::from_u64(1));
+    agent.add_local_address(now, "192.0.2.1:5000".parse().unwrap());
+    agent.add_remote_candidate(now, host("192.0.2.2:4000", 1)).unwrap();
+    let named = |n: usize| format!("1 1 udp 1 name{n}.local 9 typ host").parse().unwrap();
+    for _ in 0..2 {
+        (0..MAX_NAMES).for_each(|n| agent.add_remote_candidate(now, named(n)).unwrap());
+    }
+    assert_eq!(agent.stats().dropped_remote_candidates, 0, "the same name again takes no room");
+    agent.restart(now);
+    agent.set_remote_credentials(now, Credentials { ufrag: "them".into(), pwd: "t".repeat(24) }, false);
+    assert_eq!((agent.remote_candidates().count(), agent.pair_stats().len()), (0, 0));
+    (0..MAX_NAMES).for_each(|n| agent.add_remote_candidate(now, named(n)).unwrap());
+    assert_eq!(agent.stats().dropped_remote_candidates, 0, "there is room for as many again");
+    agent.close(now);
+    assert!(agent.poll_transmit(now, 1, &mut Vec::new()).is_none(), "no name is asked for any more");
+    assert_eq!(agent.poll_timeout(), None);
 }
 
 /// RFC 8839 section 5.4: a ufrag has at most 256 characters. It is kept until the credentials come.
