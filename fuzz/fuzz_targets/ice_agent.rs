@@ -1,5 +1,5 @@
-//! Two agents, connected first if the flags say so; then commands, fuzzed datagrams, and checks with the right
-//! password and any content.
+//! Two agents, connected first if the flags say so, over UDP or TCP; then commands, connections that open, come in and end, fuzzed
+//! datagrams, and checks with the right password and any content.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -8,11 +8,13 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
+use taut_fuzz::streams::{Streams, through_frame};
 use taut_fuzz::{Machine, OPERATIONS, change, drain, settle, time};
 use taut_ice::{
-    Agent, Candidate, Config, Credentials, Event, Host, Loopback, ResolveId, Role, StunServer, Validation,
+    Agent, Candidate, Config, Credentials, Event, Host, Loopback, ResolveId, Role, StunServer, TcpId,
+    TcpPolicy, Validation,
 };
-use taut_sansio::net::{Path, Received};
+use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
 use taut_stun::attribute::{
     ErrorCode, IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
@@ -24,6 +26,9 @@ struct Side {
     wire: VecDeque<(Path, Vec<u8>)>,
     candidates: Vec<Candidate>,
     resolve: Option<ResolveId>,
+    streams: Streams,
+    /// Whether datagrams get through to the other side.
+    udp: bool,
 }
 
 /// Small sets, so that operations meet each other.
@@ -36,15 +41,45 @@ fn address(number: u16) -> SocketAddr {
     }
 }
 
+/// A listener, or the other end of one's connections.
+fn listener(number: u16) -> SocketAddr {
+    let mut address = address(number);
+    address.set_port(6_000 + number % 2);
+    address
+}
+
+fn connection(local: SocketAddr, remote: SocketAddr) -> Path {
+    Path { transport: Transport::Tcp, local, remote }
+}
+
+fn reverse(path: Path) -> Path {
+    Path { local: path.remote, remote: path.local, ..path }
+}
+
+/// The TCP candidates of both sides.
+fn policies(flags: u8) -> [TcpPolicy; 2] {
+    match flags >> 4 & 3 {
+        0 => [TcpPolicy::Off, TcpPolicy::Off],
+        1 => [TcpPolicy::Active, TcpPolicy::Passive],
+        2 => [TcpPolicy::Passive, TcpPolicy::Both],
+        _ => [TcpPolicy::Both, TcpPolicy::Both],
+    }
+}
+
 impl Side {
-    fn new(seed: u64, local: u16) -> Self {
+    fn new(seed: u64, local: u16, tcp: TcpPolicy, udp: bool) -> Self {
         let now = Instant::now();
         let server = StunServer { host: Host::Ip([192, 0, 2, 200].into()), port: 3478 };
         let named = StunServer { host: Host::Name("stun.example".into()), port: 3478 };
-        let config = Config::default().with_stun_servers(vec![server, named]).with_loopback(Loopback::Always);
+        let config = Config::default()
+            .with_stun_servers(vec![server, named])
+            .with_loopback(Loopback::Always)
+            .with_tcp(tcp);
         let mut agent = Agent::new(config, Rng::from_u64(seed));
         agent.add_local_address(now, address(local));
-        Self { agent, wire: VecDeque::new(), candidates: Vec::new(), resolve: None }
+        let mut streams = Streams::new(tcp);
+        streams.listen(&mut agent, now, listener(local));
+        Self { agent, wire: VecDeque::new(), candidates: Vec::new(), resolve: None, streams, udp }
     }
 }
 
@@ -58,6 +93,7 @@ impl Machine for Side {
             let mut out = Vec::new();
             let Some(transmit) = self.agent.poll_transmit(now, 8, &mut out) else { return false };
             assert_eq!(transmit.len, out.len());
+            self.streams.on_transmit(&self.agent, &transmit.path);
             let size = transmit.segment_size.unwrap_or(out.len()).max(1);
             for datagram in out.chunks(size).take(256 - self.wire.len().min(256)) {
                 self.wire.push_back((transmit.path, datagram.to_vec()));
@@ -66,6 +102,7 @@ impl Machine for Side {
         });
         drain(|| {
             let Some(event) = self.agent.poll_event() else { return false };
+            self.streams.on_event(now, &event);
             match event {
                 Event::LocalCandidate(candidate) => self.candidates.push(candidate),
                 Event::Resolve { id, .. } => self.resolve = Some(id),
@@ -79,6 +116,7 @@ impl Machine for Side {
         if let Some(path) = self.agent.selected_path() {
             assert_eq!(self.agent.validation(&path), Validation::Validated, "data would go to anybody");
         }
+        self.streams.check(&self.agent, now);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -86,21 +124,54 @@ impl Machine for Side {
     }
 }
 
+/// Opens what was asked for and has a listener on the other side.
+fn connect(sides: &mut [Side; 2], now: Instant) {
+    for (from, to) in [(0, 1), (1, 0)] {
+        for asked in sides[from].streams.asked.clone() {
+            if sides[to].streams.listeners.contains(&asked.remote) {
+                let Side { agent, streams, .. } = &mut sides[from];
+                let path = streams.path(&asked);
+                streams.answer(agent, now, asked.id, Some(path));
+                let Side { agent, streams, .. } = &mut sides[to];
+                streams.accept(agent, now, reverse(path));
+            }
+        }
+    }
+}
+
+/// Tells each side which connections the other one has ended.
+fn hang_up(sides: &mut [Side; 2], now: Instant) {
+    for (from, to) in [(0, 1), (1, 0)] {
+        for path in std::mem::take(&mut sides[from].streams.ended) {
+            let Side { agent, streams, .. } = &mut sides[to];
+            streams.close(agent, now, reverse(path));
+        }
+    }
+}
+
 fn exchange(sides: &mut [Side; 2], now: Instant) {
     for _ in 0..16 {
         settle(&mut sides[0], now);
         settle(&mut sides[1], now);
-        if sides.iter().all(|side| side.wire.is_empty()) {
-            return;
+        connect(sides, now);
+        if sides.iter().all(|side| side.wire.is_empty() && side.streams.ended.is_empty()) {
+            break;
         }
         for (from, to) in [(0, 1), (1, 0)] {
             for (path, datagram) in std::mem::take(&mut sides[from].wire) {
-                let path = Path { local: path.remote, remote: path.local, ..path };
-                let meta = Received { at: now, path, ecn: None };
-                sides[to].agent.handle_datagram(meta, BytesMut::from(&datagram[..]));
+                let datagram = match path.transport {
+                    Transport::Udp if !sides[from].udp => continue,
+                    Transport::Udp => BytesMut::from(&datagram[..]),
+                    _ => through_frame(&datagram),
+                };
+                let meta = Received { at: now, path: reverse(path), ecn: None };
+                sides[to].agent.handle_datagram(meta, datagram);
             }
         }
+        hang_up(sides, now);
     }
+    settle(&mut sides[0], now);
+    settle(&mut sides[1], now);
 }
 
 fn introduce(sides: &mut [Side; 2], now: Instant, lite: bool) {
@@ -160,10 +231,63 @@ fn forge(
     out
 }
 
+/// What happens to connections.
+fn stream_operation(side: &mut Side, now: Instant, operation: u8, argument: u16, ids: [&[TcpId]; 2]) {
+    let Side { agent, streams, .. } = side;
+    let index = usize::from(argument >> 4);
+    let open = streams.open.get(index % streams.open.len().max(1)).copied();
+    match operation {
+        0 => streams.listen(agent, now, listener(argument)),
+        1 => streams.stop_listening(agent, now, listener(argument)),
+        2 | 3 => {
+            let Some(asked) = streams.asked.get(index % streams.asked.len().max(1)).copied() else { return };
+            let path = streams.path(&asked);
+            streams.answer(agent, now, asked.id, Some(path).filter(|_| operation == 2));
+        }
+        // An id of before, or one of the other side, which may be any.
+        4 => {
+            let ids = ids[usize::from(argument & 1)];
+            let Some(id) = ids.get(index % ids.len().max(1)).copied() else { return };
+            let path = connection(listener(argument), address(argument));
+            streams.answer(agent, now, id, Some(path).filter(|_| argument & 2 == 0));
+        }
+        5..=7 => {
+            let local = streams.listeners.get(index % streams.listeners.len().max(1)).copied();
+            let local = local.filter(|_| operation < 7).unwrap_or(listener(argument));
+            let many = if operation == 6 { 1 + argument % 64 } else { 1 };
+            for number in 0..many {
+                let mut remote = address(argument);
+                remote.set_port(20_000 + argument % 16 + number);
+                side.streams.accept(&mut side.agent, now, connection(local, remote));
+                // Whoever accepts connections closes one that gave way before the next.
+                settle(side, now);
+            }
+        }
+        8 => {
+            let path = open.unwrap_or(connection(listener(argument), address(argument)));
+            streams.close(agent, now, path);
+            streams.ended.push(path);
+        }
+        9 => streams.close(agent, now, connection(listener(argument), address(argument))),
+        10 => {
+            let Some(path) = open else { return };
+            streams.set_writable(agent, path, argument & 1 == 0);
+        }
+        _ => {
+            let to = listener(argument);
+            let side = ["passive", "so", "active", "none"][index % 4];
+            let text = format!("1 1 tcp {argument} {} {} typ host tcptype {side}", to.ip(), to.port());
+            let Ok(candidate) = text.parse() else { return };
+            let _ = agent.add_remote_candidate(now, candidate);
+        }
+    }
+}
+
 fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
     let (flags, operations) = input;
     let mut now = Instant::now();
-    let mut sides = [Side::new(1, 0), Side::new(2, 1)];
+    let (policies, udp) = (policies(flags), flags & 64 == 0);
+    let mut sides = [Side::new(1, 0, policies[0], udp), Side::new(2, 1, policies[1], udp)];
     for side in &mut sides {
         if flags & 1 != 0 {
             side.agent.gather(now);
@@ -184,6 +308,7 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
         let index = usize::from(argument) % sides[far].wire.len().max(1);
         let (theirs, packet) =
             (sides[far].agent.local_credentials().clone(), sides[far].wire.get(index).cloned());
+        let given_up = sides[far].streams.over.clone();
         let side = &mut sides[near];
         let ours = side.agent.local_credentials().clone();
         let agent = &mut side.agent;
@@ -193,6 +318,9 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
                 let seen = side.wire.get(usize::from(at(9)) % side.wire.len().max(1)).cloned();
                 let path = match &seen {
                     Some((path, _)) if argument & 512 == 0 => *path,
+                    _ if argument & 1_024 != 0 && !side.streams.open.is_empty() => {
+                        side.streams.open[usize::from(at(10)) % side.streams.open.len()]
+                    }
                     _ => Path::udp(address(near as u16), address(at(10) << 8 | at(11))),
                 };
                 let message = forge(&ours, &theirs, seen.as_ref().map(|(_, m)| &m[..]), argument, &octets);
@@ -201,8 +329,8 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
             7 => {
                 let Some((path, mut datagram)) = packet else { continue };
                 change(&mut datagram, &octets);
-                let path = Path { local: path.remote, remote: path.local, ..path };
-                agent.handle_datagram(Received { at: now, path, ecn: None }, BytesMut::from(&datagram[..]));
+                let meta = Received { at: now, path: reverse(path), ecn: None };
+                agent.handle_datagram(meta, BytesMut::from(&datagram[..]));
             }
             8 => {
                 let local = if argument & 1 == 0 { address(near as u16) } else { taut_mdns::LOCAL_V4 };
@@ -237,15 +365,23 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
             }
             26 => {
                 let path = agent.selected_path().unwrap_or(Path::udp(address(0), address(1)));
-                agent.handle_writable(path, argument & 1 == 0);
+                side.streams.set_writable(agent, path, argument & 1 == 0);
             }
             27 => agent.close(now),
             28 => agent.restart(now),
             29 => agent.roll_back_restart(now),
             30 => drop(agent.report().to_string()),
+            31..=42 => {
+                let ours = side.streams.over.clone();
+                stream_operation(side, now, (operation & 0x7f) - 31, argument, [&ours, &given_up]);
+            }
             _ => continue,
         }
         settle(&mut sides[near], now);
     }
     exchange(&mut sides, now);
+    for side in &mut sides {
+        side.agent.close(now);
+        settle(side, now);
+    }
 });

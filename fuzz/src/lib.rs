@@ -1,5 +1,6 @@
 //! What the targets share: bounded polling, honest timers, and the checksum of SCTP.
 
+pub mod streams;
 pub mod turn;
 
 use std::time::{Duration, Instant};
