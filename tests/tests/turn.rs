@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use taut::turn_server::ServerConfig;
 use taut::{
-    Codec, Configuration, ConnectionState, DataChannel, DataChannelInit, Event, Events, Frame,
+    Codec, Configuration, ConnectionState, DataChannel, DataChannelInit, Event, Events, Frame, IceCandidate,
     IceConnectionState, IceServer, IceTransportPolicy, Kind, Loopback, MediaStreamTrack, Message,
     OfferOptions, PeerConnection, TurnCredentials, TurnServer, TurnServerOptions,
 };
@@ -79,7 +79,7 @@ struct Side {
     events: UnboundedReceiver<Event>,
 }
 
-fn forward(mut events: Events, other: PeerConnection) -> UnboundedReceiver<Event> {
+fn forward(mut events: Events, pc: PeerConnection, other: PeerConnection) -> UnboundedReceiver<Event> {
     let (sender, receiver) = unbounded_channel();
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
@@ -87,15 +87,24 @@ fn forward(mut events: Events, other: PeerConnection) -> UnboundedReceiver<Event
                 let _ = sender.send(event);
                 continue;
             };
-            // It may be found before the description is there.
-            while other.remote_description().is_none() {
+            // It may be found before the description that it belongs to is there, also the one of a restart. One of before a
+            // restart may come after it, and is not wanted any more.
+            while is_current(&pc, candidate.as_ref())
+                && other.add_ice_candidate(candidate.clone()).await.is_err()
+            {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            // One of before a restart may come after it, and is not wanted any more.
-            let _ = other.add_ice_candidate(candidate).await;
         }
     });
     receiver
+}
+
+/// True unless a restart has followed, or the end.
+fn is_current(pc: &PeerConnection, candidate: Option<&IceCandidate>) -> bool {
+    let ufrag = candidate.and_then(|candidate| candidate.username_fragment.as_deref());
+    let line = ufrag.map(|ufrag| format!("a=ice-ufrag:{ufrag}\r\n")).unwrap_or_default();
+    let description = pc.local_description().filter(|_| pc.connection_state() != ConnectionState::Closed);
+    description.is_some_and(|description| description.sdp.contains(&line))
 }
 
 /// Who asks a server of this scheme.
@@ -122,8 +131,8 @@ fn relay_only(url: &str, scheme: Scheme, roots: &str) -> Configuration {
 fn relayed_pair(url: &str, scheme: Scheme, roots: &str) -> (Side, Side) {
     let make = || PeerConnection::new(relay_only(url, scheme, roots)).unwrap();
     let ((a, a_events), (b, b_events)) = (make(), make());
-    let a_events = forward(a_events, b.clone());
-    let b_events = forward(b_events, a.clone());
+    let a_events = forward(a_events, a.clone(), b.clone());
+    let b_events = forward(b_events, b.clone(), a.clone());
     (Side { pc: a, events: a_events }, Side { pc: b, events: b_events })
 }
 
