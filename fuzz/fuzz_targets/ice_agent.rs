@@ -134,6 +134,7 @@ fn connect(sides: &mut [Side; 2], now: Instant) {
                 streams.answer(agent, now, asked.id, Some(path));
                 let Side { agent, streams, .. } = &mut sides[to];
                 streams.accept(agent, now, reverse(path));
+                settle(&mut sides[to], now);
             }
         }
     }
@@ -145,6 +146,7 @@ fn hang_up(sides: &mut [Side; 2], now: Instant) {
         for path in std::mem::take(&mut sides[from].streams.ended) {
             let Side { agent, streams, .. } = &mut sides[to];
             streams.close(agent, now, reverse(path));
+            settle(&mut sides[to], now);
         }
     }
 }
