@@ -359,7 +359,10 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
             21 => agent.gather(now),
             22 => agent.set_role(now, if argument & 1 == 0 { Role::Controlling } else { Role::Controlled }),
             23 => agent.set_remote_credentials(now, theirs, argument & 1 == 0),
-            24 => introduce(&mut sides, now, argument & 1 == 0),
+            24 => {
+                introduce(&mut sides, now, argument & 1 == 0);
+                settle(&mut sides[far], now);
+            }
             25 => {
                 let Some(id) = side.resolve else { continue };
                 let answer = if argument & 1 == 0 { Ok(vec![address(argument).ip()]) } else { Err(()) };
