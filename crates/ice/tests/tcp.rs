@@ -564,3 +564,28 @@ fn a_listener_has_the_address_that_it_has_outside() {
         "{outside:?}"
     );
 }
+
+#[test]
+fn listeners_and_connections_that_cannot_be_are_refused() {
+    let now = Instant::now();
+    let filter = taut_ice::AddressFilter::default().without_network("10.0.0.0/8".parse().unwrap());
+    let config = tcp(TcpPolicy::Passive).with_loopback(taut_ice::Loopback::Never).with_filter(filter);
+    let mut agent = Agent::new(config, Rng::from_u64(1));
+    agent.gather(now);
+    for bad in ["0.0.0.0:5000", "192.0.2.1:0", "224.0.0.1:5000", "127.0.0.1:5000", "10.0.0.1:5000"] {
+        agent.add_tcp_listener(now, bad.parse().unwrap());
+        assert_eq!(agent.local_candidates().count(), 0, "{bad}");
+    }
+    for last in [1, 1].into_iter().chain(2..100) {
+        agent.add_tcp_listener(now, SocketAddr::from(([192, 0, 2, last], 5_000)));
+        assert!(agent.local_candidates().count() <= usize::from(last).min(taut_ice::MAX_LOCAL_ADDRESSES));
+    }
+    let nowhere = Path { local: "192.0.2.1:5001".parse().unwrap(), ..path(10_000) };
+    for (connection, refused) in [(nowhere, 1), (path(10_000), 1), (path(10_000), 2)] {
+        agent.handle_tcp_accepted(now, connection);
+        assert_eq!(agent.stats().tcp_refused, refused);
+    }
+    agent.close(now);
+    agent.handle_tcp_accepted(now, path(10_001));
+    assert_eq!(agent.stats().tcp_refused, 3, "closed");
+}
