@@ -563,6 +563,51 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_a_name_that_was_removed_holds_no_other_up() {
+        let (mut responder, now) = responder();
+        responder.register("b.local", address()).unwrap();
+        for name in [NAME, "b.local"] {
+            responder.handle_datagram(now, SIMPLE.parse().unwrap(), &question(name, A, 1));
+        }
+        responder.unregister(NAME);
+        assert_eq!(sent(&mut responder, now).len(), 1);
+    }
+
+    #[test]
+    fn what_is_known_of_another_name_or_family_silences_nothing() {
+        let (mut responder, now) = responder();
+        responder.register("b.local", address()).unwrap();
+        for (asked, record_type, known) in [(NAME, A, "b.local"), (NAME, AAAA, NAME)] {
+            let mut message = question(asked, record_type, 1);
+            message[7] = 1;
+            message.extend_from_slice(&response(known, address(), 120)[12..]);
+            assert_eq!(ask(&mut responder, now, MODERN, &message).len(), 1, "{record_type} {known}");
+        }
+    }
+
+    #[test]
+    fn questions_for_others_leave_room_for_ours() {
+        let (mut responder, now) = responder();
+        let mut message = question("other.local", A, 1);
+        let other = message.split_off(12);
+        (0..100).for_each(|_| message.extend_from_slice(&other));
+        message.extend_from_slice(&question(NAME, A, 1)[12..]);
+        message[5] = 101;
+        assert_eq!(ask(&mut responder, now, MODERN, &message), answer(GROUP_V4));
+    }
+
+    #[test]
+    fn time_does_not_go_back() {
+        let (mut responder, start) = responder();
+        let later = start + Duration::from_secs(10);
+        assert_eq!(ask(&mut responder, later, MODERN, &question(NAME, A, 1)), answer(GROUP_V4));
+        assert!(ask(&mut responder, start, MODERN, &question(NAME, A, 1)).is_empty());
+        assert_eq!(responder.poll_timeout(), Some(later + Duration::from_secs(1)));
+        assert!(ask(&mut responder, start, MODERN, &question(NAME, AAAA, 1)).len() == 1);
+        assert!(ask(&mut responder, later, MODERN, &question(NAME, AAAA, 1)).is_empty(), "told at {later:?}");
+    }
+
+    #[test]
     fn a_datagram_asks_for_each_answer_once() {
         let (mut responder, now) = responder();
         let one = question(NAME, A, 1);

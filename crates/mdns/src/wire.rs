@@ -385,8 +385,11 @@ pub(crate) mod tests {
         for end in 0..message.len() {
             assert!(read_query(&message[..end], |_| true).is_err(), "{end}");
         }
-        message[2] = 0x84;
-        assert!(read_query(&message, |_| true).unwrap().is_none(), "a response is no query");
+        for (place, value) in [(2, 0x84), (2, 0x08), (3, 0x03)] {
+            let mut other = message.clone();
+            other[place] = value;
+            assert!(read_query(&other, |_| true).unwrap().is_none(), "neither a response nor with codes");
+        }
     }
 
     #[test]
@@ -396,6 +399,16 @@ pub(crate) mod tests {
         (0..512).for_each(|_| message.extend_from_slice(&question));
         let query = read_query(&message, |_| true).unwrap().unwrap();
         assert_eq!(query.questions.len(), MAX_PER_MESSAGE);
+        let [ours, other] = ["a.local", "b.local"].map(|name| {
+            let record = response(name, "192.0.2.1".parse().unwrap(), TTL);
+            record[12..].to_vec()
+        });
+        let mut message = vec![0, 0, 0, 0, 0, 0, 0, 200, 0, 0, 0, 0];
+        (0..100).for_each(|_| message.extend_from_slice(&other));
+        (0..100).for_each(|_| message.extend_from_slice(&ours));
+        let query = read_query(&message, |asked| *asked == name("a.local")).unwrap().unwrap();
+        assert_eq!(query.known.len(), MAX_PER_MESSAGE);
+        assert!(query.known.iter().all(|(known, _)| *known == name("a.local")), "others leave room");
         assert!(read_query(&vec![0; MAX_MESSAGE + 1], |_| true).is_err());
     }
 
@@ -407,6 +420,14 @@ pub(crate) mod tests {
             other[place] = value;
             assert_eq!(read(&other), (Ok(Kind::Other), vec![]));
         }
+    }
+
+    #[test]
+    fn a_record_of_another_class_is_no_address() {
+        let mut message = response("a.local", "192.0.2.1".parse().unwrap(), 120);
+        let class = 12 + name("a.local").as_wire().len() + 2;
+        message[class + 1] = 3;
+        assert_eq!(read(&message), (Ok(Kind::Response), vec![]));
     }
 
     #[test]

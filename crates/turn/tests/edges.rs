@@ -9,13 +9,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use common::play::{NONCE, Play, REALM, get};
 use common::{PEER, Raw, address, client_config, code, server_config};
-use taut_sansio::net::{Path, Received};
+use taut_sansio::net::{Path, Received, Transport};
 use taut_stun::attribute::{
-    AddressFamily, ChannelNumber, Data, ErrorCode, Lifetime, Nonce, Priority, Realm, RequestedTransport,
-    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    AdditionalAddressFamily, AddressFamily, ChannelNumber, Data, ErrorCode, Lifetime, Nonce,
+    PasswordAlgorithm, PasswordAlgorithms, Priority, Realm, RequestedAddressFamily, RequestedTransport,
+    Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
-use taut_stun::{Builder, Class, Message, Method, TransactionId};
-use taut_turn::server::MAX_PERMISSIONS;
+use taut_stun::{Algorithm, Builder, Class, Key, Message, Method, TransactionId};
+use taut_turn::server::{self, MAX_PERMISSIONS};
 use taut_turn::{Event, Families};
 
 fn peer(text: &str) -> XorPeerAddress {
@@ -69,6 +70,88 @@ fn an_allocation_without_its_sockets_is_none() {
     let sent = raw.server.poll_transmit(raw.now, 1, &mut out);
     assert!(sent.is_some(), "an answer to the second");
     assert_eq!(code(&out), 437);
+}
+
+#[test]
+fn a_family_alone_that_was_not_asked_for_so_is_no_allocation() {
+    let both = AdditionalAddressFamily(AddressFamily::V6);
+    let alone = RequestedAddressFamily(AddressFamily::V6);
+    for (asked, has_v6) in [(Ok(both), true), (Err(alone), false)] {
+        let mut raw = Raw::new(server_config());
+        raw.get_challenged();
+        let request = raw.signed(Method::ALLOCATE, |b| {
+            let b = b.push(&RequestedTransport::UDP);
+            match &asked {
+                Ok(both) => b.push(both),
+                Err(alone) => b.push(alone),
+            }
+        });
+        let meta = Received { at: raw.now, path: raw.path(), ecn: None };
+        raw.server.handle_datagram(meta, BytesMut::from(&request[..]));
+        while let Some(event) = raw.server.poll_event() {
+            if let server::Event::Bind(relay) = event {
+                let bound = relay.is_ipv6() && has_v6;
+                raw.server.handle_bound(raw.now, relay, if bound { Ok(()) } else { Err(()) });
+            }
+        }
+        let mut out = Vec::new();
+        assert!(raw.server.poll_transmit(raw.now, 1, &mut out).is_some());
+        assert_eq!((code(&out), raw.server.allocations()), (508, 0), "{has_v6}");
+    }
+}
+
+#[test]
+fn a_stream_is_no_peer_whatever_its_address() {
+    let (mut raw, from_peer) = allocated();
+    raw.request(Method::CREATE_PERMISSION, |b| b.push(&peer(PEER))).unwrap();
+    let stream = Path { transport: Transport::Tcp, ..from_peer };
+    assert_eq!(raw.give(stream, b"x"), []);
+    assert_eq!(raw.give(from_peer, b"x").len(), 1);
+}
+
+#[test]
+fn what_is_over_does_not_come_back_with_an_older_time() {
+    let (mut raw, from_peer) = allocated();
+    raw.request(Method::CREATE_PERMISSION, |b| b.push(&peer(PEER))).unwrap();
+    for now in [raw.now + Duration::from_secs(300), raw.now] {
+        raw.now = now;
+        assert_eq!(raw.give(from_peer, b"x"), []);
+    }
+}
+
+/// A request of ann, whose key is made as she has chosen from the server's list, or with MD5 and no list.
+fn ask_with(raw: &mut Raw, method: Method, chosen: Option<PasswordAlgorithm>) -> Result<Algorithm, u16> {
+    let key = match chosen {
+        Some(PasswordAlgorithm::Sha256) => Key::long_term_sha256("ann", "taut", "secret"),
+        _ => Key::long_term_md5("ann", "taut", "secret"),
+    };
+    let (realm, nonce, _) = raw.challenge.clone().unwrap();
+    let mut out = Vec::new();
+    let id = raw.id();
+    let mut builder = Builder::new(&mut out, Class::Request, method, id)
+        .push(&RequestedTransport::UDP)
+        .push(&Username::new("ann"));
+    builder = builder.push(&Realm::new(&realm)).push(&Nonce::new(&nonce));
+    let mut algorithm = Algorithm::Sha1;
+    if let Some(chosen) = chosen {
+        let list = PasswordAlgorithms::from_iter([PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5]);
+        (builder, algorithm) = (builder.push(&list).push(&chosen), Algorithm::Sha256);
+    }
+    builder.integrity(&key, algorithm).finish().unwrap();
+    let answer = raw.ask(&out).unwrap();
+    let message = Message::parse(&answer).unwrap();
+    if message.class() == Class::Success { Ok(message.verify(&key).unwrap()) } else { Err(code(&answer)) }
+}
+
+#[test]
+fn who_has_an_allocation_may_go_over_to_a_better_algorithm() {
+    let (md5, sha256) = (Some(PasswordAlgorithm::Md5), Some(PasswordAlgorithm::Sha256));
+    for (first, then) in [(None, md5), (md5, sha256)] {
+        let mut raw = Raw::new(server_config());
+        raw.get_challenged();
+        assert!(ask_with(&mut raw, Method::ALLOCATE, first).is_ok());
+        assert_eq!(ask_with(&mut raw, Method::REFRESH, then), Ok(Algorithm::Sha256));
+    }
 }
 
 #[test]

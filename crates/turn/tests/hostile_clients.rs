@@ -14,7 +14,9 @@ use taut_stun::attribute::{
     PasswordAlgorithm, PasswordAlgorithms, Priority, Realm, RequestedAddressFamily, RequestedTransport,
     UnknownAttributes, UserHash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
-use taut_stun::{Algorithm, Attribute, Builder, Class, Key, Message, Method, TransactionId};
+use taut_stun::{
+    Algorithm, Attribute, AttributeType, Builder, Class, Key, Message, Method, ParseError, TransactionId,
+};
 use taut_turn::server::{
     self, MAX_CHANNELS, MAX_PERMISSIONS, MAX_QUEUED, Server, ServerConfig, ServerConfigError,
 };
@@ -262,6 +264,21 @@ fn what_is_not_understood_is_named() {
     assert_eq!(raw.request(Method::new(0x7f), |b| b).map(|_| ()), Err(400));
 }
 
+/// RESERVATION-TOKEN, which no server of ours gives out.
+struct Token;
+
+impl Attribute<'_> for Token {
+    const TYPE: AttributeType = AttributeType::RESERVATION_TOKEN;
+
+    fn parse(_: &[u8], _: TransactionId) -> Result<Self, ParseError> {
+        Ok(Self)
+    }
+
+    fn write(&self, _: TransactionId, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[7; 8]);
+    }
+}
+
 #[test]
 fn what_allocate_asks_for_is_checked() {
     let mut raw = Raw::new(server_config());
@@ -284,6 +301,9 @@ fn what_allocate_asks_for_is_checked() {
     assert_eq!(ask(&|b| b.push(&udp).push(&v4)), Err(400));
     let pair = EvenPort { reserve_next: true };
     assert_eq!(ask(&|b| b.push(&udp).push(&pair)), Err(508), "no port is reserved");
+    assert_eq!(ask(&|b| b.push(&udp).push(&pair).push(&additional)), Err(400), "of one family alone");
+    assert_eq!(ask(&|b| b.push(&udp).push(&Token)), Err(508), "nor was one");
+    assert_eq!(ask(&|b| b.push(&udp).push(&Token).push(&additional)), Err(400));
     let even = EvenPort { reserve_next: false };
     for _ in 0..8 {
         let answer = ask(&|b| b.push(&udp).push(&even)).unwrap();
@@ -418,6 +438,61 @@ fn the_host_of_the_server_is_reached_at_its_relays_alone() {
     raw.source = address("192.0.2.77:4001");
     let other = relay_of(&raw.allocate().unwrap()).to_string();
     assert_eq!(raw.give(path, &send_indication(&other, b"x")).len(), 1, "another client's relay");
+    raw.request(Method::REFRESH, |b| b.push(&Lifetime(0))).unwrap();
+    assert_eq!(raw.give(path, &send_indication(&other, b"x")), [], "it is one no more");
+}
+
+#[test]
+fn a_port_that_was_not_bound_or_was_given_back_is_no_relay() {
+    fn both(b: Builder<'_>) -> Builder<'_> {
+        b.push(&RequestedTransport::UDP).push(&AdditionalAddressFamily(AddressFamily::V6))
+    }
+    let mut raw = Raw::new(server_config());
+    raw.get_challenged();
+    raw.request(Method::ALLOCATE, both).unwrap();
+    let path = raw.path();
+    raw.source.set_port(4_001);
+    let request = raw.signed(Method::ALLOCATE, both);
+    let meta = Received { at: raw.now, path: raw.path(), ecn: None };
+    raw.server.handle_datagram(meta, BytesMut::from(&request[..]));
+    let (mut refused, mut given_back) = (None, None);
+    while let Some(event) = raw.server.poll_event() {
+        let server::Event::Bind(relay) = event else { continue };
+        // The first port of IPv4 is somebody else's.
+        let free = relay.is_ipv6() || refused.is_some();
+        if relay.is_ipv6() {
+            given_back = Some(relay);
+        } else if !free {
+            refused = Some(relay);
+        }
+        raw.server.handle_bound(raw.now, relay, if free { Ok(()) } else { Err(()) });
+    }
+    let v6 = RequestedAddressFamily(AddressFamily::V6);
+    while raw.server.poll_transmit(raw.now, 1, &mut Vec::new()).is_some() {}
+    raw.request(Method::REFRESH, |b| b.push(&Lifetime(0)).push(&v6)).unwrap();
+    raw.source.set_port(4_000);
+    for relay in [refused, given_back].map(|relay| relay.unwrap().to_string()) {
+        permit(&mut raw, &relay).unwrap();
+        assert_eq!(raw.give(path, &send_indication(&relay, b"x")), [], "{relay}");
+    }
+}
+
+#[test]
+fn what_belonged_to_a_relay_that_is_given_back_leaves_room() {
+    let mut raw = Raw::new(server_config());
+    raw.get_challenged();
+    let additional = AdditionalAddressFamily(AddressFamily::V6);
+    raw.request(Method::ALLOCATE, |b| b.push(&RequestedTransport::UDP).push(&additional)).unwrap();
+    for number in 0..MAX_CHANNELS as u16 {
+        bind(&mut raw, 0x4000 + number, &format!("[2001:db8:1::7]:{}", 1 + number)).unwrap();
+    }
+    for number in 1..MAX_PERMISSIONS {
+        permit(&mut raw, &format!("[2001:db8:2::{number:x}]:1")).unwrap();
+    }
+    assert_eq!(permit(&mut raw, PEER), Err(508));
+    let v6 = RequestedAddressFamily(AddressFamily::V6);
+    raw.request(Method::REFRESH, |b| b.push(&Lifetime(0)).push(&v6)).unwrap();
+    assert!(permit(&mut raw, PEER).is_ok() && bind(&mut raw, 0x4fff, PEER).is_ok());
 }
 
 #[test]
@@ -493,6 +568,8 @@ fn tables_of_an_allocation_have_their_bounds() {
     }
     assert_eq!(permitted, MAX_PERMISSIONS);
     assert_eq!(permit(&mut raw, PEER), Err(508));
+    assert_eq!(bind(&mut raw, 0x4000, PEER), Err(508), "a channel permits, too");
+    assert!(permit(&mut raw, "198.51.0.0:1").is_ok(), "one that is there is kept");
     raw.now += Duration::from_secs(301);
     assert!(permit(&mut raw, PEER).is_ok(), "what is over makes room");
     let mut bound = 0;
@@ -502,6 +579,30 @@ fn tables_of_an_allocation_have_their_bounds() {
     }
     assert_eq!(bound, MAX_CHANNELS);
     assert_eq!(bind(&mut raw, 0x4fff, PEER), Err(508));
+    raw.now += Duration::from_secs(601);
+    assert!(bind(&mut raw, 0x4fff, PEER).is_ok(), "what is over makes room");
+}
+
+#[test]
+fn a_number_that_is_bound_anew_is_not_its_former_peers() {
+    for others in [0, MAX_CHANNELS as u16] {
+        let mut raw = Raw::new(server_config());
+        raw.get_challenged();
+        let relay = relay_of(&raw.allocate().unwrap());
+        bind(&mut raw, 0x4000, PEER).unwrap();
+        for number in 1..others {
+            bind(&mut raw, 0x4000 + number, &format!("198.51.100.7:{number}")).unwrap();
+        }
+        raw.now += Duration::from_secs(600);
+        if others > 0 {
+            // All that are over go for this one.
+            bind(&mut raw, 0x4fff, "198.51.100.9:1").unwrap();
+        }
+        bind(&mut raw, 0x4000, "198.51.100.8:5000").unwrap();
+        permit(&mut raw, PEER).unwrap();
+        let got = raw.give(Path::udp(relay, address(PEER)), b"x");
+        assert_eq!(get(&got[0].1), Some(peer(PEER)), "in an indication");
+    }
 }
 
 #[test]
@@ -597,6 +698,7 @@ fn a_socket_that_cannot_be_bound_is_looked_for_elsewhere() {
             while raw.server.poll_event().is_some() {}
         } else {
             assert_eq!(code(&out), 508);
+            assert!(Message::parse(&out).unwrap().verify(&raw.key()).is_ok(), "signed");
         }
         assert_eq!(raw.server.allocations(), 0);
     }
@@ -621,6 +723,15 @@ fn no_port_is_left_in_a_range_that_is_used_up() {
         }
     }
     assert_eq!(ports, [50_000, 50_001].into());
+
+    let mut raw = Raw::new(server_config().with_relay_ports(50_001, 50_003));
+    raw.get_challenged();
+    for expected in [Ok(50_002), Err(508)] {
+        raw.source.set_port(raw.source.port() + 1);
+        let even = EvenPort { reserve_next: false };
+        let answer = raw.request(Method::ALLOCATE, |b| b.push(&RequestedTransport::UDP).push(&even));
+        assert_eq!(answer.map(|answer| relay_of(&answer).port()), expected, "the one that is even");
+    }
 }
 
 #[test]
@@ -642,6 +753,13 @@ fn events_that_nobody_polls_stop_new_allocations() {
     }
     assert_eq!(raw.server.allocations(), server::MAX_EVENTS);
     assert!(raw.server.stats().congested > 0);
+    // Nor is another port looked for.
+    let Some(server::Event::Bind(relay)) = raw.server.poll_event() else { panic!("a socket is asked for") };
+    let request = raw.signed(Method::ALLOCATE, |b| b.push(&RequestedTransport::UDP));
+    let meta = Received { at: raw.now, path: raw.path(), ecn: None };
+    raw.server.handle_datagram(meta, BytesMut::from(&request[..]));
+    raw.server.handle_bound(raw.now, relay, Err(()));
+    assert_eq!(std::iter::from_fn(|| raw.server.poll_event()).count(), server::MAX_EVENTS);
 }
 
 #[test]
@@ -685,6 +803,9 @@ fn a_server_that_could_not_work_is_not_made() {
     assert_eq!(make(good().with_realm("")), Some(ServerConfigError::Realm));
     assert_eq!(make(good().with_realm("r".repeat(29))), Some(ServerConfigError::Realm));
     assert_eq!(make(good().with_relay(v4)), Some(ServerConfigError::Relays));
+    let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 2]);
+    assert_eq!(make(good().with_relay(v6)), None);
+    assert_eq!(make(good().with_relay(v6).with_relay(v6)), Some(ServerConfigError::Relays));
     assert_eq!(make(ServerConfig::default().with_user("a", "b")), Some(ServerConfigError::Relays));
     let mixed = server::RelayAddress { bind: v4, advertised: "::1".parse().unwrap() };
     let mixed = ServerConfig::default().with_user("a", "b").with_relay(mixed);

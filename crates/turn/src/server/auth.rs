@@ -147,6 +147,11 @@ mod tests {
     #[test]
     fn a_nonce_is_for_one_address_and_one_hour() {
         let nonces = Nonces::new([1; 32], HOUR);
+        let v6 = |last| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
+        for offer in [Offer::Algorithms, Offer::Short] {
+            let nonce = nonces.make(NOW, v6(1), offer);
+            assert!(nonces.is_fresh(&nonce, NOW, v6(1)) && !nonces.is_fresh(&nonce, NOW, v6(2)));
+        }
         let (source, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         for offer in [Offer::Algorithms, Offer::Short] {
             let nonce = nonces.make(NOW, source, offer);

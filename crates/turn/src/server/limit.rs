@@ -120,4 +120,19 @@ mod tests {
         assert_eq!(count(&mut limit, "2001:db8:0:ff::1"), 0, "the same /56");
         assert_eq!(count(&mut limit, "2001:db8:0:100::1"), 40);
     }
+
+    #[test]
+    fn nobody_outside_knows_which_prefixes_share_a_rate() {
+        let now = Instant::now();
+        let sharer = |secret| {
+            let mut limit = PrefixLimit::new(secret, 1_000);
+            while limit.allows(now, [192, 0, 2, 1].into()) {}
+            (0..u16::MAX).find(|prefix| {
+                let [high, low] = prefix.to_be_bytes();
+                !limit.allows(now, [203, high, low, 1].into())
+            })
+        };
+        assert!(sharer(1).is_some());
+        assert_ne!(sharer(1), sharer(2));
+    }
 }

@@ -226,6 +226,10 @@ mod tests {
         assert!(!policy.permits(ip("10.9.0.1")) && !policy.permits(ip("8.8.8.8")));
         assert!(!policy.permits(ip("192.168.0.1")));
         assert!(!policy.permits(ip("::ffff:8.8.4.4")), "one address has one form");
+        assert!(
+            policy.permits(ip("10.0.0.9")) && !policy.is_relay(ip("10.0.0.9")),
+            "all its ports are allowed"
+        );
     }
 
     #[test]

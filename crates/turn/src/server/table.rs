@@ -106,7 +106,7 @@ impl Allocation {
     /// The relay that speaks to peers of this family.
     pub(super) fn relay_for(&self, peer: SocketAddr) -> Option<SocketAddr> {
         match self.relays.get(usize::from(peer.is_ipv6())) {
-            Some(Relay::Bound(address)) if self.pending.is_none() => Some(*address),
+            Some(Relay::Bound(address)) => Some(*address),
             _ => None,
         }
     }
@@ -337,5 +337,39 @@ impl Table {
 
     pub(super) fn next_expired(&self, now: Instant) -> Option<AllocationId> {
         self.expiries.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_known_as_long_as_he_has_an_allocation() {
+        let mut table = Table::default();
+        let now = Instant::now();
+        let mut insert = |port: u16| {
+            let signing = Signing {
+                username: String::new(),
+                password: PasswordAlgorithm::Md5,
+                key: Key::from_bytes(b"key"),
+                algorithm: Algorithm::Sha1,
+            };
+            let pending = Pending {
+                fingerprint: Fingerprint::Absent,
+                even: false,
+                lacks_additional: false,
+                lifetime: PERMISSION_LIFETIME,
+            };
+            let path = Path::udp(([192, 0, 2, 1], 3_478).into(), ([192, 0, 2, 2], port).into());
+            let (user, transaction) = ("ann".to_owned(), TransactionId([1; 12]));
+            table.insert(New { path, user, signing, transaction, pending, expires: now })
+        };
+        let (first, second) = (insert(1), insert(2));
+        let _ = table.remove(first);
+        assert_eq!((table.allocations_of("ann"), table.users.len(), table.names.len()), (1, 1, 1));
+        let _ = table.remove(second);
+        assert_eq!((table.users.len(), table.names.len()), (0, 0));
     }
 }
