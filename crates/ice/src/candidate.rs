@@ -355,6 +355,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Candidate>(), Err(error), "{text}");
         }
+        let named = |octets| format!("1 1 udp 1 {} 5 typ host", "x".repeat(octets)).parse::<Candidate>();
+        assert!(named(253).is_ok(), "the longest name of a host");
+        assert_eq!(named(254), Err(E::Address));
         assert_eq!("x ".repeat(MAX_CANDIDATE_LEN).parse::<Candidate>(), Err(E::TooLong));
     }
 

@@ -2,13 +2,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests need some instant to start from")]
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use taut_ice::{
     AddressFilter, Agent, Candidate, CandidateAddress, CandidateKind, Config, Event, ExternalAddress,
-    Families, GatheringState, Host, Loopback, MAX_LOCAL_CANDIDATES, MAX_STUN_CLIENTS, Policy, ResolveId,
-    StunServer,
+    Families, GatheringState, Host, Loopback, MAX_LOCAL_CANDIDATES, MAX_STUN_CLIENTS, MAX_STUN_SERVERS,
+    Policy, ResolveId, StunServer,
 };
 use taut_sansio::net::{Path, Received};
 use taut_sansio::rng::Rng;
@@ -375,4 +376,22 @@ fn with_relays_alone_no_server_learns_an_address() {
     let (mut agent, now) = agent_with(config, &["192.0.2.1:5000"]);
     assert_eq!(serve(&mut agent, now, |_, _| None), 0);
     assert_eq!(agent.gathering_state(), GatheringState::Complete);
+}
+
+#[test]
+fn eight_servers_are_asked() {
+    let servers: Vec<String> = (1..=20).map(|n| format!("198.51.100.{n}")).collect();
+    let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
+    let (mut agent, mut now) = agent(&servers, &["192.0.2.1:5000"]);
+    agent.gather(now);
+    let mut asked = BTreeSet::new();
+    for _ in 0..100 {
+        serve(&mut agent, now, |path, _| {
+            asked.insert(path.remote);
+            None
+        });
+        now += Duration::from_millis(50);
+        agent.handle_timeout(now);
+    }
+    assert_eq!(asked.len(), MAX_STUN_SERVERS);
 }
