@@ -139,6 +139,17 @@ async fn one_address_does_not_take_all_streams() {
     assert!(open([127, 0, 0, 2]).await.1);
 }
 
+/// Neither of TCP nor of TLS, as long as nothing is allocated on it.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_says_nothing_is_closed() {
+    let (server, _) = server().await;
+    for address in [server.tcp_addresses()[0], server.tls_addresses()[0]] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let closed = tokio::time::timeout(Duration::from_secs(600), stream.read(&mut [0; 100])).await;
+        assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_goes_through_a_relay_over_udp_tcp_and_tls() {
     let (server, roots) = server().await;

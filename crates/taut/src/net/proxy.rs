@@ -129,6 +129,21 @@ mod tests {
         assert_eq!(parse_answer(many.as_bytes()), Err(ConnectError::ProxyMalformed));
     }
 
+    #[tokio::test]
+    async fn an_answer_without_end_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut proxy, _) = listener.accept().await.unwrap();
+        let babbling = tokio::spawn(async move {
+            let _ = proxy.write_all(b"HTTP/1.1 200 OK\r\nVia: ").await;
+            while proxy.write_all(&[b'a'; 1 << 10]).await.is_ok() {}
+        });
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(60), read_answer(&mut stream)).await;
+        assert_eq!(answer, Ok(Err(ConnectError::ProxyMalformed)));
+        drop(stream);
+        babbling.await.unwrap();
+    }
+
     #[test]
     fn the_request_names_the_server_and_who_asks() {
         let server = "[2001:db8::1]:443".parse().unwrap();

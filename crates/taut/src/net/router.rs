@@ -257,7 +257,8 @@ mod tests {
         assert!(router.by_response(&response).is_none(), "the oldest request is forgotten first");
         assert_eq!(router.requests.len(), MAX_REQUESTS_PER_CONNECTION);
         router.remove(a);
-        assert!(router.requests.is_empty());
+        router.add_ufrag(a, "late");
+        assert!(router.requests.is_empty() && router.ufrags.is_empty(), "what is gone gets nothing any more");
     }
 
     #[test]

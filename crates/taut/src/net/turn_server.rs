@@ -20,9 +20,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::endpoint::runtime;
 use super::failures::{Failures, Verdict};
+use super::interfaces::{self, Interface};
 use super::streams::{Stream, write_all};
 use super::tcp::listener;
-use super::{interfaces, tls};
+use super::tls;
 use crate::error::{Error, ErrorKind};
 use crate::{clock, ids};
 
@@ -182,7 +183,7 @@ impl TurnServer {
     /// Cancelling it closes what was bound.
     pub async fn bind(options: TurnServerOptions) -> Result<Self, Error> {
         let _ = runtime()?;
-        let TurnServerOptions { server: mut config, udp, alternate, tcp, tls, certificate } = options;
+        let TurnServerOptions { server, udp, alternate, tcp, tls, certificate } = options;
         let acceptor = match &certificate {
             Some((chain, key)) => Some(
                 tls::acceptor(chain, key).map_err(|error| Error::io("cannot use the certificate", error))?,
@@ -192,7 +193,7 @@ impl TurnServer {
         };
         let interfaces =
             interfaces::list().map_err(|error| Error::io("cannot list the interfaces", error))?;
-        config.own_addresses.extend(interfaces.into_iter().map(|interface| interface.address));
+        let mut config = guarding(server, interfaces);
         let mut sockets = udp.into_iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let first = sockets.first().map(|(local, _)| *local);
         let second = alternate.map(listen).transpose()?;
@@ -384,6 +385,12 @@ async fn receive(socket: Arc<UdpSocket>, local: SocketAddr, inner: Arc<Inner>) {
     }
 }
 
+/// The addresses of this host are no peers: other programs on it may trust who comes from here.
+fn guarding(mut config: ServerConfig, interfaces: Vec<Interface>) -> ServerConfig {
+    config.own_addresses.extend(interfaces.into_iter().map(|interface| interface.address));
+    config
+}
+
 /// Accepts streams.
 async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, inner: Arc<Inner>) {
     loop {
@@ -473,6 +480,15 @@ mod tests {
     fn path(host: u8, port: u16) -> Path {
         let (local, remote) = (([127, 0, 0, 1], 3478).into(), ([127, 0, 1, host], port).into());
         Path { transport: Transport::Tcp, ..Path::udp(local, remote) }
+    }
+
+    #[test]
+    fn the_addresses_of_the_host_are_its_own() {
+        let named = [192, 0, 2, 1].into();
+        let config =
+            guarding(ServerConfig::default().with_own_addresses(vec![named]), interfaces::list().unwrap());
+        assert_eq!(config.own_addresses[0], named);
+        assert!(config.own_addresses.iter().skip(1).any(|address| address.is_loopback()), "{config:?}");
     }
 
     #[test]

@@ -284,6 +284,7 @@ mod tests {
         assert_eq!(one.len() + others.len(), MAX_WAITING);
         others.pop();
         assert!(take([192, 0, 2, 1].into()).is_some(), "there is room again");
+        assert_eq!(source_of("::ffff:192.0.2.1".parse().unwrap()), IpAddr::from([192, 0, 2, 1]));
         drop((one, others));
         assert!(waiting.lock().unwrap().sources.is_empty());
     }
