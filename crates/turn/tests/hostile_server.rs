@@ -9,9 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use common::play::{NONCE, Play, REALM, get, granted};
-use common::{Lab, PEER, SERVER, address, client_config};
+use common::{Lab, PEER, SERVER, address};
 use taut_sansio::net::{Path, Transport};
-use taut_sansio::rng::Rng;
 use taut_stun::attribute::{
     AlternateServer, Data, ErrorCode, Lifetime, Nonce, PasswordAlgorithm, PasswordAlgorithms, Priority,
     Realm, UserHash, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
@@ -219,14 +218,9 @@ fn a_redirect_to_nowhere_is_the_end() {
 
 #[test]
 fn a_stream_is_opened_to_where_a_redirect_leads() {
-    let mut play = Play::new();
-    let path = Path { transport: Transport::Tcp, ..play.path };
-    play.client =
-        Client::new(play.now, client_config(), Transport::Tcp, path.local, path.remote, Rng::from_u64(5));
-    assert_eq!(play.client.poll_event(), Some(Event::Connect(path.remote)));
+    let mut play = Play::stream();
     assert!(play.next().is_none(), "nothing before there is a stream");
-    play.client.handle_connected(play.now, path);
-    play.path = path;
+    play.client.handle_connected(play.now, play.path);
     let request = play.request();
     let next = address("203.0.113.9:3478");
     play.answer(&request, Class::Error, None, &|b| {

@@ -80,9 +80,6 @@ impl Client {
 
     /// The server has granted some time.
     pub(super) fn on_refreshed(&mut self, message: &Message<'_>) {
-        if self.state == State::Closing {
-            return;
-        }
         let granted = match message.get::<Lifetime>() {
             Ok(Some(Lifetime(seconds))) => Duration::from_secs(u64::from(seconds)),
             // It must be there; what was asked for is the best guess.
@@ -132,7 +129,6 @@ impl Client {
         self.redirects = self.redirects.saturating_add(1);
         self.server = alternate;
         self.auth.reset();
-        self.requests.clear();
         self.connect();
     }
 

@@ -165,7 +165,7 @@ impl Client {
     /// The answer to [`Event::Connect`]: the stream is open, on this path.
     pub fn handle_connected(&mut self, now: Instant, path: Path) {
         let now = self.tick(now);
-        if self.transport == Transport::Udp || !matches!(self.link, Link::Opening(_)) || self.is_over() {
+        if !matches!(self.link, Link::Opening(_)) || self.is_over() {
             return;
         }
         self.link = Link::Up(path);

@@ -35,6 +35,16 @@ impl Play {
         Self { now, client, path }
     }
 
+    /// One whose server is reached over TCP, and whose stream is opening.
+    pub fn stream() -> Self {
+        let mut play = Self::new();
+        play.path.transport = Transport::Tcp;
+        let (local, server) = (play.path.local, play.path.remote);
+        play.client = Client::new(play.now, client_config(), Transport::Tcp, local, server, Rng::from_u64(5));
+        assert_eq!(play.client.poll_event(), Some(Event::Connect(server)));
+        play
+    }
+
     pub fn next(&mut self) -> Option<(Path, Vec<u8>)> {
         let mut out = Vec::new();
         self.client.poll_transmit(self.now, 1, &mut out).map(|transmit| (transmit.path, out))
@@ -81,12 +91,17 @@ impl Play {
     /// Brings the client to an allocation.
     pub fn allocated() -> Self {
         let mut play = Self::new();
-        let first = play.request();
-        play.challenge(&first, 401, NONCE);
-        let second = play.request();
-        play.grant(&second);
-        assert!(matches!(play.client.poll_event(), Some(Event::Allocated { .. })));
+        play.allocate();
         play
+    }
+
+    /// Answers the requests that lead to an allocation.
+    pub fn allocate(&mut self) {
+        let first = self.request();
+        self.challenge(&first, 401, NONCE);
+        let second = self.request();
+        self.grant(&second);
+        assert!(matches!(self.client.poll_event(), Some(Event::Allocated { .. })));
     }
 
     pub fn closed(&mut self) -> Option<CloseReason> {
