@@ -461,3 +461,61 @@ fn what_a_relay_has_seen_is_told_again_after_a_restart() {
     assert_eq!(after, before, "nobody has to be asked for that");
     assert_eq!(net.a().agent.gathering_state(), GatheringState::Complete);
 }
+
+#[test]
+fn a_server_that_is_asked_both_ways_is_heard_both_ways() {
+    use taut_stun::attribute::XorMappedAddress;
+    use taut_stun::{Builder, Class, Message, Method};
+    let now = Instant::now();
+    let server = taut_ice::StunServer { host: taut_ice::Host::Ip(SERVER.parse().unwrap()), port: 3478 };
+    let config = relayed(Policy::All).with_stun_servers(vec![server]);
+    let mut agent = Agent::new(config, Rng::from_u64(1));
+    agent.add_local_address(now, SocketAddr::from(([192, 0, 2, 1], PORT)));
+    agent.gather(now);
+    let (mut at, mut bindings) = (now, 0);
+    for _ in 0..10 {
+        at += ms(50);
+        agent.handle_timeout(at);
+        let mut out = Vec::new();
+        let Some(transmit) = agent.poll_transmit(at, 1, &mut out) else { continue };
+        let request = Message::parse(&out).unwrap();
+        if request.method() == Method::BINDING {
+            bindings += 1;
+            let mut answer = Vec::new();
+            Builder::answer(&mut answer, Class::Success, &request)
+                .push(&XorMappedAddress("203.0.113.1:7000".parse().unwrap()))
+                .finish()
+                .unwrap();
+            let meta = Received { at, path: transmit.path, ecn: None };
+            assert!(agent.handle_datagram(meta, BytesMut::from(&answer[..])).is_none());
+        }
+    }
+    assert_eq!(bindings, 1, "it was heard");
+    assert!(agent.local_candidates().any(|one| one.kind == CandidateKind::ServerReflexive));
+}
+
+#[test]
+fn a_stream_is_for_the_server_that_it_was_asked_for() {
+    let now = Instant::now();
+    let servers = ["198.51.100.1", "198.51.100.2"].map(|host| {
+        let mut server = configured(host);
+        server.transport = TurnTransport::Tcp;
+        server
+    });
+    let mut agent = Agent::new(Config::default().with_turn_servers(servers.to_vec()), Rng::from_u64(1));
+    agent.add_local_address(now, SocketAddr::from(([192, 0, 2, 1], PORT)));
+    agent.gather(now);
+    let mut streams = Vec::new();
+    while let Some(event) = agent.poll_event() {
+        if let Event::Connect { id, remote, .. } = event {
+            streams.push((id, remote));
+        }
+    }
+    assert_eq!(streams.len(), 2);
+    for (id, remote) in streams.into_iter().rev() {
+        let path = Path { transport: Transport::Tcp, local: "192.0.2.1:40000".parse().unwrap(), remote };
+        agent.handle_connected(now, id, Ok(path));
+        let transmit = agent.poll_transmit(now, 1, &mut Vec::new()).expect("a request");
+        assert_eq!(transmit.path, path);
+    }
+}

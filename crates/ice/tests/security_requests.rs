@@ -507,3 +507,22 @@ fn every_first_octet_and_length_is_harmless() {
     assert_eq!(scene.agent.stats().dropped_malformed, 256 * 64);
     assert_eq!(scene.agent.state(), State::Connected);
 }
+
+#[test]
+fn an_agent_that_has_failed_forbids_its_peer_to_go_on() {
+    let mut scene = Scene::checking(Role::Controlled);
+    for _ in 0..120 {
+        scene.now += Duration::from_secs(1);
+        scene.agent.handle_timeout(scene.now);
+        while scene.take().is_some() {}
+    }
+    assert_eq!(scene.agent.state(), State::Failed);
+    let pairs = scene.agent.pair_stats();
+    let elsewhere = Path::udp(scene.local, "192.0.2.2:6001".parse().unwrap());
+    let check = scene.good_check();
+    scene.give(elsewhere, &check);
+    let (transmit, answer) = scene.take().expect("an answer");
+    let code = Message::parse(&answer).unwrap().get::<ErrorCode<'_>>().unwrap().map(|error| error.code);
+    assert_eq!((transmit.path, code), (elsewhere, Some(403)));
+    assert_eq!((scene.agent.pair_stats(), scene.agent.state()), (pairs, State::Failed));
+}
