@@ -4,6 +4,7 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use common::{Side, complete, config, connected, negotiate, pair_of, until_tasks, within};
 use taut::{
@@ -199,6 +200,9 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 #[tokio::test(start_paused = true)]
 async fn strangers_are_sent_away() {
     let endpoint = tcp_only();
+    // Whom they do not ask for.
+    let (pc, _events) = PeerConnection::with_endpoint(with(IceTcpPolicy::Passive), &endpoint).unwrap();
+    offered(&pc).await;
     let to = endpoint.tcp_addresses()[0];
     let mut check = Vec::new();
     taut_stun::Builder::new(
@@ -223,10 +227,16 @@ async fn strangers_are_sent_away() {
     for (turn, octets) in said.into_iter().enumerate() {
         let mut stream = TcpStream::connect(to).await.unwrap();
         stream.write_all(octets).await.unwrap();
+        let begin = tokio::time::Instant::now();
         assert!(is_closed(&mut stream).await);
-        while endpoint.stats().streams_dropped < turn as u64 + 1 {
+        assert!(begin.elapsed() < Duration::from_secs(6), "who is silent is not waited for any longer");
+        for _ in 0..1_000_000 {
+            if endpoint.stats().streams_dropped > turn as u64 {
+                break;
+            }
             tokio::task::yield_now().await;
         }
+        assert_eq!(endpoint.stats().streams_dropped, turn as u64 + 1);
     }
     assert_eq!((endpoint.stats().streams, endpoint.stats().streams_refused), (6, 0));
 }

@@ -236,6 +236,7 @@ mod tests {
         for other in [Some("cccc:x"), Some("aaaa"), Some(":aaaa"), None] {
             assert!(router.by_check(&message(Class::Request, 1, other)).is_none(), "{other:?}");
         }
+        assert!(router.by_check(&message(Class::Indication, 1, Some("aaaa:x"))).is_none());
         assert!(router.by_check(b"").is_none());
         assert!(router.by_check(&[128; 40]).is_none());
         router.remove_ufrag(b, "aaaa");
@@ -251,6 +252,7 @@ mod tests {
         assert!(router.by_response(&response).is_none());
         router.note_sent(a, &path(2), &message(Class::Request, 7, None)).unwrap();
         assert!(is(router.by_response(&response), &inbox_a));
+        assert!(router.by_response(&message(Class::Request, 7, None)).is_none());
         for id in 8..8 + MAX_REQUESTS_PER_CONNECTION as u8 {
             router.note_sent(a, &path(2), &message(Class::Request, id, None)).unwrap();
         }
