@@ -66,10 +66,11 @@ impl Streams {
     pub fn answer(&mut self, agent: &mut Agent, now: Instant, id: TcpId, path: Option<Path>) {
         let waited = self.asked.iter().position(|asked| asked.id == id).map(|at| self.asked.swap_remove(at));
         agent.handle_tcp_opened(now, id, path.ok_or(()));
-        let Some(path) = path else { return self.over.push(id) };
+        // An id of the other side may be one that this agent has yet to give out.
+        self.over.extend(waited.map(|_| id));
+        let Some(path) = path else { return };
         assert_eq!(agent.is_tcp(&path), waited.is_some(), "every question has one stream at most");
         if waited.is_some() {
-            self.over.push(id);
             self.add(path);
         } else {
             self.refused.push(path);
