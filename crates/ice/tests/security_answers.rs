@@ -187,10 +187,7 @@ fn an_answer_after_consent_has_lapsed_does_not_bring_it_back() {
 fn a_way_whose_consent_was_taken_back_is_not_used_again() {
     let mut scene = Scene::connected(Role::Controlled);
     // A second way, so that the agent lives on.
-    let second = Path::udp(scene.local, "192.0.2.3:6000".parse().unwrap());
-    let check = scene.good_check();
-    scene.give(second, &check);
-    scene.answer_all();
+    let second = scene.second_way();
     assert_eq!(scene.agent.validation(&second), Validation::Validated);
     let first = scene.agent.selected_path().unwrap();
     scene.now += Duration::from_secs(6);
@@ -268,10 +265,7 @@ fn an_answer_to_a_check_of_before_does_not_bring_back_what_was_taken_back() {
 #[test]
 fn a_way_that_is_doubted_when_consent_is_taken_back_is_not_asked_again() {
     let mut scene = Scene::connected(Role::Controlled);
-    let second = Path::udp(scene.local, "192.0.2.3:6000".parse().unwrap());
-    let check = scene.good_check();
-    scene.give(second, &check);
-    scene.answer_all();
+    scene.second_way();
     let first = scene.agent.selected_path().unwrap();
     scene.now += Duration::from_secs(6);
     let request = scene.request();

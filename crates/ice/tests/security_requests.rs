@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::scene::{Scene, Strange};
-use taut_ice::{Agent, Config, Event, MAX_ANSWERS, Role, State, Validation};
+use taut_ice::{Config, Event, MAX_ANSWERS, Role, State, Validation};
 use taut_sansio::net::Path;
 use taut_sansio::rng::Rng;
 use taut_stun::attribute::{
@@ -89,9 +89,7 @@ fn requests_need_our_password() {
 
 #[test]
 fn early_requests_need_our_password_and_ufrag_too() {
-    let mut scene = Scene::new(Role::Controlled);
-    scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
-    scene.agent.add_local_address(scene.now, scene.local);
+    let mut scene = Scene::unsignaled(Config::default());
     let (key, username) = (Key::short_term("guess"), scene.username());
     let check = scene.check(&username, |b| b.integrity(&key, Algorithm::Sha1).finish());
     scene.assert_dropped(scene.path(), &check, |stats| stats.dropped_request_integrity);
@@ -336,9 +334,7 @@ fn at_equal_tiebreakers_the_side_that_is_asked_prevails() {
 #[test]
 fn there_is_no_role_conflict_before_a_role_is_chosen() {
     for tiebreaker in [0, u64::MAX] {
-        let mut scene = Scene::new(Role::Controlled);
-        scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
-        scene.agent.add_local_address(scene.now, scene.local);
+        let mut scene = Scene::unsignaled(Config::default());
         let check = claim(&mut scene, Role::Controlled, tiebreaker);
         scene.give(scene.path(), &check);
         assert_eq!((class_of_answer(&mut scene), scene.agent.role()), (Class::Success, Role::Controlled));
@@ -347,9 +343,7 @@ fn there_is_no_role_conflict_before_a_role_is_chosen() {
 
 #[test]
 fn a_lite_agent_yields_its_role_to_nobody() {
-    let mut scene = Scene::new(Role::Controlled);
-    scene.agent = Agent::new(Config::default().with_lite(true), Rng::from_u64(2));
-    scene.agent.add_local_address(scene.now, scene.local);
+    let mut scene = Scene::unsignaled(Config::default().with_lite(true));
     scene.agent.set_role(scene.now, Role::Controlled);
     for tiebreaker in [0, u64::MAX] {
         let check = claim(&mut scene, Role::Controlled, tiebreaker);
@@ -360,9 +354,7 @@ fn a_lite_agent_yields_its_role_to_nobody() {
 
 #[test]
 fn an_early_check_is_kept_once_for_each_ufrag_that_it_names() {
-    let mut scene = Scene::new(Role::Controlled);
-    scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
-    scene.agent.add_local_address(scene.now, scene.local);
+    let mut scene = Scene::unsignaled(Config::default());
     let (key, ours) = (scene.our_key(), scene.agent.local_credentials().ufrag.clone());
     for _ in 0..100 {
         for theirs in ["stranger", "them"] {
@@ -378,9 +370,7 @@ fn an_early_check_is_kept_once_for_each_ufrag_that_it_names() {
 
 #[test]
 fn a_closed_agent_answers_nothing_and_forgets_who_asked() {
-    let mut scene = Scene::new(Role::Controlled);
-    scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
-    scene.agent.add_local_address(scene.now, scene.local);
+    let mut scene = Scene::unsignaled(Config::default());
     let check = scene.good_check();
     scene.give(scene.path(), &check);
     assert_eq!(scene.agent.validation(&scene.path()), Validation::Authenticated);
@@ -394,9 +384,7 @@ fn a_closed_agent_answers_nothing_and_forgets_who_asked() {
 
 #[test]
 fn what_came_to_an_address_goes_with_it() {
-    let mut scene = Scene::new(Role::Controlled);
-    scene.agent = Agent::new(Config::default(), Rng::from_u64(2));
-    scene.agent.add_local_address(scene.now, scene.local);
+    let mut scene = Scene::unsignaled(Config::default());
     let check = scene.good_check();
     scene.give(scene.path(), &check);
     scene.agent.remove_local_address(scene.now, scene.local);

@@ -4,18 +4,14 @@ mod common;
 
 use std::net::SocketAddr;
 
-use common::play::{Play, get};
+use common::play::{Play, get, method};
 use common::{PEER, address};
 use taut_stun::attribute::ChannelNumber;
-use taut_stun::{Class, Message, Method};
+use taut_stun::{Class, Method};
 use taut_turn::{Event, MAX_CHANNELS};
 
 /// What came on channel 0x4000.
 const DATA: &[u8] = &[0x40, 0, 0, 1, 9];
-
-fn method(request: &[u8]) -> Method {
-    Message::parse(request).unwrap().method()
-}
 
 /// Asks for a channel to `PEER` and grants the permission. The request for the channel, as yet unanswered.
 fn asked(play: &mut Play) -> Vec<u8> {

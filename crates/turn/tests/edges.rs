@@ -216,9 +216,7 @@ fn a_relayed_address_that_cannot_be_one_is_not_taken() {
         (v6, "203.0.113.2:5000"),
     ] {
         let mut play = Play::with(config);
-        let first = play.request();
-        play.challenge(&first, 401, NONCE);
-        let second = play.request();
+        let second = play.challenged();
         let relayed = XorRelayedAddress(address(relayed));
         play.answer(&second, Class::Success, Some(&Play::key()), &|b| {
             b.push(&relayed).push(&XorMappedAddress(address("198.51.100.1:6000"))).push(&Lifetime(600))
@@ -230,9 +228,7 @@ fn a_relayed_address_that_cannot_be_one_is_not_taken() {
 #[test]
 fn a_lifetime_of_nothing_does_not_make_a_storm() {
     let mut play = Play::new();
-    let first = play.request();
-    play.challenge(&first, 401, NONCE);
-    let second = play.request();
+    let second = play.challenged();
     play.answer(&second, Class::Success, Some(&Play::key()), &|b| {
         b.push(&XorRelayedAddress(address("203.0.113.2:50000")))
             .push(&XorMappedAddress(address("198.51.100.1:6000")))

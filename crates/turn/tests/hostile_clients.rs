@@ -479,10 +479,7 @@ fn a_port_that_was_not_bound_or_was_given_back_is_no_relay() {
 
 #[test]
 fn what_belonged_to_a_relay_that_is_given_back_leaves_room() {
-    let mut raw = Raw::new(server_config());
-    raw.get_challenged();
-    let additional = AdditionalAddressFamily(AddressFamily::V6);
-    raw.request(Method::ALLOCATE, |b| b.push(&RequestedTransport::UDP).push(&additional)).unwrap();
+    let mut raw = Raw::allocated_both(server_config());
     for number in 0..MAX_CHANNELS as u16 {
         bind(&mut raw, 0x4000 + number, &format!("[2001:db8:1::7]:{}", 1 + number)).unwrap();
     }
@@ -654,10 +651,7 @@ fn allocations_end_with_their_lifetime_and_free_their_sockets() {
 
 #[test]
 fn one_of_two_relays_may_be_given_back() {
-    let mut raw = Raw::new(server_config());
-    raw.get_challenged();
-    let additional = AdditionalAddressFamily(AddressFamily::V6);
-    raw.request(Method::ALLOCATE, |b| b.push(&RequestedTransport::UDP).push(&additional)).unwrap();
+    let mut raw = Raw::allocated_both(server_config());
     permit(&mut raw, PEER).unwrap();
     permit(&mut raw, "[2001:db8:1::7]:1").unwrap();
     let v6 = RequestedAddressFamily(AddressFamily::V6);

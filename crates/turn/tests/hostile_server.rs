@@ -50,9 +50,7 @@ fn only_the_server_is_heard() {
 #[test]
 fn an_answer_to_signed_requests_must_be_signed() {
     let mut play = Play::new();
-    let first = play.request();
-    play.challenge(&first, 401, NONCE);
-    let second = play.request();
+    let second = play.challenged();
     let wrong = Key::long_term_md5("ann", REALM, "other");
     for key in [None, Some(&wrong)] {
         play.answer(&second, Class::Success, key, &granted);
@@ -87,9 +85,7 @@ fn an_answer_belongs_to_a_request_under_way() {
 #[test]
 fn answers_that_are_damaged_or_not_understood_are_dropped() {
     let mut play = Play::new();
-    let first = play.request();
-    play.challenge(&first, 401, NONCE);
-    let second = play.request();
+    let second = play.challenged();
     let key = Play::key();
     play.answer(&second, Class::Success, Some(&key), &|b| granted(b).push(&Priority(1)));
     play.answer(&second, Class::Success, Some(&key), &|b| b.push(&Lifetime(600)));
@@ -166,9 +162,7 @@ fn a_stale_nonce_is_replaced_but_not_for_ever() {
 #[test]
 fn a_new_realm_is_followed_and_the_same_one_is_a_refusal() {
     let mut play = Play::new();
-    let first = play.request();
-    play.challenge(&first, 401, NONCE);
-    let second = play.request();
+    let second = play.challenged();
     play.answer(&second, Class::Error, None, &|b| {
         b.push(&ErrorCode::new(401, "")).push(&Realm::new("other")).push(&Nonce::new("n"))
     });
@@ -233,9 +227,7 @@ fn a_stream_is_opened_to_where_a_redirect_leads() {
 fn errors_of_allocate_are_told_with_their_codes() {
     for code in [400, 403, 420, 440, 441, 442, 486, 500, 508, 599] {
         let mut play = Play::new();
-        let first = play.request();
-        play.challenge(&first, 401, NONCE);
-        let mut request = play.request();
+        let mut request = play.challenged();
         play.refuse(&request, code, Some(&Play::key()));
         if code == 440 {
             // Without IPv4, IPv6 alone is asked for.

@@ -9,8 +9,8 @@ use common::{Lab, Raw, SERVER, address, client_config, code, server_config};
 use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
 use taut_stun::attribute::{
-    AdditionalAddressFamily, AddressFamily, ChangeRequest, Lifetime, OtherAddress, RequestedAddressFamily,
-    RequestedTransport, ResponseOrigin, Software, XorMappedAddress,
+    AddressFamily, ChangeRequest, Lifetime, OtherAddress, RequestedAddressFamily, RequestedTransport,
+    ResponseOrigin, Software, XorMappedAddress,
 };
 use taut_stun::{Builder, Class, Message, Method, TransactionId};
 use taut_turn::{Client, server};
@@ -87,10 +87,7 @@ fn a_nonce_is_good_for_as_long_as_is_set() {
 
 #[test]
 fn the_socket_of_a_relay_that_is_given_back_is_freed() {
-    let mut raw = Raw::new(server_config());
-    raw.get_challenged();
-    let both = AdditionalAddressFamily(AddressFamily::V6);
-    raw.request(Method::ALLOCATE, |b| b.push(&RequestedTransport::UDP).push(&both)).unwrap();
+    let mut raw = Raw::allocated_both(server_config());
     let v6 = RequestedAddressFamily(AddressFamily::V6);
     let request = raw.signed(Method::REFRESH, |b| b.push(&Lifetime(0)).push(&v6));
     let meta = Received { at: raw.now, path: raw.path(), ecn: None };

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::play::{NONCE, Play, REALM, get};
+use common::play::{Play, REALM, get, method};
 use common::{PEER, address};
 use taut_sansio::net::Path;
 use taut_stun::attribute::{
@@ -13,10 +13,6 @@ use taut_stun::attribute::{
 };
 use taut_stun::{Class, Key, Message, Method};
 use taut_turn::{CloseReason, Event, LossReason};
-
-fn method(request: &[u8]) -> Method {
-    Message::parse(request).unwrap().method()
-}
 
 /// An allocation, and the request that is to keep it.
 fn refreshing(play: &mut Play) -> Vec<u8> {
@@ -29,9 +25,7 @@ fn refreshing(play: &mut Play) -> Vec<u8> {
 #[test]
 fn the_next_server_is_not_told_what_the_first_one_was() {
     let mut play = Play::new();
-    let first = play.request();
-    play.challenge(&first, 401, NONCE);
-    let second = play.request();
+    let second = play.challenged();
     assert!(get::<Username<'_>>(&second).is_some());
     let next = address("203.0.113.9:3478");
     play.answer(&second, Class::Error, Some(&Play::key()), &|b| {
@@ -89,9 +83,7 @@ fn a_server_without_room_is_left_alone_for_a_minute() {
         let mut play = Play::allocated();
         let refresh = refreshing(&mut play);
         play.refuse(&refresh, 437, Some(&Play::key()));
-        let first = play.request();
-        play.challenge(&first, 401, NONCE);
-        let second = play.request();
+        let second = play.challenged();
         play.refuse(&second, code, Some(&Play::key()));
         play.pass(Duration::from_secs(59));
         assert!(play.next().is_none(), "{code}");

@@ -62,6 +62,14 @@ impl Scene {
         Self { agent, now, local, remote, theirs, counter: 0 }
     }
 
+    /// One whose agent knows nothing of its peer yet, and has no role.
+    pub fn unsignaled(config: Config) -> Self {
+        let mut scene = Self::new(Role::Controlled);
+        scene.agent = Agent::new(config, Rng::from_u64(2));
+        scene.agent.add_local_address(scene.now, scene.local);
+        scene
+    }
+
     /// The same, with a pair that is being checked.
     pub fn checking(role: Role) -> Self {
         let mut scene = Self::new(role);
@@ -81,6 +89,15 @@ impl Scene {
 
     pub fn path(&self) -> Path {
         Path::udp(self.local, self.remote)
+    }
+
+    /// Another way to the peer, which both sides have checked.
+    pub fn second_way(&mut self) -> Path {
+        let second = Path::udp(self.local, "192.0.2.3:6000".parse().unwrap());
+        let check = self.good_check();
+        self.give(second, &check);
+        self.answer_all();
+        second
     }
 
     pub fn our_key(&self) -> Key {

@@ -16,7 +16,10 @@ use bytes::BytesMut;
 use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
 use taut_sansio::time::{WallClock, earliest};
-use taut_stun::attribute::{ErrorCode, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username};
+use taut_stun::attribute::{
+    AdditionalAddressFamily, AddressFamily, ErrorCode, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm,
+    Username,
+};
 use taut_stun::{Algorithm, Builder, Class, Key, Message, Method, TransactionId};
 use taut_turn::server::{self, Server, ServerConfig};
 use taut_turn::{Client, ClientConfig, Credentials, Deframer, Event, Relayed};
@@ -461,6 +464,16 @@ impl Raw {
         let mut raw = Self::new(config);
         raw.get_challenged();
         raw.allocate().unwrap();
+        raw
+    }
+
+    /// The same, with a relay of each family.
+    pub fn allocated_both(config: ServerConfig) -> Self {
+        let mut raw = Self::new(config);
+        raw.get_challenged();
+        let udp = taut_stun::attribute::RequestedTransport::UDP;
+        let additional = AdditionalAddressFamily(AddressFamily::V6);
+        raw.request(Method::ALLOCATE, |builder| builder.push(&udp).push(&additional)).unwrap();
         raw
     }
 }

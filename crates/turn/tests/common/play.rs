@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
 use taut_stun::attribute::{ErrorCode, Lifetime, Nonce, Realm, XorMappedAddress, XorRelayedAddress};
-use taut_stun::{Algorithm, Attribute, Builder, Class, Key, Message};
+use taut_stun::{Algorithm, Attribute, Builder, Class, Key, Message, Method};
 use taut_turn::{Client, ClientConfig, CloseReason, Event, Relayed};
 
 use super::{SERVER, address, client_config};
@@ -29,19 +29,20 @@ impl Play {
     }
 
     pub fn with(config: ClientConfig) -> Self {
+        Self::over(Transport::Udp, config)
+    }
+
+    fn over(transport: Transport, config: ClientConfig) -> Self {
         let now = Instant::now();
-        let path = Path::udp(address("10.0.0.1:6000"), address(SERVER));
-        let client = Client::new(now, config, Transport::Udp, path.local, path.remote, Rng::from_u64(5));
+        let path = Path { transport, ..Path::udp(address("10.0.0.1:6000"), address(SERVER)) };
+        let client = Client::new(now, config, transport, path.local, path.remote, Rng::from_u64(5));
         Self { now, client, path }
     }
 
     /// One whose server is reached over TCP, and whose stream is opening.
     pub fn stream() -> Self {
-        let mut play = Self::new();
-        play.path.transport = Transport::Tcp;
-        let (local, server) = (play.path.local, play.path.remote);
-        play.client = Client::new(play.now, client_config(), Transport::Tcp, local, server, Rng::from_u64(5));
-        assert_eq!(play.client.poll_event(), Some(Event::Connect(server)));
+        let mut play = Self::over(Transport::Tcp, client_config());
+        assert_eq!(play.client.poll_event(), Some(Event::Connect(play.path.remote)));
         play
     }
 
@@ -84,6 +85,13 @@ impl Play {
         });
     }
 
+    /// Answers the first request with a challenge. The next one, which is signed.
+    pub fn challenged(&mut self) -> Vec<u8> {
+        let first = self.request();
+        self.challenge(&first, 401, NONCE);
+        self.request()
+    }
+
     pub fn grant(&mut self, request: &[u8]) {
         self.answer(request, Class::Success, Some(&Self::key()), &granted);
     }
@@ -97,10 +105,8 @@ impl Play {
 
     /// Answers the requests that lead to an allocation.
     pub fn allocate(&mut self) {
-        let first = self.request();
-        self.challenge(&first, 401, NONCE);
-        let second = self.request();
-        self.grant(&second);
+        let request = self.challenged();
+        self.grant(&request);
         assert!(matches!(self.client.poll_event(), Some(Event::Allocated { .. })));
     }
 
@@ -122,6 +128,10 @@ pub fn granted(builder: Builder<'_>) -> Builder<'_> {
         .push(&XorRelayedAddress(address("203.0.113.2:50000")))
         .push(&XorMappedAddress(address("198.51.100.1:6000")))
         .push(&Lifetime(600))
+}
+
+pub fn method(request: &[u8]) -> Method {
+    Message::parse(request).unwrap().method()
 }
 
 pub fn get<'a, A: Attribute<'a>>(request: &'a [u8]) -> Option<A> {
