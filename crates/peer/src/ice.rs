@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use taut_ice::{Candidate, Credentials, Report};
+use taut_ice::{Candidate, Credentials, Report, Role};
 
 use crate::event::{Event, IceCandidate, IceGatheringState};
 use crate::peer::Peer;
@@ -85,6 +85,11 @@ impl Peer {
     /// The ufrag and password of the other side, once they are known (W3C `getRemoteParameters`).
     pub fn remote_ice_parameters(&self) -> Option<&Credentials> {
         self.transport.ice.remote_credentials()
+    }
+
+    /// Whether this side nominates, once the parameters of the other side are known (W3C `RTCIceTransport.role`).
+    pub fn ice_role(&self) -> Option<Role> {
+        self.remote_ice_parameters().map(|_| self.transport.ice.role())
     }
 
     fn of_generation<'a>(

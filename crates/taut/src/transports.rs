@@ -128,8 +128,7 @@ impl IceTransport {
 
     /// Whether this side nominates, once the parameters of the other side are known.
     pub fn role(&self) -> Option<IceRole> {
-        self.remote_parameters()?;
-        transport(&self.connection, |report| report.ice_role)
+        self.connection.lock().peer.ice_role()
     }
 
     /// Our candidates that the application was told of since the last restart (W3C `getLocalCandidates`).

@@ -196,11 +196,11 @@ impl Transmitter {
 
     /// Takes a SACK (RFC 9260 section 6.2.1).
     pub(crate) fn on_sack(&mut self, now: Instant, sack: &SackView<'_>, stats: &mut Stats) -> SackResult {
-        let mut acked = match self.out.on_sack(sack, self.rto.lowest(), now) {
+        let acked = match self.out.on_sack(sack, self.rto.lowest(), now) {
             Ok(acked) => acked,
             Err(result) => return result,
         };
-        let latest_rtt = acked.sample.take().map(|sent_at| now.saturating_duration_since(sent_at));
+        let latest_rtt = acked.latest_rtt(now);
         if let Some(rtt) = latest_rtt {
             self.rto.sample(rtt);
         }

@@ -88,7 +88,7 @@ pub(crate) struct Acked {
     pub(crate) advanced: bool,
     /// When the newest chunk was sent that was acknowledged, was sent only once (Karn's rule), and was not taken for
     /// lost: the answer to that one may have been lost itself, and what tells of it now says nothing of the path.
-    pub(crate) sample: Option<Instant>,
+    sample: Option<Instant>,
     /// The probe was acknowledged, and not what it repeated, as far as time tells.
     pub(crate) by_probe: bool,
     /// The newest packet of which something was acknowledged, with its number.
@@ -103,6 +103,13 @@ pub(crate) struct Acked {
     pub(crate) overtaken: bool,
     /// The newest packet that was acknowledged before.
     highest_before: u64,
+}
+
+impl Acked {
+    /// What it says of the round trip.
+    pub(crate) fn latest_rtt(&self, now: Instant) -> Option<Duration> {
+        self.sample.map(|sent_at| now.saturating_duration_since(sent_at))
+    }
 }
 
 /// The ring. TSNs are 64-bit numbers that do not wrap.
@@ -352,8 +359,7 @@ impl Outstanding {
         if acked.octets > 0 {
             self.flight.on_delivered(now, acked.octets);
             // What this one says of the round trip counts: it may be the shortest so far.
-            let latest = acked.sample.map_or(lowest_rtt, |sent_at| now.saturating_duration_since(sent_at));
-            let lowest = lowest_rtt.min(latest);
+            let lowest = acked.latest_rtt(now).map_or(lowest_rtt, |latest| latest.min(lowest_rtt));
             acked.rate = acked.newest.map(|(_, packet)| self.flight.sample(&packet, lowest));
         }
         Ok(acked)

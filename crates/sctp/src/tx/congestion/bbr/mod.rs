@@ -165,7 +165,8 @@ impl Bbr {
         let rate = self.gains().0 * bandwidth * RATE_MARGIN;
         let initial = (INITIAL_PACKETS * self.packet) as f64;
         let before = self.rate.or_else(|| rate_of(initial, STARTUP_RATE_GAIN, info.rtt));
-        self.rate = before.filter(|before| !self.full.reached && *before >= rate).or(Some(rate));
+        let least = if self.full.reached { None } else { before };
+        self.rate = Some(least.map_or(rate, |least| rate.max(least)));
     }
 
     fn set_window(&mut self, info: &AckInfo) {
