@@ -17,7 +17,7 @@ use crate::data_channel::{ChannelCore, SEND_LIMIT};
 use crate::events::{EventTable, Pending};
 use crate::key_log::KeyLog;
 use crate::media_stream::StreamCore;
-use crate::net::endpoint::Ufrags;
+use crate::net::endpoint::Claims;
 use crate::net::streams::{Streams, Target};
 use crate::rtp_objects::SenderCore;
 use crate::signal::Signal;
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) peer: Peer,
     key_log: Option<KeyLog>,
-    ufrags: Ufrags,
+    claims: Claims,
     pub(crate) events: EventTable,
     /// What the driver is to do outside the lock.
     pub(crate) actions: Vec<Action>,
@@ -75,7 +75,6 @@ pub(crate) enum Action {
     OpenTcp { id: TcpId, local: SocketAddr, remote: SocketAddr },
     AbandonTcp(TcpId),
     CloseTcp(Path),
-    OpenMulticast,
 }
 
 /// A counted handle. When the last one is dropped, the connection closes.
@@ -92,11 +91,11 @@ impl Drop for Token {
 }
 
 impl Handle {
-    pub(crate) fn new(peer: Peer, key_log: Option<KeyLog>, ufrags: Ufrags, wake: Arc<Notify>) -> Self {
+    pub(crate) fn new(peer: Peer, key_log: Option<KeyLog>, claims: Claims, wake: Arc<Notify>) -> Self {
         let state = State {
             peer,
             key_log,
-            ufrags,
+            claims,
             events: EventTable::default(),
             actions: Vec::new(),
             channels: BTreeMap::new(),
@@ -198,7 +197,7 @@ impl State {
                 if let Some(ufrag) =
                     candidate.as_ref().and_then(|candidate| candidate.username_fragment.as_ref())
                 {
-                    self.ufrags.add(ufrag);
+                    self.claims.add_ufrag(ufrag);
                 }
                 self.events.push(Pending::IceCandidate(candidate));
             }
@@ -209,7 +208,7 @@ impl State {
             PeerEvent::SelectedCandidatePairChange => self.events.push(Pending::SelectedCandidatePair),
             PeerEvent::RouteAdded(path) => self.actions.push(Action::AddRoute(path)),
             PeerEvent::RouteRemoved(path) => self.actions.push(Action::RemoveRoute(path)),
-            PeerEvent::UfragRetired(ufrag) => self.ufrags.remove(&ufrag),
+            PeerEvent::UfragRetired(ufrag) => self.claims.remove_ufrag(&ufrag),
             PeerEvent::Resolve { id, host } => self.actions.push(Action::Resolve { id, host }),
             PeerEvent::Connect { id, replaces, transport, remote, host } => {
                 self.actions.push(Action::Connect(Target { id, replaces, transport, remote, host }));
@@ -219,7 +218,7 @@ impl State {
             }
             PeerEvent::AbandonTcp(id) => self.actions.push(Action::AbandonTcp(id)),
             PeerEvent::CloseTcp(path) => self.actions.push(Action::CloseTcp(path)),
-            PeerEvent::MulticastWanted => self.actions.push(Action::OpenMulticast),
+            PeerEvent::MulticastWanted => self.claims.want_multicast(),
             PeerEvent::KeyLog(line) => self.key_log.iter_mut().for_each(|file| file.append(&line)),
             event => self.on_object_event(event),
         }

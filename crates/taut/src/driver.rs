@@ -73,8 +73,6 @@ struct Blocked {
 enum Next {
     /// There is more to do at once.
     Turn,
-    /// There is more to do once the multicast socket is open: the first query is about to be sent.
-    OpenMulticast,
     /// Wait for input, a command, a writable socket, or this time.
     Wait(Option<Instant>),
     /// It is over.
@@ -113,7 +111,6 @@ impl Driver {
         loop {
             match self.turn() {
                 Next::Turn => tokio::task::yield_now().await,
-                Next::OpenMulticast => self.registration.open_multicast().await,
                 Next::End => return,
                 Next::Wait(until) => {
                     if let Some(until) = until.map(tokio::time::Instant::from_std)
@@ -152,9 +149,7 @@ impl Driver {
             self.welcome();
         }
         // Before anything is sent on a new route: the answer must find back.
-        if self.act() {
-            return Next::OpenMulticast;
-        }
+        self.act();
         let more_output = self.output();
         let now = clock::now();
         let mut state = self.shared.lock();
@@ -328,10 +323,9 @@ impl Driver {
         }
     }
 
-    /// What needs the endpoint or a task of its own; true if the multicast socket is to be opened.
-    fn act(&mut self) -> bool {
+    /// What needs the endpoint or a task of its own.
+    fn act(&mut self) {
         self.actions.append(&mut self.shared.lock().actions);
-        let mut multicast = false;
         for action in self.actions.drain(..) {
             match action {
                 Action::AddRoute(path) => {
@@ -357,7 +351,6 @@ impl Driver {
                         state.peer.handle_writable(path, true);
                     }
                 }
-                Action::OpenMulticast => multicast = true,
                 Action::Resolve { id, host } => {
                     let shared = Arc::downgrade(&self.shared);
                     tokio::spawn(async move {
@@ -369,7 +362,6 @@ impl Driver {
                 }
             }
         }
-        multicast
     }
 }
 

@@ -122,7 +122,7 @@ impl PeerConnection {
         let registration = endpoint.register(wake.clone(), addresses, interfaces);
         let registration = registration.with_listeners(listeners);
         let relays = relays.map(|relays| relays.register(wake.clone(), relays.local_addresses(), interfaces));
-        let handle = Handle::new(peer, key_log, registration.ufrags(), wake);
+        let handle = Handle::new(peer, key_log, registration.claims(), wake);
         let driver = Driver::new(Arc::clone(handle.shared()), (registration, relays), changes, mtu, streams);
         runtime.spawn(driver.run());
         (Self { handle: handle.clone() }, Events::new(handle))

@@ -7,13 +7,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
-
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-pub(crate) use self::registration::{Registration, Ufrags};
+pub(crate) use self::registration::{Claims, Registration};
 use super::failures::{Failures, Verdict};
 use super::follow::on_wildcards;
 use super::inbox::Inbox;
@@ -23,9 +21,6 @@ use super::router::Router;
 use super::sockets::{Batch, Slab, Socket};
 use crate::IceTcpPolicy;
 use crate::error::{Error, ErrorKind};
-
-/// How long a fresh multicast socket may take to become writable.
-const MULTICAST_START: Duration = Duration::from_millis(200);
 
 /// After how many system calls a receiving task lets others run.
 const CALLS_PER_TURN: u32 = 4;
@@ -89,6 +84,8 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(super) kind: Kind,
+    /// Where its tasks run.
+    runtime: Handle,
     /// Each with the task that receives from it.
     sockets: Mutex<Vec<(Arc<Socket>, AbortHandle)>>,
     /// Each with the task that accepts from it.
@@ -148,6 +145,7 @@ impl Endpoint {
     fn start(runtime: &Handle, kind: Kind, sockets: Vec<Socket>) -> Self {
         let inner = Arc::new_cyclic(|weak| Inner {
             kind,
+            runtime: runtime.clone(),
             sockets: Mutex::default(),
             listeners: Mutex::default(),
             router: Mutex::default(),
@@ -256,7 +254,19 @@ impl Inner {
         });
     }
 
-    /// The socket of multicast DNS, if it is open.
+    /// Opens the sockets of multicast DNS, if that has not been done, and listens to them.
+    fn open_multicast(&self) -> io::Result<()> {
+        let mut multicast = lock(&self.multicast);
+        if multicast.is_none() {
+            let _context = self.runtime.enter();
+            let new = multicast.insert(Arc::new(Multicast::open()?));
+            let task = tokio::spawn(receive_multicast(new.clone(), self.weak.clone()));
+            lock(&self.tasks).push(task.abort_handle());
+        }
+        Ok(())
+    }
+
+    /// The sockets of multicast DNS, if they are open.
     pub(super) fn multicast(&self) -> Option<Arc<Multicast>> {
         lock(&self.multicast).clone()
     }
@@ -465,8 +475,8 @@ mod tests {
         let local = endpoint.local_addresses()[0];
         let drivers = [(); 2].map(|()| Arc::new(Notify::new()));
         let [a, b] = [0, 1].map(|i: usize| endpoint.register(drivers[i].clone(), vec![local], &[]));
-        a.ufrags().add("aaaa");
-        b.ufrags().add("bbbb");
+        a.claims().add_ufrag("aaaa");
+        b.claims().add_ufrag("bbbb");
         let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let path = Path::udp(local, client.local_addr().unwrap());
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Weak};
 
 use taut_sansio::net::{Path, Transmit};
 
-use super::{Inner, Kind, MULTICAST_START, lock, receive_multicast};
+use super::{Inner, Kind, lock};
 use crate::net::inbox::Inbox;
-use crate::net::mdns::{self, Multicast};
+use crate::net::mdns;
 use crate::net::router::{ConnectionId, RouteError};
 use crate::net::sockets::{Batch, Sent, Socket};
 use crate::net::tcp::Arrival;
@@ -87,9 +87,9 @@ impl Registration {
         lock(&self.inner.router).remove_route(self.id, path);
     }
 
-    /// Where the connection says which checks are for it.
-    pub(crate) fn ufrags(&self) -> Ufrags {
-        Ufrags { inner: self.inner.weak.clone(), id: self.id }
+    /// Where the connection says what is for it.
+    pub(crate) fn claims(&self) -> Claims {
+        Claims { inner: self.inner.weak.clone(), id: self.id }
     }
 
     /// How many datagrams one system call can send from this address.
@@ -118,54 +118,39 @@ impl Registration {
     pub(crate) fn socket(&self, local: SocketAddr) -> Option<&Arc<Socket>> {
         self.sockets.iter().find(|socket| socket.serves(local))
     }
-
-    /// Opens the multicast sockets of the endpoint, if that has not been done, and listens to them. Where there is no
-    /// multicast, names ending in `.local` are not resolved.
-    pub(crate) async fn open_multicast(&self) {
-        let opened = {
-            let mut multicast = lock(&self.inner.multicast);
-            match multicast.as_ref() {
-                Some(open) => open.clone(),
-                None => match Multicast::open() {
-                    Ok(new) => {
-                        let new = multicast.insert(Arc::new(new)).clone();
-                        let task = tokio::spawn(receive_multicast(new.clone(), Arc::downgrade(&self.inner)));
-                        lock(&self.inner.tasks).push(task.abort_handle());
-                        new
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, "no multicast DNS");
-                        return;
-                    }
-                },
-            }
-        };
-        lock(&self.inner.router).want_multicast(self.id);
-        // A fresh socket is not writable until the reactor has seen it, and the first query must not be lost.
-        let _ = tokio::time::timeout(MULTICAST_START, opened.writable()).await;
-    }
 }
 
-/// The checks that are for one connection. The other side knows a ufrag as soon as the description that has it is handed out,
-/// so it is claimed before; a TCP connection whose check comes first would be closed.
+/// What must be in place before the other side can know of it, which is as soon as a description or a candidate is handed out: a TCP
+/// connection whose check came sooner would be closed, and browsers ask for a name under `.local` only once.
 #[derive(Debug)]
-pub(crate) struct Ufrags {
+pub(crate) struct Claims {
     inner: Weak<Inner>,
     id: ConnectionId,
 }
 
-impl Ufrags {
+impl Claims {
     /// Checks with this ufrag are for the connection.
-    pub(crate) fn add(&self, ufrag: &str) {
+    pub(crate) fn add_ufrag(&self, ufrag: &str) {
         if let Some(inner) = self.inner.upgrade() {
             lock(&inner.router).add_ufrag(self.id, ufrag);
         }
     }
 
     /// Checks with this ufrag are no longer for the connection.
-    pub(crate) fn remove(&self, ufrag: &str) {
+    pub(crate) fn remove_ufrag(&self, ufrag: &str) {
         if let Some(inner) = self.inner.upgrade() {
             lock(&inner.router).remove_ufrag(self.id, ufrag);
+        }
+    }
+
+    /// The connection hears multicast DNS. Where there is no multicast, names ending in `.local` are neither resolved nor answered
+    /// for.
+    pub(crate) fn want_multicast(&self) {
+        if let Some(inner) = self.inner.upgrade() {
+            lock(&inner.router).want_multicast(self.id);
+            if let Err(error) = inner.open_multicast() {
+                tracing::debug!(%error, "no multicast DNS");
+            }
         }
     }
 }
@@ -182,6 +167,7 @@ mod tests {
     use taut_stun::{Builder, Class, Method, TransactionId};
 
     use super::lock;
+    use crate::net::mdns::Multicast;
     use crate::{Configuration, DataChannelInit, Endpoint, Loopback, PeerConnection};
 
     #[tokio::test]
@@ -200,5 +186,22 @@ mod tests {
             .finish()
             .unwrap();
         assert!(lock(&endpoint.inner.router).by_check(&check).is_some());
+    }
+
+    #[tokio::test]
+    async fn multicast_dns_is_heard_before_the_other_side_can_know_a_name() {
+        let endpoint = Endpoint::bind(&[([0, 0, 0, 0], 0).into()]).unwrap();
+        if let Err(error) = Multicast::open() {
+            eprintln!("SKIPPED: no multicast DNS here: {error}");
+            return;
+        }
+        let config = Configuration::default().with_loopback(Loopback::Always).with_hide_addresses(true);
+        let (pc, _events) = PeerConnection::with_endpoint(config, &endpoint).unwrap();
+        let _channel = pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+        // There is one thread, and nothing here lets the driver run on it.
+        pc.set_local_description(None).await.unwrap();
+        assert!(pc.local_description().unwrap().sdp.contains(".local "));
+        assert!(endpoint.inner.multicast().is_some());
+        assert_eq!(lock(&endpoint.inner.router).multicast().count(), 1);
     }
 }
