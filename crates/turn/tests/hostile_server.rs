@@ -132,6 +132,11 @@ fn a_stripped_list_of_algorithms_is_noticed() {
     // An answer that is protected with SHA-1 has been made weaker.
     play.answer(&second, Class::Success, Some(&key), &granted);
     assert_eq!(play.client.stats().unauthenticated, 1);
+    // So has one that asks anew and knows of no list any more.
+    for code in [401, 438] {
+        play.challenge(&second, code, NONCE);
+    }
+    assert_eq!((play.client.stats().malformed, play.next()), (3, None));
     let mut good = Vec::new();
     granted(Builder::answer(&mut good, Class::Success, &parsed)).integrity(&key, Algorithm::Sha256).finish();
     play.give(&good);

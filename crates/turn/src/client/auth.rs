@@ -63,11 +63,13 @@ impl Auth {
         let malformed = |_| ChallengeError::Malformed;
         let nonce = message.get::<Nonce<'_>>().map_err(malformed)?.ok_or(ChallengeError::Malformed)?;
         let algorithms = message.get::<PasswordAlgorithms>().map_err(malformed)?;
-        // Section 9.2.5: the list was stripped on the way, to make the client use a weaker key.
-        if nonce.has_password_algorithms() && algorithms.is_none() {
+        let old = self.challenge.as_ref();
+        // Section 9.2.5: the list was stripped on the way, to make the client use a weaker key; and after one list all requests are
+        // protected with SHA-256.
+        let listed = nonce.has_password_algorithms() || old.is_some_and(|old| old.algorithms.is_some());
+        if listed && algorithms.is_none() {
             return Err(ChallengeError::Malformed);
         }
-        let old = self.challenge.as_ref();
         let realm = match message.get::<Realm<'_>>().map_err(malformed)? {
             Some(realm) => realm.text(),
             None => old.map(|old| old.realm.as_str()).ok_or(ChallengeError::Malformed)?,
