@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use taut_peer::{ConnectionState, Peer};
-use taut_sansio::net::{Received, Transmit, Transport};
+use taut_sansio::net::{Path, Received, Transmit, Transport};
 
 use crate::clock;
 use crate::connection::{Action, Shared};
@@ -232,6 +232,7 @@ impl Driver {
             let now = clock::now();
             match arrival {
                 Arrival::Opened(id, Some((path, stream))) => {
+                    supplant(&mut self.tcp, &mut state.peer, now, path);
                     if self.tcp.add_opened(id, path, stream, inbox.clone()) {
                         state.peer.handle_tcp_opened(now, id, Ok(path));
                     }
@@ -242,14 +243,16 @@ impl Driver {
                 }
                 Arrival::Accepted(accepted) => {
                     let Accepted { path, stream, first, deframer } = *accepted;
+                    supplant(&mut self.tcp, &mut state.peer, now, path);
                     self.tcp.add(path, stream, Some(deframer), inbox.clone());
                     state.peer.handle_tcp_accepted(now, path);
                     state.peer.handle_datagram(Received { at: now, path, ecn: None }, first);
                 }
-                Arrival::Closed(_) if !self.inbox.is_empty() => self.arrivals.push_back(arrival),
-                Arrival::Closed(path) => {
-                    self.tcp.remove(&path);
-                    state.peer.handle_tcp_closed(now, path);
+                Arrival::Closed(..) if !self.inbox.is_empty() => self.arrivals.push_back(arrival),
+                Arrival::Closed(path, ended) => {
+                    if self.tcp.remove_ended(&path, &ended) {
+                        state.peer.handle_tcp_closed(now, path);
+                    }
                 }
             }
         }
@@ -362,6 +365,13 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// A connection on this path is there. No system has two on one, so that what was there has ended, whether that was heard or not.
+fn supplant(tcp: &mut Connections, peer: &mut Peer, now: Instant, path: Path) {
+    if tcp.remove(&path) {
+        peer.handle_tcp_closed(now, path);
     }
 }
 

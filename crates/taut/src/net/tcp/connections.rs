@@ -93,11 +93,16 @@ impl Connections {
         }
     }
 
-    /// Closes a connection.
-    pub(crate) fn remove(&mut self, path: &Path) {
-        if let Some(open) = self.open.remove(path) {
-            open.reader.abort();
-        }
+    /// Closes the connection on a path; true if there was one.
+    pub(crate) fn remove(&mut self, path: &Path) -> bool {
+        let removed = self.open.remove(path);
+        removed.iter().for_each(|open| open.reader.abort());
+        removed.is_some()
+    }
+
+    /// Forgets a connection that has ended; false if there is another one on its path, or none.
+    pub(crate) fn remove_ended(&mut self, path: &Path, ended: &Arc<TcpStream>) -> bool {
+        self.open.get(path).is_some_and(|open| Arc::ptr_eq(&open.stream, ended)) && self.remove(path)
     }
 
     /// True for the path of a connection.
@@ -179,12 +184,13 @@ async fn read(stream: Arc<TcpStream>, path: Path, deframer: Option<Deframer>, in
     let mut greeted = deframer.is_some();
     let mut deframer = deframer.unwrap_or_default();
     let mut buffer = vec![0; READ];
+    let closed = || inbox.push_arrival(Arrival::Closed(path, stream.clone()));
     loop {
         loop {
             let octets = match deframer.poll_datagram() {
                 Ok(Some(octets)) if greeted || is_stun(&octets) => octets,
                 Ok(None) => break,
-                Ok(Some(_)) | Err(_) => return inbox.push_arrival(Arrival::Closed(path)),
+                Ok(Some(_)) | Err(_) => return closed(),
             };
             greeted = true;
             let stride = octets.len().max(1);
@@ -196,12 +202,12 @@ async fn read(stream: Arc<TcpStream>, path: Path, deframer: Option<Deframer>, in
             }
         }
         if stream.readable().await.is_err() {
-            return inbox.push_arrival(Arrival::Closed(path));
+            return closed();
         }
         match stream.try_read(&mut buffer) {
             Ok(length @ 1..) => deframer.push(buffer.get(..length).unwrap_or_default()),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Ok(_) | Err(_) => return inbox.push_arrival(Arrival::Closed(path)),
+            Ok(_) | Err(_) => return closed(),
         }
     }
 }
@@ -294,7 +300,7 @@ mod tests {
             timeout(LIMIT, driver.notified()).await.unwrap();
             inbox.take_arrivals(&mut arrivals);
         }
-        assert!(matches!(arrivals.pop_front(), Some(Arrival::Closed(of)) if of == path));
+        assert!(matches!(arrivals.pop_front(), Some(Arrival::Closed(of, _)) if of == path));
         let mut batches = VecDeque::new();
         inbox.take(&mut batches, &mut Vec::new());
         assert!(batches.is_empty());

@@ -254,7 +254,13 @@ async fn first_frame(stream: &mut TcpStream) -> Option<(BytesMut, Deframer)> {
 
 #[cfg(test)]
 mod tests {
+    use taut_sansio::net::{Path, Transport};
+    use taut_stun::attribute::{IceControlling, Priority, Username};
+    use taut_stun::{Algorithm, Builder, Class, Key, Method, TransactionId};
+    use tokio::io::AsyncReadExt;
+
     use super::*;
+    use crate::{Configuration, DataChannelInit, IceTcpPolicy, Loopback, PeerConnection, SessionDescription};
 
     #[tokio::test]
     async fn a_first_frame_that_is_too_long_for_a_check_ends_the_connection() {
@@ -287,5 +293,61 @@ mod tests {
         assert_eq!(source_of("::ffff:192.0.2.1".parse().unwrap()), IpAddr::from([192, 0, 2, 1]));
         drop((one, others));
         assert!(waiting.lock().unwrap().sources.is_empty());
+    }
+
+    /// The value of an attribute.
+    fn value(description: &SessionDescription, attribute: &str) -> String {
+        description.sdp.lines().find_map(|line| line.strip_prefix(attribute)).unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_comes_back_before_its_end_was_heard_takes_the_place_of_the_old_one() {
+        let any = ([127, 0, 0, 1], 0).into();
+        let endpoint = Endpoint::bind(&[]).unwrap().with_tcp(&[any]).unwrap();
+        let config = || Configuration::default().with_loopback(Loopback::Always);
+        let passive = config().with_ice_tcp(IceTcpPolicy::Passive);
+        let (pc, _events) = PeerConnection::with_endpoint(passive, &endpoint).unwrap();
+        let (other, _events) = PeerConnection::new(config()).unwrap();
+        let _channel = other.create_data_channel("x", DataChannelInit::default()).unwrap();
+        other.set_local_description(None).await.unwrap();
+        let theirs = other.local_description().unwrap();
+        pc.set_remote_description(theirs.clone()).await.unwrap();
+        pc.set_local_description(None).await.unwrap();
+        let ours = pc.local_description().unwrap();
+
+        let [ufrag, their_ufrag] = [&ours, &theirs].map(|side| value(side, "a=ice-ufrag:"));
+        let key = Key::short_term(&value(&ours, "a=ice-pwd:"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let path = Path {
+            transport: Transport::Tcp,
+            local: endpoint.tcp_addresses()[0],
+            remote: ([127, 0, 0, 1], 9).into(),
+        };
+        let mut before: Option<TcpStream> = None;
+        for turn in 0..3 {
+            let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut check = Vec::new();
+            Builder::new(&mut check, Class::Request, Method::BINDING, TransactionId([turn; 12]))
+                .push(&Username::new(&format!("{ufrag}:{their_ufrag}")))
+                .push(&Priority(1))
+                .push(&IceControlling(1))
+                .integrity(&key, Algorithm::Sha1)
+                .finish()
+                .unwrap();
+            let first = BytesMut::from(&check[..]);
+            assert!(endpoint.inner.deliver_stream(Accepted {
+                path,
+                stream,
+                first,
+                deframer: Deframer::new()
+            }));
+            let mut answer = [0; 2 + 20];
+            far.read_exact(&mut answer).await.expect("it is not closed");
+            assert_eq!(&answer[10..], &[turn; 12], "the first frame answers the check");
+            if let Some(mut before) = before.replace(far) {
+                before.read_to_end(&mut Vec::new()).await.expect("the old one is closed");
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod listener;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use socket2::SockRef;
@@ -24,8 +25,8 @@ pub(crate) enum Arrival {
     Opened(TcpId, Option<(Path, TcpStream)>),
     /// A connection whose first frame is a check for this peer.
     Accepted(Box<Accepted>),
-    /// A connection has ended; what came on it was handed on before.
-    Closed(Path),
+    /// This connection has ended; what came on it was handed on before.
+    Closed(Path, Arc<TcpStream>),
 }
 
 /// A connection that came to a listener.
