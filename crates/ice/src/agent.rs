@@ -167,7 +167,7 @@ pub struct Agent {
 impl Agent {
     /// An agent with fresh credentials. It answers checks as soon as it has a local address.
     pub fn new(config: Config, mut rng: Rng) -> Self {
-        let (tiebreaker, generations) = (rng.u64(), Generations::new(&mut rng));
+        let (tiebreaker, generations) = (rng.u64(), Generations::new(&mut rng, config.policy));
         let mut naming = rng.child();
         Self {
             newest: None,
@@ -327,7 +327,7 @@ impl Agent {
                 None => self.stats.dropped_unknown_local = self.stats.dropped_unknown_local.saturating_add(1),
                 Some(path) if self.offer_to_servers(Received { path, ..meta }, &datagram) => {}
                 // Where relays alone are used, nobody else is answered.
-                Some(path) if !self.may_use(path.local) => {
+                Some(path) if !self.may_hear(path.local) => {
                     self.stats.dropped_policy = self.stats.dropped_policy.saturating_add(1);
                 }
                 Some(path) => self.on_stun(now, path, &datagram),

@@ -198,7 +198,7 @@ impl Agent {
     pub(crate) fn add_pair_on(&mut self, host: LocalId, remote: RemoteId, path: Path) -> Option<PairId> {
         let base = self.locals.get(&host)?.base;
         let generation = self.remotes.get(&remote)?.generation;
-        if !self.may_use(base) {
+        if !self.may_use(generation, base) {
             return None;
         }
         // A pair over TCP changes its path with its connection.

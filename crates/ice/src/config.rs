@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use taut_stun::Retransmission;
+use taut_turn::Credentials;
 
 use crate::filter::{AddressFilter, ExternalAddress};
 use crate::tcp::TcpPolicy;
@@ -109,6 +110,17 @@ pub struct TurnServer {
     pub username: String,
     /// The password.
     pub password: String,
+}
+
+impl TurnServer {
+    /// True if it is the same server, whoever asks it.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (&self.host, self.port, self.transport) == (&other.host, other.port, other.transport)
+    }
+
+    pub(crate) fn credentials(&self) -> Credentials {
+        Credentials::new(&self.username, &self.password)
+    }
 }
 
 impl fmt::Debug for TurnServer {

@@ -93,6 +93,8 @@ pub enum Event {
         /// The name or address that the certificate of a TLS server must be for.
         host: String,
     },
+    /// Close this stream to a TURN server, once what was sent on it has left, or give it up if it is not open yet.
+    CloseStream(StreamId),
     /// Open a TCP connection to the other side, and answer with
     /// [`Agent::handle_tcp_opened`](crate::Agent::handle_tcp_opened). What is sent on its path goes into frames (RFC 4571).
     OpenTcp {

@@ -11,7 +11,7 @@ use taut_stun::binding::{Client, Event as Answer};
 use crate::addresses::{can_pair, may_send_to, plain, scoped};
 use crate::agent::{Agent, Local, LocalId};
 use crate::candidate::{Candidate, CandidateKind, CandidateTransport, priority};
-use crate::config::{Config, Host, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy};
+use crate::config::{Config, Host, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy, StunServer, TurnServer};
 use crate::event::{CandidateError, Event, GatheringState, ResolveId};
 use crate::pacing::Pacer;
 use crate::report::{MAX_SERVER_ERRORS, ServerError, UNREACHABLE};
@@ -52,9 +52,19 @@ struct Lookup {
     until: Instant,
 }
 
+/// What is gathered from, and for what.
+#[derive(Debug)]
+struct Sources {
+    stun: Vec<StunServer>,
+    turn: Vec<TurnServer>,
+    policy: Policy,
+}
+
 #[derive(Debug)]
 pub(crate) struct Gathering {
     begun: bool,
+    /// For the next time.
+    next: Option<Sources>,
     told: GatheringState,
     /// The addresses of the servers that are known so far.
     servers: Vec<(usize, SocketAddr)>,
@@ -69,6 +79,7 @@ impl Gathering {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             begun: false,
+            next: None,
             told: GatheringState::New,
             servers: Vec::new(),
             lookups: BTreeMap::new(),
@@ -116,8 +127,26 @@ impl Agent {
             return;
         }
         self.gathering.begun = true;
+        self.renew_sources();
+        self.generations.current_mut().policy = self.config.policy;
         self.begin_gathering(now);
         self.reconcile(now);
+    }
+
+    /// Sets the servers to ask and the candidates to use from the next time on that this agent gathers: when it begins, or with the
+    /// next restart. Until then, and for pairs of before also after it, all stays as it is (RFC 8829 section 4.1.18). An allocation
+    /// goes on, with the credentials that it was made with, if its server is still among them; else it ends with its last pair.
+    pub fn set_servers(&mut self, stun: Vec<StunServer>, turn: Vec<TurnServer>, policy: Policy) {
+        self.gathering.next = Some(Sources { stun, turn, policy });
+    }
+
+    /// What was set is so from now on.
+    pub(crate) fn renew_sources(&mut self) {
+        let Some(Sources { stun, turn, policy }) = self.gathering.next.take() else { return };
+        self.config.stun_servers = stun;
+        self.config.turn_servers = turn;
+        self.config.policy = policy;
+        self.relays.renew(&self.config.turn_servers);
     }
 
     /// Gathers again, for another generation.
@@ -150,7 +179,7 @@ impl Agent {
         }
         self.tell_mapped_addresses();
         // With relays alone, nobody is to be told of another address.
-        let stun = if self.config.policy == Policy::All { MAX_STUN_SERVERS } else { 0 };
+        let stun = if self.generations.current().policy == Policy::All { MAX_STUN_SERVERS } else { 0 };
         let stun = self.config.stun_servers.iter().take(stun).enumerate();
         let turn = self.config.turn_servers.iter().take(MAX_TURN_SERVERS).enumerate();
         let stun = stun.map(|(at, server)| (Server::Stun(at), server.host.clone(), server.port));
@@ -255,7 +284,7 @@ impl Agent {
     }
 
     pub(crate) fn announce(&mut self, id: LocalId) {
-        let policy = self.config.policy;
+        let policy = self.generations.current().policy;
         let Some(local) = self.locals.get_mut(&id) else { return };
         if policy == Policy::Relay && local.candidate.kind != CandidateKind::Relayed {
             return;
@@ -376,7 +405,10 @@ impl Agent {
             Server::Stun(at) => self.config.stun_servers.get(at).map(ToString::to_string),
             Server::Turn(at) => self.config.turn_servers.get(at).map(ToString::to_string),
         };
-        let url = url.unwrap_or_default();
+        self.server_error(url.unwrap_or_default(), address, code, text);
+    }
+
+    pub(crate) fn server_error(&mut self, url: String, address: Option<SocketAddr>, code: u16, text: &str) {
         if self.server_errors.len() >= MAX_SERVER_ERRORS {
             self.server_errors.pop_front();
         }

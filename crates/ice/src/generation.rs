@@ -11,6 +11,7 @@ use taut_sansio::rng::Rng;
 use taut_stun::Key;
 
 use crate::answers::EarlyCheck;
+use crate::config::Policy;
 use crate::credentials::{Credentials, RemoteCredentials, RemoteSide};
 use crate::event::State;
 use crate::nomination::Nomination;
@@ -46,10 +47,12 @@ pub(crate) struct Generation {
     pub(crate) patience: Option<Instant>,
     /// The state of the agent when the next generation began, which a rollback goes back to.
     pub(crate) left_in: State,
+    /// Which candidates it has.
+    pub(crate) policy: Policy,
 }
 
 impl Generation {
-    fn new(id: GenerationId, local: Credentials) -> Self {
+    fn new(id: GenerationId, local: Credentials, policy: Policy) -> Self {
         Self {
             id,
             local_key: Key::short_term(&local.pwd),
@@ -65,6 +68,7 @@ impl Generation {
             strangers: false,
             patience: None,
             left_in: State::New,
+            policy,
         }
     }
 
@@ -90,8 +94,8 @@ pub(crate) struct Generations {
 }
 
 impl Generations {
-    pub(crate) fn new(rng: &mut Rng) -> Self {
-        let first = Generation::new(GenerationId(0), Credentials::generate(rng));
+    pub(crate) fn new(rng: &mut Rng, policy: Policy) -> Self {
+        let first = Generation::new(GenerationId(0), Credentials::generate(rng), policy);
         Self { list: vec![first], next_id: 1, next: Credentials::generate(rng) }
     }
 
@@ -145,11 +149,11 @@ impl Generations {
     }
 
     /// Begins a new generation.
-    pub(crate) fn begin(&mut self, rng: &mut Rng) -> GenerationId {
+    pub(crate) fn begin(&mut self, rng: &mut Rng, policy: Policy) -> GenerationId {
         let id = GenerationId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
         let local = std::mem::replace(&mut self.next, Credentials::generate(rng));
-        self.list.push(Generation::new(id, local));
+        self.list.push(Generation::new(id, local, policy));
         id
     }
 
@@ -168,10 +172,10 @@ mod tests {
     #[test]
     fn the_newest_is_current_and_the_last_stays() {
         let mut rng = Rng::from_u64(1);
-        let mut generations = Generations::new(&mut rng);
+        let mut generations = Generations::new(&mut rng, Policy::All);
         let first = generations.current().id;
         let announced = generations.next_credentials().clone();
-        let second = generations.begin(&mut rng);
+        let second = generations.begin(&mut rng, Policy::All);
         assert_eq!(generations.current().local, announced);
         assert_ne!(*generations.next_credentials(), announced);
         assert_eq!(generations.previous().map(|previous| previous.id), Some(first));

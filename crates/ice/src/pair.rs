@@ -294,6 +294,7 @@ mod tests {
     use taut_stun::Retransmission;
 
     use super::*;
+    use crate::config::Policy;
     use crate::generation::Generations;
 
     /// Each check of the other side cancels ours and starts another.
@@ -301,7 +302,7 @@ mod tests {
     fn eight_cancelled_checks_are_waited_for() {
         let now = Instant::now();
         let path = Path::udp("192.0.2.1:1".parse().unwrap(), "192.0.2.2:2".parse().unwrap());
-        let generation = Generations::new(&mut Rng::from_u64(1)).current().id;
+        let generation = Generations::new(&mut Rng::from_u64(1), Policy::All).current().id;
         let ends = (LocalId::next(&mut 0), RemoteId::next(&mut 0));
         let mut pair = Pair::new(generation, ends, path, 1, Status::Waiting);
         let id = |number: u8| TransactionId([number; 12]);

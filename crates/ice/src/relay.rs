@@ -7,17 +7,15 @@ use std::time::Instant;
 use bytes::BytesMut;
 use taut_sansio::net::{Path, Received, Transmit, Transport};
 use taut_stun::{Message, Method};
-use taut_turn::{
-    Client, ClientConfig, CloseReason, Credentials, Envelope, Event as TurnEvent, Relayed, is_channel_data,
-};
+use taut_turn::{Client, ClientConfig, CloseReason, Envelope, Event as TurnEvent, Relayed, is_channel_data};
 
 use crate::addresses::{can_pair, may_send_to, plain, scoped};
 use crate::agent::{Agent, LocalId};
 use crate::bases::{Base, MAX_LOCAL_ADDRESSES};
 use crate::candidate::{CandidateKind, priority};
-use crate::config::{Host, Policy, TurnTransport};
+use crate::config::{Host, MAX_TURN_SERVERS, Policy, TurnServer, TurnTransport};
 use crate::event::{Event, State};
-use crate::gathering::Server;
+use crate::generation::GenerationId;
 use crate::hiding::hidden;
 use crate::pair::{Pair, PairId, Status};
 
@@ -59,8 +57,9 @@ pub enum ConnectError {
 #[derive(Debug)]
 struct Relay {
     client: Client,
-    /// Which of the configured servers.
-    server: usize,
+    server: TurnServer,
+    /// The server is not among the configured ones any more: it is kept for the pairs that there are.
+    retired: bool,
     /// The socket that it is asked from; with a stream, the address.
     local: SocketAddr,
     /// The stream that was asked for last.
@@ -97,6 +96,19 @@ impl Relays {
     /// Forgets which servers are known, to learn of them anew.
     pub(crate) fn forget_servers(&mut self) {
         self.servers.clear();
+    }
+
+    /// These are the servers from now on.
+    pub(crate) fn renew(&mut self, servers: &[TurnServer]) {
+        for relay in &mut self.list {
+            match servers.iter().take(MAX_TURN_SERVERS).find(|server| server.is_same(&relay.server)) {
+                Some(server) => {
+                    relay.retired = false;
+                    relay.client.set_credentials(server.credentials());
+                }
+                None => relay.retired = true,
+            }
+        }
     }
 
     fn by_relayed(&self, relayed: SocketAddr) -> Option<&Relay> {
@@ -274,7 +286,8 @@ impl Agent {
         };
         let known = self.relays.list.iter().any(|relay| {
             let same_family = relay.local.is_ipv4() == base.is_ipv4();
-            relay.server == server && same_family && (transport != Transport::Udp || relay.local == base)
+            let here = transport != Transport::Udp || relay.local == base;
+            !relay.retired && relay.server.is_same(configured) && same_family && here
         });
         let full = self.relays.list.len() >= MAX_RELAYS;
         let over_udp = transport == Transport::Udp && !self.relays.sockets.is_empty();
@@ -288,14 +301,21 @@ impl Agent {
         {
             return;
         }
-        let credentials = Credentials::new(&configured.username, &configured.password);
+        let (server, credentials) = (configured.clone(), configured.credentials());
         let config = ClientConfig::default().with_credentials(credentials);
         let (to, rng) = (scoped(base, address), self.rng.child());
         let client = Client::new(now, config, transport, base, to, rng);
         let no_stream = ConnectError::Unreachable;
-        let relay =
-            Relay { client, server, local: base, stream: None, no_stream, settled: false, route: None };
-        self.relays.list.push(relay);
+        self.relays.list.push(Relay {
+            client,
+            server,
+            retired: false,
+            local: base,
+            stream: None,
+            no_stream,
+            settled: false,
+            route: None,
+        });
     }
 
     /// A socket is gone, and what was asked for from it.
@@ -326,6 +346,7 @@ impl Agent {
 
     /// Draws the consequences of what the TURN clients tell. True if one of them told anything.
     pub(crate) fn advance_relays(&mut self, now: Instant) -> bool {
+        self.end_retired(now);
         let (mut at, mut told) = (0, false);
         while let Some(relay) = self.relays.list.get_mut(at) {
             relay.client.handle_timeout(now);
@@ -359,10 +380,13 @@ impl Agent {
                         CloseReason::UnknownPasswordAlgorithm => "no common password algorithm".to_owned(),
                         _ => relay.no_stream.to_string(),
                     };
-                    self.candidate_error(Server::Turn(relay.server), Some(relay.local), reason.code(), &text);
+                    self.server_error(relay.server.to_string(), Some(relay.local), reason.code(), &text);
                 }
                 if let Some(route) = relay.route {
                     self.events.push_back(Event::RouteRemoved(route));
+                }
+                if let Some(stream) = relay.stream {
+                    self.events.push_back(Event::CloseStream(stream));
                 }
                 self.forget_relayed();
             }
@@ -375,12 +399,11 @@ impl Agent {
         self.relays.next_stream = id.0.wrapping_add(1);
         let Some(relay) = self.relays.list.get_mut(at) else { return };
         let replaces = relay.stream.replace(id);
-        let Some(server) = self.config.turn_servers.get(relay.server) else { return };
-        let transport = match server.transport {
+        let transport = match relay.server.transport {
             TurnTransport::Tls => Transport::Tls,
             _ => Transport::Tcp,
         };
-        let host = match &server.host {
+        let host = match &relay.server.host {
             Host::Name(name) => name.clone(),
             Host::Ip(ip) => ip.to_string(),
         };
@@ -411,12 +434,12 @@ impl Agent {
 
     /// A server over UDP has seen where our socket is outside (RFC 8445 section 5.1.1.2).
     fn tell_mapped_address(&mut self, at: usize) {
-        let allocated = |relay: &&Relay| !relay.client.relayed().is_empty();
+        let allocated = |relay: &&Relay| !relay.retired && !relay.client.relayed().is_empty();
         let Some(relay) = self.relays.list.get(at).filter(allocated) else { return };
         let (local, server, mapped) = (relay.local, relay.client.server(), relay.client.mapped());
         let over_udp = relay.client.path().is_some_and(|path| path.transport == Transport::Udp);
         if over_udp
-            && self.config.policy == Policy::All
+            && self.generations.current().policy == Policy::All
             && let Some(mapped) = mapped
             && let Some(host) = self.base_of(local).map(|base| base.host)
         {
@@ -439,7 +462,7 @@ impl Agent {
     /// The candidate of a relayed base for the current generation: its own base, related to the address that the server
     /// has seen (RFC 8445 section 5.1.1.2, RFC 8839 section 5.1). With a policy that hides addresses, that one is hidden.
     pub(crate) fn add_relayed_candidate(&mut self, relayed: SocketAddr, preference: u16) -> Option<LocalId> {
-        let relay = self.relays.by_relayed(relayed)?;
+        let relay = self.relays.by_relayed(relayed).filter(|relay| !relay.retired)?;
         let (server, mapped, transport) = (
             relay.client.server().ip(),
             relay.client.mapped(),
@@ -455,7 +478,7 @@ impl Agent {
         let priority = priority(CandidateKind::Relayed, preference);
         let kind = CandidateKind::Relayed;
         let id = self.add_local(generation, kind, None, (plain(relayed), relayed), Some(server), priority)?;
-        let related = match (self.config.policy, mapped) {
+        let related = match (self.generations.current().policy, mapped) {
             (Policy::All, Some(mapped)) => self.told_related(plain(mapped)),
             (Policy::All, None) | (Policy::Relay, _) => hidden(relayed),
         };
@@ -472,9 +495,40 @@ impl Agent {
             || self.base_of(base).and_then(kind) == Some(CandidateKind::Relayed)
     }
 
-    /// True if checks may begin at this base.
-    pub(crate) fn may_use(&self, base: SocketAddr) -> bool {
-        self.config.policy == Policy::All || self.is_relayed(base)
+    /// True if checks of a generation may begin at this base.
+    pub(crate) fn may_use(&self, generation: GenerationId, base: SocketAddr) -> bool {
+        let policy = self.generations.get(generation).map(|generation| generation.policy);
+        policy == Some(Policy::All) || self.is_relayed(base)
+    }
+
+    /// True if what comes in at this base is looked at.
+    pub(crate) fn may_hear(&self, base: SocketAddr) -> bool {
+        self.uses_all() || self.is_relayed(base)
+    }
+
+    /// True if not relays alone are used.
+    pub(crate) fn uses_all(&self) -> bool {
+        self.generations.iter().any(|generation| generation.policy == Policy::All)
+    }
+
+    /// Gives back the allocations on servers that are not configured any more, once no pair needs them.
+    fn end_retired(&mut self, now: Instant) {
+        let needed = |relay: &Relay, agent: &Self| {
+            agent.checklist.iter().any(|(_, pair)| relay.client.relayed().contains(&pair.path.local))
+        };
+        for at in 0..self.relays.list.len() {
+            let Some(relay) = self.relays.list.get(at).filter(|relay| relay.retired) else { continue };
+            if needed(relay, self) {
+                continue;
+            }
+            for relayed in relay.client.relayed().to_vec() {
+                self.drop_base(relayed);
+            }
+            if let Some(relay) = self.relays.list.get_mut(at) {
+                relay.settled = true;
+                relay.client.close(now);
+            }
+        }
     }
 
     /// Removes the bases that were relayed and are not any more.

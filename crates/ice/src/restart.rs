@@ -70,7 +70,8 @@ impl Agent {
         self.generations.current_mut().left_in = self.state;
         self.rest();
         self.superseded = None;
-        self.generations.begin(&mut self.rng);
+        self.renew_sources();
+        self.generations.begin(&mut self.rng, self.config.policy);
         self.renew_hosts();
         // What was lost before is forgotten (webrtc-pc section 5.6.4).
         if matches!(self.state, State::Failed | State::Disconnected) {

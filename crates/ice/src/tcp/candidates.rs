@@ -9,7 +9,7 @@ use crate::addresses::{is_below_ipv4, is_link_local, may_send_to, plain};
 use crate::agent::{Agent, Local, LocalId};
 use crate::bases::MAX_LOCAL_ADDRESSES;
 use crate::candidate::{Candidate, CandidateKind, CandidateTransport, TcpType};
-use crate::config::{Loopback, Policy};
+use crate::config::Loopback;
 use crate::event::State;
 use crate::generation::GenerationId;
 use crate::pair::PairId;
@@ -129,7 +129,6 @@ impl Agent {
     fn add_tcp_base(&mut self, address: SocketAddr, side: TcpType) {
         let unwanted = plain(address).ip().is_loopback() && self.config.loopback == Loopback::Never;
         if unwanted
-            || self.config.policy == Policy::Relay
             || !self.config.filter.allows_address(address.ip())
             || self.tcp.base(address, side).is_some()
             || self.tcp.bases.len() >= MAX_LOCAL_ADDRESSES

@@ -93,7 +93,8 @@ impl Agent {
     pub fn handle_tcp_accepted(&mut self, now: Instant, path: Path) {
         let now = self.tick(now);
         let base = self.tcp.base(path.local, TcpType::Passive).map(|base| base.address);
-        let base = base.filter(|_| self.state != State::Closed && !self.tcp.is_open(&path));
+        let base = base.filter(|_| self.state != State::Closed && self.uses_all());
+        let base = base.filter(|_| !self.tcp.is_open(&path));
         let Some(base) = base.filter(|_| self.has_room_for_stream(now)) else {
             self.stats.tcp_refused = self.stats.tcp_refused.saturating_add(1);
             self.events.push_back(Event::CloseTcp(path));

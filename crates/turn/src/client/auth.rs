@@ -40,17 +40,36 @@ pub(crate) enum Changed {
 #[derive(Debug)]
 pub(crate) struct Auth {
     credentials: Credentials,
+    /// Those to begin anew with.
+    next: Option<Credentials>,
     challenge: Option<Challenge>,
 }
 
 impl Auth {
     pub(crate) fn new(credentials: Credentials) -> Self {
-        Self { credentials, challenge: None }
+        Self { credentials, next: None, challenge: None }
+    }
+
+    /// From the next beginning on, these.
+    pub(crate) fn set_next(&mut self, credentials: Credentials) {
+        self.next = Some(credentials).filter(|next| *next != self.credentials);
     }
 
     /// Begins anew: the next request is a first one.
     pub(crate) fn reset(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.credentials = next;
+        }
         self.challenge = None;
+    }
+
+    /// Begins anew if there are other credentials; false if there are none.
+    pub(crate) fn renew(&mut self) -> bool {
+        let other = self.next.is_some();
+        if other {
+            self.reset();
+        }
+        other
     }
 
     /// True if requests carry credentials.

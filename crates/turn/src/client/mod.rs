@@ -27,6 +27,8 @@ use auth::Auth;
 use peers::Peers;
 use request::{Kind, Request};
 
+use crate::Credentials;
+
 /// How many events wait to be polled; the oldest goes first.
 pub const MAX_EVENTS: usize = 256;
 
@@ -143,6 +145,12 @@ impl Client {
     /// Keeps neither permission nor channels of this address any longer; on the server they run out by themselves.
     pub fn forget(&mut self, peer: IpAddr) {
         self.peers.forget(peer);
+    }
+
+    /// Sets who asks for the next allocation: after a loss, or where the server refuses those of before. One that exists goes on with
+    /// the credentials that it was made with, as it must (RFC 8656 section 7.2, 441).
+    pub fn set_credentials(&mut self, credentials: Credentials) {
+        self.auth.set_next(credentials);
     }
 
     /// Gives the allocation back. [`Event::Closed`] follows when the server has answered, or does not.

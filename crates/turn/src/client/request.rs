@@ -239,7 +239,8 @@ impl Client {
         let stale = request.stale.saturating_add(1);
         let stays =
             error.code == ErrorCode::UNAUTHENTICATED && request.authenticated && changed == Changed::Nonce;
-        if stale <= MAX_STALE && !stays {
+        let allocated = matches!(self.state, State::Allocated { .. });
+        if stale <= MAX_STALE && (!stays || !allocated && self.auth.renew()) {
             return self.push(request.kind, stale);
         }
         match (request.kind, self.state) {
