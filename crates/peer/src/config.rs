@@ -37,7 +37,7 @@ const MAX_DATA_MTU: usize = 16_384;
 ///     .with_loopback(Loopback::Always);
 /// assert_eq!(config.ice_servers.len(), 1);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
     /// The servers that tell our public address, or relay for us (W3C `iceServers`). None by default.
@@ -390,6 +390,15 @@ impl Config {
     }
 
     /// Refuses what cannot be honoured.
+    /// True if it differs from another one in nothing but what may be changed during a connection.
+    pub(crate) fn may_replace(&self, other: &Self) -> bool {
+        let mut as_if = other.clone();
+        as_if.ice_servers.clone_from(&self.ice_servers);
+        as_if.ice_transport_policy = self.ice_transport_policy;
+        as_if.ice_candidate_pool_size = self.ice_candidate_pool_size;
+        as_if == *self
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let bad = |message: &str| Err(Error::new(ErrorKind::Range, message));
         if !(MIN_MTU..=MAX_MTU).contains(&self.mtu) {

@@ -138,6 +138,7 @@ impl Peer {
                 taut_ice::Event::Connect { id, replaces, transport, remote, host } => {
                     self.events.push(Event::Connect { id, replaces, transport, remote, host });
                 }
+                taut_ice::Event::CloseStream(id) => self.events.push(Event::CloseStream(id)),
                 taut_ice::Event::OpenTcp { id, local, remote } => {
                     self.events.push(Event::OpenTcp { id, local, remote });
                 }

@@ -148,6 +148,8 @@ pub enum Event {
         /// The name or address that the certificate of a TLS server must be for.
         host: String,
     },
+    /// A stream to a TURN server is to be closed, once what was sent on it has left, or to be given up if it is not open yet.
+    CloseStream(StreamId),
     /// A TCP connection to the other side is to be opened (RFC 6544); answer with
     /// [`Peer::handle_tcp_opened`](crate::Peer::handle_tcp_opened).
     OpenTcp {

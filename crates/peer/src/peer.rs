@@ -27,7 +27,7 @@ const MAX_SRTP_OVERHEAD: usize = 16;
 /// A W3C peer connection without I/O. See the [crate documentation](crate) for how it is driven.
 #[derive(Debug)]
 pub struct Peer {
-    pub(crate) ice_config: taut_ice::Config,
+    config: Config,
     pub(crate) certificate: Certificate,
     pub(crate) clock: WallClock,
     pub(crate) signaling: Signaling,
@@ -65,9 +65,8 @@ impl Peer {
             None => Certificate::generate(clock.unix).map_err(|error| operation(&error))?,
         };
         let mut rng = Rng::from_seed(seed);
-        let ice_config = ice_config(&config);
         let dtls = taut_dtls::Session::new(&dtls_config(&config), &certificate, now).map_err(refused)?;
-        let mut ice = taut_ice::Agent::new(ice_config.clone(), rng.child());
+        let mut ice = taut_ice::Agent::new(ice_config(&config), rng.child());
         let mut pool = Pool::Unused;
         if config.ice_candidate_pool_size > 0 {
             ice.gather(now);
@@ -95,7 +94,7 @@ impl Peer {
         let transport = Transport::new(ice, dtls, media, data, config.mtu, config.data_max_mtu);
         let signaling = Signaling::new(signaling_config, rng.child());
         Ok(Self {
-            ice_config,
+            config,
             certificate,
             clock,
             signaling,
@@ -111,11 +110,63 @@ impl Peer {
         })
     }
 
+    // ---- configuration
+
+    /// What was configured (W3C `getConfiguration`).
+    pub fn configuration(&self) -> &Config {
+        &self.config
+    }
+
+    /// Changes what may be changed: the ICE servers, which candidates are used, and, before the first local description, the size of
+    /// the candidate pool (W3C `setConfiguration`, RFC 8829 section 4.1.18). It holds from the next time that candidates are gathered:
+    /// the next offer has new ICE credentials for that, but nothing asks for one; see [`restart_ice`](Self::restart_ice). Candidates
+    /// in the pool are gathered anew. An allocation goes on with the credentials that it was made with while its server is among
+    /// the new ones, else until nothing goes over it any more.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidState` on a closed connection, `InvalidModification` if anything else differs from
+    /// [`configuration`](Self::configuration), and as [`new`](Self::new) for one that cannot be honoured. Nothing has changed then.
+    pub fn set_configuration(&mut self, now: Instant, config: Config) -> Result<(), Error> {
+        self.check_open()?;
+        config.check()?;
+        let modification = |text: &str| Err(Error::new(ErrorKind::InvalidModification, text.to_owned()));
+        if !config.may_replace(&self.config) {
+            return modification("only the ICE servers, their policy and the candidate pool can be changed");
+        }
+        let described = self.local_description().is_some();
+        if described && config.ice_candidate_pool_size != self.config.ice_candidate_pool_size {
+            return modification("the candidate pool cannot be changed after the local description is set");
+        }
+        let now = self.advance(now);
+        let others = (&config.ice_servers, config.ice_transport_policy)
+            != (&self.config.ice_servers, self.config.ice_transport_policy);
+        self.config = config;
+        if others {
+            let taut_ice::Config { stun_servers, turn_servers, policy, .. } = ice_config(&self.config);
+            self.transport.ice.set_servers(stun_servers, turn_servers, policy);
+            self.signaling.need_ice_restart();
+        }
+        match &mut self.pool {
+            Pool::Filling(pool) if others => {
+                pool.clear();
+                self.transport.ice.restart(now);
+            }
+            Pool::Unused if !described && self.config.ice_candidate_pool_size > 0 => {
+                self.pool = Pool::Filling(Vec::new());
+                self.transport.ice.gather(now);
+            }
+            _ => {}
+        }
+        self.collect(now);
+        Ok(())
+    }
+
     // ---- local addresses
 
     /// Which of the machine's addresses the driver should bind UDP sockets on.
     pub fn select_addresses(&self, interfaces: &[InterfaceAddress]) -> Vec<IpAddr> {
-        taut_ice::select_addresses(interfaces, &self.ice_config)
+        taut_ice::select_addresses(interfaces, &ice_config(&self.config))
     }
 
     /// A UDP socket is bound to `address`; it may become a host candidate. At any time.

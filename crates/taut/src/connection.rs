@@ -8,17 +8,23 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use taut_peer::{ChannelId, ChannelState, Event as PeerEvent, Peer, ResolveId, TcpId, TransceiverId};
+use taut_peer::{
+    ChannelId, ChannelState, Event as PeerEvent, Peer, ResolveId, StreamId, TcpId, TransceiverId,
+};
 use taut_sansio::net::Path;
 use tokio::sync::Notify;
 
+use crate::Configuration;
 use crate::clock;
 use crate::data_channel::{ChannelCore, SEND_LIMIT};
+use crate::error::Error;
 use crate::events::{EventTable, Pending};
 use crate::key_log::KeyLog;
 use crate::media_stream::StreamCore;
-use crate::net::endpoint::Claims;
+use crate::net::endpoint::{Claims, Registration};
+use crate::net::interfaces::Interface;
 use crate::net::streams::{Streams, Target};
+use crate::peer_connection::select;
 use crate::rtp_objects::SenderCore;
 use crate::signal::Signal;
 use crate::track::RemoteTrack;
@@ -42,6 +48,8 @@ pub(crate) struct State {
     pub(crate) peer: Peer,
     key_log: Option<KeyLog>,
     claims: Claims,
+    /// There are sockets for TURN over UDP alone.
+    has_relay_sockets: bool,
     pub(crate) events: EventTable,
     /// What the driver is to do outside the lock.
     pub(crate) actions: Vec<Action>,
@@ -70,9 +78,19 @@ pub(crate) struct ChannelEntry {
 pub(crate) enum Action {
     AddRoute(Path),
     RemoveRoute(Path),
-    Resolve { id: ResolveId, host: String },
+    Resolve {
+        id: ResolveId,
+        host: String,
+    },
     Connect(Target),
-    OpenTcp { id: TcpId, local: SocketAddr, remote: SocketAddr },
+    CloseStream(StreamId),
+    /// Sockets for TURN over UDP were bound.
+    UseRelays(Registration),
+    OpenTcp {
+        id: TcpId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
     AbandonTcp(TcpId),
     CloseTcp(Path),
 }
@@ -91,11 +109,17 @@ impl Drop for Token {
 }
 
 impl Handle {
-    pub(crate) fn new(peer: Peer, key_log: Option<KeyLog>, claims: Claims, wake: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        peer: Peer,
+        key_log: Option<KeyLog>,
+        (claims, has_relay_sockets): (Claims, bool),
+        wake: Arc<Notify>,
+    ) -> Self {
         let state = State {
             peer,
             key_log,
             claims,
+            has_relay_sockets,
             events: EventTable::default(),
             actions: Vec::new(),
             channels: BTreeMap::new(),
@@ -213,6 +237,7 @@ impl State {
             PeerEvent::Connect { id, replaces, transport, remote, host } => {
                 self.actions.push(Action::Connect(Target { id, replaces, transport, remote, host }));
             }
+            PeerEvent::CloseStream(id) => self.actions.push(Action::CloseStream(id)),
             PeerEvent::OpenTcp { id, local, remote } => {
                 self.actions.push(Action::OpenTcp { id, local, remote });
             }
@@ -222,6 +247,31 @@ impl State {
             PeerEvent::KeyLog(line) => self.key_log.iter_mut().for_each(|file| file.append(&line)),
             event => self.on_object_event(event),
         }
+    }
+
+    /// Changes what may be changed. Sockets for TURN over UDP that become necessary are bound before.
+    pub(crate) fn set_configuration(
+        &mut self,
+        now: Instant,
+        config: Configuration,
+        interfaces: &[Interface],
+        wake: Arc<Notify>,
+    ) -> Result<(), Error> {
+        let endpoint = self.claims.endpoint().filter(|_| !self.has_relay_sockets);
+        let relays = match endpoint {
+            Some(endpoint) => endpoint.bind_relays(&config, || select(&self.peer, interfaces))?,
+            None => None,
+        };
+        self.peer.set_configuration(now, config)?;
+        if let Some(relays) = relays {
+            for address in relays.local_addresses() {
+                self.peer.add_relay_socket(now, address);
+            }
+            let registration = relays.register(wake, relays.local_addresses(), interfaces);
+            self.actions.push(Action::UseRelays(registration));
+            self.has_relay_sockets = true;
+        }
+        Ok(())
     }
 
     /// Events of channels and transceivers.

@@ -342,6 +342,8 @@ impl Driver {
                     let mut state = self.shared.lock();
                     state.streams_open.connect(target, options, &self.shared, inbox);
                 }
+                Action::CloseStream(id) => self.shared.lock().streams_open.close(id),
+                Action::UseRelays(relays) => self.relays = Some(relays),
                 Action::OpenTcp { id, local, remote } => {
                     self.tcp.connect(id, local, remote, self.registration.inbox());
                 }

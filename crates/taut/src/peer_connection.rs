@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use taut_peer::{
-    Config, ConnectionState, IceCandidate, IceConnectionState, IceGatheringState, IceReport, IceServerKind,
-    IceTcpPolicy, InterfaceAddress, OfferOptions, Peer, SessionDescription, SignalingState, StatsReport,
-    TransceiverId, TurnTransport,
+    Config, ConnectionState, IceCandidate, IceConnectionState, IceGatheringState, IceReport,
+    InterfaceAddress, OfferOptions, Peer, SessionDescription, SignalingState, StatsReport, TransceiverId,
 };
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Notify;
@@ -14,7 +13,7 @@ use tokio::sync::Notify;
 use crate::connection::Handle;
 use crate::data_channel::{DataChannel, DataChannelInit};
 use crate::driver::Driver;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::events::Events;
 use crate::key_log::KeyLog;
 use crate::media_stream::MediaStream;
@@ -81,20 +80,10 @@ impl PeerConnection {
     /// clients by their sockets, so that the connection has sockets of its own for it.
     pub fn with_endpoint(config: Config, endpoint: &Endpoint) -> Result<(Self, Events), Error> {
         let runtime = runtime()?;
-        let over_udp = IceServerKind::Turn(TurnTransport::Udp);
-        let relayed = config.ice_servers.iter().any(|server| server.kind == over_udp);
-        let ports = config.port_range;
         let changes = config.gather_continually.then(|| Changes::watch(&runtime));
         let parts = Parts::new(config)?;
         let interfaces = interfaces::list().unwrap_or_default();
-        let relays = relayed.then(|| {
-            let mut addresses = endpoint.usable_addresses(|| select(&parts.peer, &interfaces));
-            addresses.iter_mut().for_each(|address| address.set_port(0));
-            Endpoint::private(&runtime, &addresses, ports, IceTcpPolicy::Off)
-        });
-        if relays.as_ref().is_some_and(|relays| relays.local_addresses().is_empty()) {
-            return Err(Error::new(ErrorKind::Operation, "cannot bind a socket for TURN over UDP"));
-        }
+        let relays = endpoint.bind_relays(parts.peer.configuration(), || select(&parts.peer, &interfaces))?;
         Ok(Self::start(&runtime, parts, (endpoint, relays.as_ref()), &interfaces, changes))
     }
 
@@ -122,10 +111,48 @@ impl PeerConnection {
         let registration = endpoint.register(wake.clone(), addresses, interfaces);
         let registration = registration.with_listeners(listeners);
         let relays = relays.map(|relays| relays.register(wake.clone(), relays.local_addresses(), interfaces));
-        let handle = Handle::new(peer, key_log, registration.claims(), wake);
+        let handle = Handle::new(peer, key_log, (registration.claims(), relays.is_some()), wake);
         let driver = Driver::new(Arc::clone(handle.shared()), (registration, relays), changes, mtu, streams);
         runtime.spawn(driver.run());
         (Self { handle: handle.clone() }, Events::new(handle))
+    }
+
+    // ---- configuration
+
+    /// What was configured (W3C `getConfiguration`).
+    pub fn configuration(&self) -> Config {
+        self.handle.lock().peer.configuration().clone()
+    }
+
+    /// Changes what may be changed during a connection (W3C `setConfiguration`): the ICE servers, as when credentials of TURN servers
+    /// run out, which candidates are used, and, before the first local description, the size of the candidate pool.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), taut::Error> {
+    /// # let pc: taut::PeerConnection = todo!();
+    /// let mut config = pc.configuration();
+    /// config.ice_servers =
+    ///     vec![taut::IceServer::parse("turn:relay.example.org")?.with_credentials("ann", "this hour's")];
+    /// pc.set_configuration(config)?;
+    /// // At once, and not only for what is gathered next:
+    /// pc.restart_ice();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It holds from the next time that candidates are gathered. The next offer has new ICE credentials for that, but nothing asks
+    /// for one: see [`restart_ice`](Self::restart_ice). Candidates in the pool are gathered anew. An allocation on a TURN server goes
+    /// on with the credentials that it was made with while its server is among the new ones, else until nothing goes over it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidState` on a closed connection, `InvalidModification` if anything else differs from
+    /// [`configuration`](Self::configuration), and as [`new`](Self::new) and [`with_endpoint`](Self::with_endpoint) for one that
+    /// cannot be honoured. Nothing has changed then.
+    pub fn set_configuration(&self, config: Config) -> Result<(), Error> {
+        let interfaces = interfaces::list().unwrap_or_default();
+        let wake = self.handle.wake.clone();
+        self.handle.try_with(|state, now| state.set_configuration(now, config, &interfaces, wake))
     }
 
     // ---- negotiation

@@ -59,8 +59,8 @@ fn channel(event: Event) -> Option<DataChannel> {
     if let Event::DataChannel(channel) = event { Some(channel) } else { None }
 }
 
-/// Echoes messages of many lengths.
-async fn echo(a: &Side, b: &mut Side) {
+/// A channel that is answered on the other side.
+async fn chat(a: &Side, b: &mut Side) -> DataChannel {
     let chat = a.pc.create_data_channel("chat", DataChannelInit::default()).unwrap();
     negotiate(&a.pc, &b.pc).await;
     connected(&a.pc, &b.pc).await;
@@ -71,6 +71,12 @@ async fn echo(a: &Side, b: &mut Side) {
         }
     });
     within("opens", chat.opened()).await.unwrap();
+    chat
+}
+
+/// Echoes messages of many lengths.
+async fn echo(a: &Side, b: &mut Side) {
+    let chat = chat(a, b).await;
     for length in [1, 2, 3, 4, 1_000, 1_200, 60_000] {
         chat.send(Message::binary(vec![7; length])).await.unwrap();
         let back = within("an echo", chat.recv()).await;
@@ -350,4 +356,90 @@ async fn what_is_wrong_with_a_proxy_is_told() {
     let nobody = Proxy::parse(&format!("socks5://127.0.0.1:{port}")).unwrap();
     assert_eq!(told(nobody).await, "the proxy is not reached");
     assert_eq!(server.stats().to_peers, 0);
+}
+
+/// An exchange that moves an echoing call to what is configured now.
+async fn restarted(a: &Side, b: &Side, chat: &DataChannel) {
+    a.pc.restart_ice();
+    negotiate(&a.pc, &b.pc).await;
+    chat.send(Message::text("after the restart")).await.unwrap();
+    assert_eq!(within("an echo", chat.recv()).await, Some(Message::text("after the restart")));
+}
+
+fn relays_only(pc: &PeerConnection, url: &str) {
+    let mut config = pc.configuration();
+    config.ice_servers = vec![IceServer::parse(url).unwrap().with_credentials("ann", "secret")];
+    config.ice_transport_policy = IceTransportPolicy::Relay;
+    pc.set_configuration(config).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_moves_to_the_server_that_is_configured_later_and_lets_the_first_go() {
+    let [(first, roots), (second, others)] = [server().await, server().await];
+    let roots = roots + &others;
+    for (from, to) in urls(&first).iter().zip(urls(&second)) {
+        let make = || PeerConnection::new(relay_only(from, &roots)).unwrap();
+        let (a, mut b) = pair_of(make(), make());
+        let chat = chat(&a, &mut b).await;
+        assert_eq!((first.allocations(), second.allocations()), (2, 0), "{from}");
+        for pc in [&a.pc, &b.pc] {
+            relays_only(pc, &to);
+        }
+        restarted(&a, &b, &chat).await;
+        within("the call moves", async {
+            while (first.allocations(), second.allocations()) != (0, 2) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        chat.send(Message::text("there")).await.unwrap();
+        assert_eq!(within("an echo", chat.recv()).await, Some(Message::text("there")));
+        within("the end", async { tokio::join!(a.pc.close(), b.pc.close()) }).await;
+        given_back(&second).await;
+    }
+}
+
+/// Such a server knows its clients by their sockets, which therefore cannot be shared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_shared_endpoint_sockets_for_turn_are_bound_when_it_is_configured() {
+    let (server, _) = server().await;
+    let [udp, ..] = urls(&server);
+    let endpoint = Endpoint::bind(&[any_port()]).unwrap();
+    for connected_before in [false, true] {
+        let shared = PeerConnection::with_endpoint(config(), &endpoint).unwrap();
+        let (a, mut b) = pair_of(shared, PeerConnection::new(config()).unwrap());
+        if !connected_before {
+            relays_only(&a.pc, &udp);
+        }
+        let chat = chat(&a, &mut b).await;
+        if connected_before {
+            relays_only(&a.pc, &udp);
+            restarted(&a, &b, &chat).await;
+        }
+        let relayed = || {
+            let pair = a.pc.transport().ice_transport().selected_candidate_pair();
+            pair.is_some_and(|pair| pair.local.candidate_type == "relay")
+        };
+        within("the relay is used", async {
+            while !relayed() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        assert_eq!(server.allocations(), 1);
+        chat.send(Message::text("through it")).await.unwrap();
+        assert_eq!(within("an echo", chat.recv()).await, Some(Message::text("through it")));
+        within("the end", async { tokio::join!(a.pc.close(), b.pc.close()) }).await;
+        given_back(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_configured_later_is_refused() {
+    let (pc, _events) = PeerConnection::new(config()).unwrap();
+    let other = pc.configuration().with_mtu(1_300);
+    assert_eq!(pc.set_configuration(other).unwrap_err().kind(), ErrorKind::InvalidModification);
+    assert_eq!(pc.configuration(), config());
+    within("the end", pc.close()).await;
+    assert_eq!(pc.set_configuration(config()).unwrap_err().kind(), ErrorKind::InvalidState);
 }

@@ -206,6 +206,12 @@ impl Signaling {
         self.state.ice.want_restart();
     }
 
+    /// The next offer restarts ICE, whenever there is one: what is gathered from has changed (RFC 8829 section 3.5.1,
+    /// `needs-ice-restart`).
+    pub fn need_ice_restart(&mut self) {
+        self.state.ice.need_restart();
+    }
+
     // ---- getters
 
     /// W3C `signalingState`.

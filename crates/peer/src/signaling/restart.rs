@@ -21,6 +21,8 @@ pub(super) struct LocalIce {
     pending: Option<String>,
     /// Those that the application wants to be replaced (W3C `[[LocalIceCredentialsToReplace]]`).
     to_replace: Vec<String>,
+    /// An offer is wanted for it.
+    wanted: bool,
 }
 
 impl LocalIce {
@@ -35,11 +37,17 @@ impl LocalIce {
 
     /// True until an exchange has done what the application wants.
     pub(super) fn wants_restart(&self) -> bool {
-        !self.to_replace.is_empty()
+        self.wanted
     }
 
     /// The application wants other credentials than all that were signalled so far.
     pub(super) fn want_restart(&mut self) {
+        self.need_restart();
+        self.wanted = !self.to_replace.is_empty();
+    }
+
+    /// The next offer has other credentials, but none is asked for.
+    pub(super) fn need_restart(&mut self) {
         self.to_replace = [&self.agreed, &self.pending].into_iter().flatten().cloned().collect();
     }
 
@@ -54,7 +62,12 @@ impl LocalIce {
     /// The answer takes nothing: there is no transport to restart.
     pub(super) fn refuse(&mut self) {
         self.pending = None;
+        self.replaced();
+    }
+
+    fn replaced(&mut self) {
         self.to_replace.clear();
+        self.wanted = false;
     }
 
     /// The exchange is taken back.
@@ -66,7 +79,7 @@ impl LocalIce {
     pub(super) fn complete(&mut self) {
         self.agreed = self.pending.take().or(self.agreed.take());
         if self.agreed.as_ref().is_none_or(|agreed| !self.to_replace.contains(agreed)) {
-            self.to_replace.clear();
+            self.replaced();
         }
     }
 }

@@ -19,8 +19,8 @@ use super::interfaces::Interface;
 use super::mdns::Multicast;
 use super::router::Router;
 use super::sockets::{Batch, Slab, Socket};
-use crate::IceTcpPolicy;
 use crate::error::{Error, ErrorKind};
+use crate::{Configuration, IceServerKind, IceTcpPolicy, TurnTransport};
 
 /// After how many system calls a receiving task lets others run.
 const CALLS_PER_TURN: u32 = 4;
@@ -193,6 +193,27 @@ impl Endpoint {
             addresses.extend(on_wildcards(&wild, &select()));
         }
         addresses
+    }
+
+    /// Binds sockets of its own for TURN over UDP, if a connection of this configuration needs them: with a shared endpoint, as such a
+    /// server knows its clients by their sockets. `select` picks among the addresses of a wildcard socket.
+    pub(crate) fn bind_relays(
+        &self,
+        config: &Configuration,
+        select: impl FnOnce() -> Vec<IpAddr>,
+    ) -> Result<Option<Self>, Error> {
+        let over_udp = IceServerKind::Turn(TurnTransport::Udp);
+        let relayed = config.ice_servers.iter().any(|server| server.kind == over_udp);
+        if !relayed || self.inner.kind != Kind::Shared {
+            return Ok(None);
+        }
+        let mut addresses = self.usable_addresses(select);
+        addresses.iter_mut().for_each(|address| address.set_port(0));
+        let relays = Self::private(&self.inner.runtime, &addresses, config.port_range, IceTcpPolicy::Off);
+        if relays.local_addresses().is_empty() {
+            return Err(Error::new(ErrorKind::Operation, "cannot bind a socket for TURN over UDP"));
+        }
+        Ok(Some(relays))
     }
 
     /// Takes a place for a connection, whose driver is woken when there is something for it. It uses these local addresses, of

@@ -93,6 +93,16 @@ impl Streams {
         self.tasks.push((id, task.abort_handle()));
     }
 
+    /// Closes a stream, once what is queued has been written, or gives it up if it is not open yet.
+    pub(crate) fn close(&mut self, target: StreamId) {
+        let before = self.open.len();
+        self.open.retain(|_, open| open.target != target);
+        if self.open.len() == before {
+            self.tasks.iter().filter(|(id, _)| *id == target).for_each(|(_, task)| task.abort());
+        }
+        self.tasks.retain(|(id, _)| *id != target);
+    }
+
     /// A stream is open: what is sent on its path comes out here.
     fn add(&mut self, path: Path, target: StreamId) -> mpsc::Receiver<Vec<u8>> {
         let (queue, queued) = queue();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use taut_sansio::net::{Path, Transmit};
 
-use super::{Inner, Kind, lock};
+use super::{Endpoint, Inner, Kind, lock};
 use crate::net::inbox::Inbox;
 use crate::net::mdns;
 use crate::net::router::{ConnectionId, RouteError};
@@ -141,6 +141,11 @@ impl Claims {
         if let Some(inner) = self.inner.upgrade() {
             lock(&inner.router).remove_ufrag(self.id, ufrag);
         }
+    }
+
+    /// What the connection is on, as long as its driver is there.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        self.inner.upgrade().map(|inner| Endpoint { inner })
     }
 
     /// The connection hears multicast DNS. Where there is no multicast, names ending in `.local` are neither resolved nor answered
