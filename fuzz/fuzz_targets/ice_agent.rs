@@ -11,8 +11,8 @@ use libfuzzer_sys::fuzz_target;
 use taut_fuzz::streams::{Streams, through_frame};
 use taut_fuzz::{Machine, OPERATIONS, change, drain, settle, time};
 use taut_ice::{
-    Agent, Candidate, Config, Credentials, Event, Host, Loopback, ResolveId, Role, StunServer, TcpId,
-    TcpPolicy, Validation,
+    Agent, Candidate, Config, Credentials, Event, Host, Loopback, Policy, ResolveId, Role, StunServer, TcpId,
+    TcpPolicy, TurnServer, TurnTransport, Validation,
 };
 use taut_sansio::net::{Path, Received, Transport};
 use taut_sansio::rng::Rng;
@@ -56,6 +56,23 @@ fn reverse(path: Path) -> Path {
     Path { local: path.remote, remote: path.local, ..path }
 }
 
+/// Some of the servers that there are; none answers.
+fn servers(choice: u16) -> (Vec<StunServer>, Vec<TurnServer>) {
+    let chosen = |bit: u16| choice >> bit & 1 == 1;
+    let hosts = [Host::Ip([192, 0, 2, 200].into()), Host::Name("stun.example".into())];
+    let stun = (0..2).zip(hosts.clone()).filter(|(bit, _)| chosen(*bit));
+    let stun = stun.map(|(_, host)| StunServer { host, port: 3478 }).collect();
+    let transports = [TurnTransport::Udp, TurnTransport::Tcp, TurnTransport::Tls, TurnTransport::Udp];
+    let turn = (2..6).zip(transports).filter(|(bit, _)| chosen(*bit)).map(|(bit, transport)| TurnServer {
+        host: hosts[usize::from(bit / 5)].clone(),
+        port: 3479,
+        transport,
+        username: if chosen(6) { "ann" } else { "bob" }.into(),
+        password: "secret".into(),
+    });
+    (stun, turn.collect())
+}
+
 /// The TCP candidates of both sides.
 fn policies(flags: u8) -> [TcpPolicy; 2] {
     match flags >> 4 & 3 {
@@ -67,8 +84,7 @@ fn policies(flags: u8) -> [TcpPolicy; 2] {
 }
 
 impl Side {
-    fn new(seed: u64, local: u16, tcp: TcpPolicy, udp: bool) -> Self {
-        let now = Instant::now();
+    fn new(now: Instant, seed: u64, local: u16, tcp: TcpPolicy, udp: bool) -> Self {
         let server = StunServer { host: Host::Ip([192, 0, 2, 200].into()), port: 3478 };
         let named = StunServer { host: Host::Name("stun.example".into()), port: 3478 };
         let config = Config::default()
@@ -289,7 +305,7 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
     let (flags, operations) = input;
     let mut now = Instant::now();
     let (policies, udp) = (policies(flags), flags & 64 == 0);
-    let mut sides = [Side::new(1, 0, policies[0], udp), Side::new(2, 1, policies[1], udp)];
+    let mut sides = [Side::new(now, 1, 0, policies[0], udp), Side::new(now, 2, 1, policies[1], udp)];
     for side in &mut sides {
         if flags & 1 != 0 {
             side.agent.gather(now);
@@ -379,6 +395,11 @@ fuzz_target!(|input: (u8, Vec<(u8, u16, Vec<u8>)>)| {
             31..=42 => {
                 let ours = side.streams.over.clone();
                 stream_operation(side, now, (operation & 0x7f) - 31, argument, [&ours, &given_up]);
+            }
+            43 => {
+                let (stun, turn) = servers(argument);
+                let policy = if argument & 256 == 0 { Policy::All } else { Policy::Relay };
+                agent.set_servers(stun, turn, policy);
             }
             _ => continue,
         }
