@@ -11,10 +11,11 @@ use taut_stun::binding::{Client, Event as Answer};
 use crate::addresses::{can_pair, may_send_to, plain, scoped};
 use crate::agent::{Agent, Local, LocalId};
 use crate::candidate::{Candidate, CandidateKind, CandidateTransport, priority};
-use crate::config::{Config, Host, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy, StunServer, TurnServer};
+use crate::config::{Config, Host, MAX_STUN_SERVERS, MAX_TURN_SERVERS, Policy};
 use crate::event::{CandidateError, Event, GatheringState, ResolveId};
 use crate::pacing::Pacer;
 use crate::report::{MAX_SERVER_ERRORS, ServerError, UNREACHABLE};
+use crate::servers::Sources;
 
 /// How many questions to STUN servers, local addresses times servers, are asked; further ones are not.
 pub const MAX_STUN_CLIENTS: usize = 64;
@@ -52,19 +53,11 @@ struct Lookup {
     until: Instant,
 }
 
-/// What is gathered from, and for what.
-#[derive(Debug)]
-struct Sources {
-    stun: Vec<StunServer>,
-    turn: Vec<TurnServer>,
-    policy: Policy,
-}
-
 #[derive(Debug)]
 pub(crate) struct Gathering {
     begun: bool,
     /// For the next time.
-    next: Option<Sources>,
+    pub(crate) next: Option<Sources>,
     told: GatheringState,
     /// The addresses of the servers that are known so far.
     servers: Vec<(usize, SocketAddr)>,
@@ -131,22 +124,6 @@ impl Agent {
         self.generations.current_mut().policy = self.config.policy;
         self.begin_gathering(now);
         self.reconcile(now);
-    }
-
-    /// Sets the servers to ask and the candidates to use from the next time on that this agent gathers: when it begins, or with the
-    /// next restart. Until then, and for pairs of before also after it, all stays as it is (RFC 8829 section 4.1.18). An allocation
-    /// goes on, with the credentials that it was made with, if its server is still among them; else it ends with its last pair.
-    pub fn set_servers(&mut self, stun: Vec<StunServer>, turn: Vec<TurnServer>, policy: Policy) {
-        self.gathering.next = Some(Sources { stun, turn, policy });
-    }
-
-    /// What was set is so from now on.
-    pub(crate) fn renew_sources(&mut self) {
-        let Some(Sources { stun, turn, policy }) = self.gathering.next.take() else { return };
-        self.config.stun_servers = stun;
-        self.config.turn_servers = turn;
-        self.config.policy = policy;
-        self.relays.renew(&self.config.turn_servers);
     }
 
     /// Gathers again, for another generation.

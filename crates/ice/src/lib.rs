@@ -51,6 +51,7 @@ mod pair;
 mod relay;
 mod report;
 mod restart;
+mod servers;
 mod state;
 mod stats;
 mod tables;

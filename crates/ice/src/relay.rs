@@ -15,7 +15,6 @@ use crate::bases::{Base, MAX_LOCAL_ADDRESSES};
 use crate::candidate::{CandidateKind, priority};
 use crate::config::{Host, MAX_TURN_SERVERS, Policy, TurnServer, TurnTransport};
 use crate::event::{Event, State};
-use crate::generation::GenerationId;
 use crate::hiding::hidden;
 use crate::pair::{Pair, PairId, Status};
 
@@ -493,22 +492,6 @@ impl Agent {
         let kind = |base: &Base| self.locals.get(&base.host).map(|local| local.candidate.kind);
         self.relays.by_relayed(base).is_some()
             || self.base_of(base).and_then(kind) == Some(CandidateKind::Relayed)
-    }
-
-    /// True if checks of a generation may begin at this base.
-    pub(crate) fn may_use(&self, generation: GenerationId, base: SocketAddr) -> bool {
-        let policy = self.generations.get(generation).map(|generation| generation.policy);
-        policy == Some(Policy::All) || self.is_relayed(base)
-    }
-
-    /// True if what comes in at this base is looked at.
-    pub(crate) fn may_hear(&self, base: SocketAddr) -> bool {
-        self.uses_all() || self.is_relayed(base)
-    }
-
-    /// True if not relays alone are used.
-    pub(crate) fn uses_all(&self) -> bool {
-        self.generations.iter().any(|generation| generation.policy == Policy::All)
     }
 
     /// Gives back the allocations on servers that are not configured any more, once no pair needs them.
