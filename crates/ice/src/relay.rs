@@ -141,7 +141,7 @@ impl Agent {
 
     /// Adds a bound UDP socket for TURN servers over UDP, and for nothing else: it gives no candidate of its own. As soon as there is
     /// one, those servers are asked from such sockets alone. They know their clients by the socket (RFC 8656 section 5), so an
-    /// agent whose other sockets are shared with other agents needs one; before [`gather`](Self::gather). Addresses that nothing
+    /// agent whose other sockets are shared with other agents needs one, before it first asks such a server. Addresses that nothing
     /// can be sent from, and more than [`MAX_LOCAL_ADDRESSES`], are ignored.
     pub fn add_relay_socket(&mut self, now: Instant, address: SocketAddr) {
         let now = self.tick(now);

@@ -27,20 +27,6 @@ fn ufrag(net: &Net, id: NodeId) -> String {
     net.peer(id).agent.local_credentials().ufrag.clone()
 }
 
-/// Tells `to` the credentials of the other one.
-fn tell(net: &mut Net, to: NodeId) {
-    let credentials = net.peer(net.other(to)).agent.local_credentials().clone();
-    net.with(to, |agent, now| agent.set_remote_credentials(now, credentials, false));
-}
-
-/// Restarts from one side, the other side follows; signalling takes no time.
-fn restart(net: &mut Net, from: NodeId) {
-    net.with(from, |agent, now| agent.restart(now));
-    let to = net.other(from);
-    tell(net, to);
-    tell(net, from);
-}
-
 /// True once both sides send over a pair of the current generation.
 fn moved(net: &Net) -> bool {
     [net.a, net.b].iter().all(|id| {
@@ -68,7 +54,7 @@ fn either_side_restarts_and_the_path_holds() {
             let (before, path) = (ufrag(&net, from), net.a().agent.selected_path());
             let told = net.a().events.len();
             let roles = [net.a().agent.role(), net.b().agent.role()];
-            restart(&mut net, from);
+            net.restart(from);
             assert_ne!(ufrag(&net, from), before);
             assert!(net.a().agent.selected_path() == path, "it goes on to carry data");
             let start = net.world.elapsed();
@@ -101,9 +87,9 @@ fn both_sides_restart_at_once() {
             net.with(id, |agent, now| agent.restart(now));
         }
         // Who hears it first has restarted already, so it takes it as the answer.
-        tell(&mut net, a);
+        net.tell(a);
         net.run(ms(seed));
-        tell(&mut net, b);
+        net.tell(b);
         assert!(net.run_until(secs(5), moved), "seed {seed}");
         net.run(secs(4));
         assert!(settled(&net), "seed {seed}");
@@ -116,12 +102,12 @@ fn new_remote_credentials_alone_restart_this_side_too() {
     let (a, b) = (net.a, net.b);
     let before = ufrag(&net, b);
     net.with(a, |agent, now| agent.restart(now));
-    tell(&mut net, b);
+    net.tell(b);
     assert_ne!(ufrag(&net, b), before);
     let own = ufrag(&net, b);
-    tell(&mut net, b);
+    net.tell(b);
     assert_eq!(ufrag(&net, b), own, "the same credentials again are no restart");
-    tell(&mut net, a);
+    net.tell(a);
     assert!(net.run_until(secs(5), moved));
 }
 
@@ -131,7 +117,7 @@ fn a_restart_moves_the_data_even_at_twenty_percent_loss() {
         let link = Link::default().latency(ms(40)).jitter(ms(10)).loss(Loss::Random(0.2)).duplicate(0.05);
         let mut net = connected(seed, link);
         let from = if seed % 2 == 0 { net.a } else { net.b };
-        restart(&mut net, from);
+        net.restart(from);
         let mut gone = false;
         assert!(
             net.run_until(secs(30), |net| {
@@ -154,7 +140,7 @@ fn completed_becomes_connected_and_completed_again() {
         net.with(id, |agent, now| agent.end_of_remote_candidates(now));
         assert_eq!(net.peer(id).agent.state(), State::Completed);
     }
-    restart(&mut net, a);
+    net.restart(a);
     assert_eq!(net.a().agent.state(), State::Connected);
     net.run(secs(1));
     assert_eq!(net.a().agent.state(), State::Connected, "more candidates may come");
@@ -180,7 +166,7 @@ fn gathering_begins_anew() {
     net.run(secs(1));
     let told = net.a().events.len();
     let a = net.a;
-    restart(&mut net, a);
+    net.restart(a);
     assert_eq!(net.a().agent.gathering_state(), GatheringState::Gathering);
     net.run(secs(1));
     let new = ufrag(&net, a);
@@ -217,7 +203,7 @@ fn a_failed_agent_comes_back() {
         net.run(secs(10));
         assert_eq!(net.a().agent.state(), State::Failed, "not by itself");
         let a = net.a;
-        restart(&mut net, a);
+        net.restart(a);
         assert_eq!(net.a().agent.state(), State::Checking);
         let start = net.world.elapsed();
         assert!(net.run_until(secs(5), Net::connected));
@@ -232,7 +218,7 @@ fn a_disconnected_agent_forgets_that_it_was_lost() {
     net.world.set_default_link(Link::default().latency(ms(20)).loss(Loss::Random(1.0)));
     assert!(net.run_until(secs(20), |net| net.a().agent.state() == State::Disconnected));
     let a = net.a;
-    restart(&mut net, a);
+    net.restart(a);
     assert_eq!(net.a().agent.state(), State::Checking);
     net.run(secs(3));
     assert_eq!(net.a().agent.state(), State::Checking);
@@ -250,8 +236,8 @@ fn a_restart_that_nobody_answers_leaves_the_connection_as_it_is() {
     assert_eq!(net.a().agent.selected_path(), path);
     assert!(net.connected(), "consent is kept fresh with the old credentials on both sides");
     let b = net.b;
-    tell(&mut net, b);
-    tell(&mut net, a);
+    net.tell(b);
+    net.tell(a);
     assert!(net.run_until(secs(5), moved), "it can still be answered");
 }
 
@@ -286,7 +272,7 @@ fn a_restart_is_rolled_back_to_what_was() {
     net.with(a, |agent, now| agent.roll_back_restart(now));
     net.run(secs(60));
     assert_eq!(net.a().agent.state(), State::Completed);
-    restart(&mut net, b);
+    net.restart(b);
     assert!(net.run_until(secs(5), moved), "and then the other side restarts");
 }
 
@@ -355,8 +341,8 @@ fn candidates_go_to_the_generation_that_they_name() {
     net.with(a, |agent, now| agent.add_remote_candidate(now, named(&old))).unwrap();
     net.with(a, |agent, now| agent.add_remote_candidate(now, named("early"))).unwrap();
     assert!(remote(&net, &old) && remote(&net, "early"));
-    tell(&mut net, b);
-    tell(&mut net, a);
+    net.tell(b);
+    net.tell(a);
     let new = ufrag(&net, b);
     assert!(!remote(&net, "early"), "of another generation than that which came");
     let refused = net.with(a, |agent, now| agent.add_remote_candidate(now, named(&old)));
@@ -370,7 +356,7 @@ fn checks_of_the_new_generation_that_come_early_are_answered_and_kept() {
     let mut net = connected(1, Link::default().latency(ms(20)));
     let (a, b) = (net.a, net.b);
     net.with(a, |agent, now| agent.restart(now));
-    tell(&mut net, b);
+    net.tell(b);
     // The answer is still on its way to a; b checks already.
     net.run(ms(200));
     assert!(
@@ -382,7 +368,7 @@ fn checks_of_the_new_generation_that_come_early_are_answered_and_kept() {
     );
     let path = net.a().agent.selected_path().unwrap();
     assert_eq!(net.a().agent.validation(&path), Validation::Validated);
-    tell(&mut net, a);
+    net.tell(a);
     let start = net.world.elapsed();
     assert!(net.run_until(secs(2), moved));
     assert!(net.world.elapsed() - start <= ms(85));
@@ -418,12 +404,12 @@ fn a_closed_agent_stays_closed() {
 fn the_role_stays_unless_it_conflicts() {
     let mut net = connected(1, Link::default().latency(ms(20)));
     let (a, b) = (net.a, net.b);
-    restart(&mut net, b);
+    net.restart(b);
     // As after a negotiation that the other side offered.
     net.with(a, |agent, now| agent.set_role(now, Role::Controlling));
     assert!(net.run_until(secs(5), moved));
     assert_eq!(net.a().agent.role(), Role::Controlling);
-    restart(&mut net, a);
+    net.restart(a);
     net.with(b, |agent, now| agent.set_role(now, Role::Controlling));
     assert!(net.run_until(secs(5), moved));
     assert_ne!(net.a().agent.role(), net.b().agent.role());

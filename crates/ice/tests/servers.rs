@@ -69,14 +69,6 @@ fn kinds(net: &Net) -> Vec<CandidateKind> {
     kinds
 }
 
-fn restart(net: &mut Net) {
-    net.with(net.a, |agent, now| agent.restart(now));
-    for to in [net.b, net.a] {
-        let credentials = net.peer(net.other(to)).agent.local_credentials().clone();
-        net.with(to, |agent, now| agent.set_remote_credentials(now, credentials, false));
-    }
-}
-
 /// Data comes through a relay to `a`.
 fn assert_data(net: &mut Net) {
     net.peer_mut(net.a).data_in.clear();
@@ -91,7 +83,7 @@ fn another_server_is_asked_with_the_next_restart_and_the_first_let_go() {
     net.with(net.a, |agent, _| agent.set_servers(Vec::new(), vec![configured(SECOND)], Policy::All));
     net.world.run_for(secs(60));
     assert_eq!((relay(&net).as_str(), allocations(&net, servers)), (FIRST, [1, 0]), "not before");
-    restart(&mut net);
+    net.restart(net.a);
     assert_eq!(relay(&net), FIRST);
     assert_data(&mut net);
     assert!(net.run_until(secs(5), |net| relay(net) == SECOND), "it moves");
@@ -104,7 +96,7 @@ fn another_server_is_asked_with_the_next_restart_and_the_first_let_go() {
     assert_data(&mut net);
     // And back again.
     net.with(net.a, |agent, _| agent.set_servers(Vec::new(), vec![configured(FIRST)], Policy::All));
-    restart(&mut net);
+    net.restart(net.a);
     assert!(net.run_until(secs(5), |net| relay(net) == FIRST));
     net.run(secs(5));
     assert_eq!(allocations(&net, servers), [1, 0]);
@@ -125,7 +117,7 @@ fn a_restart_that_is_taken_back_leaves_the_relay_in_use() {
     let before = net.a().agent.selected_path();
     // A server that is named again is as it was.
     net.with(net.a, |agent, _| agent.set_servers(Vec::new(), vec![configured(FIRST)], Policy::All));
-    restart(&mut net);
+    net.restart(net.a);
     net.run(secs(10));
     assert_eq!((net.a().agent.selected_path(), allocations(&net, servers)), (before, [1, 0]));
     assert_eq!(kinds(&net), [CandidateKind::Host, CandidateKind::ServerReflexive, CandidateKind::Relayed]);
@@ -153,7 +145,7 @@ fn other_credentials_are_for_the_next_allocation() {
         if renewed {
             net.with(net.a, |agent, _| agent.set_servers(Vec::new(), vec![renamed], Policy::All));
         }
-        restart(&mut net);
+        net.restart(net.a);
         net.run(secs(5));
         net.world.run_for(secs(700));
         assert_eq!(
@@ -215,7 +207,7 @@ fn another_policy_holds_from_the_next_restart_on() {
     net.with(net.a, |agent, now| agent.restart(now));
     net.run(secs(60));
     assert!(net.connected() && net.a().agent.selected_path() == host, "until there is another pair");
-    restart(&mut net);
+    net.restart(net.a);
     assert!(net.run_until(secs(5), |net| relay(net) == FIRST));
     net.run(secs(5));
     assert_data(&mut net);
@@ -240,7 +232,7 @@ fn another_policy_holds_from_the_next_restart_on() {
     assert!(refused(&mut net));
     set(&mut net, Policy::All);
     assert!(refused(&mut net), "not yet");
-    restart(&mut net);
+    net.restart(net.a);
     assert!(net.run_until(secs(5), |net| relay(net) == "192.0.2.1"));
     assert!(!refused(&mut net));
 }

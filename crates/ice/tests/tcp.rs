@@ -237,10 +237,8 @@ fn a_restart_opens_another_connection_and_data_goes_on() {
         net.trickle = true;
         assert_eq!(net.a().agent.selected_path(), Some(before), "the old one carries data until then");
         let other = net.other(restarts);
-        for id in [other, restarts] {
-            let credentials = net.peer(net.other(id)).agent.local_credentials().clone();
-            net.with(id, |agent, now| agent.set_remote_credentials(now, credentials, false));
-        }
+        net.tell(other);
+        net.tell(restarts);
         net.run(secs(10));
         assert_tcp(&net);
         assert_ne!(

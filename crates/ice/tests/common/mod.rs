@@ -400,11 +400,21 @@ impl Net {
 
     /// Tells `to` what the other one signalled, and its role.
     pub fn signal(&mut self, to: NodeId, role: Role) {
+        self.with(to, |agent, now| agent.set_role(now, role));
+        self.tell(to);
+    }
+
+    /// Tells `to` the credentials of the other one.
+    pub fn tell(&mut self, to: NodeId) {
         let credentials = self.peer(self.other(to)).agent.local_credentials().clone();
-        self.with(to, |agent, now| {
-            agent.set_role(now, role);
-            agent.set_remote_credentials(now, credentials, false);
-        });
+        self.with(to, |agent, now| agent.set_remote_credentials(now, credentials, false));
+    }
+
+    /// Restarts from one side, the other side follows; signalling takes no time.
+    pub fn restart(&mut self, from: NodeId) {
+        self.with(from, |agent, now| agent.restart(now));
+        self.tell(self.other(from));
+        self.tell(from);
     }
 
     /// Gathers and signals on both sides; `a` controls.
