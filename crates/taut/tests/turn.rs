@@ -12,6 +12,8 @@ use taut::{
     Configuration, DataChannel, DataChannelInit, Endpoint, ErrorKind, Event, IceServer, IceTransportPolicy,
     Message, PeerConnection, Proxy, ProxyKind, TurnCredentials, TurnServer, TurnServerOptions,
 };
+use taut_stun::attribute::ErrorCode;
+use taut_stun::{Builder, Class, Message as StunMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -397,6 +399,29 @@ async fn a_call_moves_to_the_server_that_is_configured_later_and_lets_the_first_
         within("the end", async { tokio::join!(a.pc.close(), b.pc.close()) }).await;
         given_back(&second).await;
     }
+}
+
+#[tokio::test]
+async fn the_stream_to_a_server_that_refuses_is_closed() {
+    let listener = tokio::net::TcpListener::bind(any_port()).await.unwrap();
+    let url = format!("turn:127.0.0.1:{}?transport=tcp", listener.local_addr().unwrap().port());
+    let server = IceServer::parse(&url).unwrap().with_credentials("ann", "secret");
+    let (pc, _events) = PeerConnection::new(config().with_ice_server(server)).unwrap();
+    let _channel = pc.create_data_channel("x", DataChannelInit::default()).unwrap();
+    pc.set_local_description(None).await.unwrap();
+    let (mut stream, _) = within("a stream", listener.accept()).await.unwrap();
+    let mut request = vec![0; 20];
+    within("a request", stream.read_exact(&mut request)).await.unwrap();
+    let length = usize::from(u16::from_be_bytes([request[2], request[3]]));
+    request.resize(20 + length, 0);
+    within("its attributes", stream.read_exact(&mut request[20..])).await.unwrap();
+    let mut refusal = Vec::new();
+    Builder::answer(&mut refusal, Class::Error, &StunMessage::parse(&request).unwrap())
+        .push(&ErrorCode::new(403, "no"))
+        .finish()
+        .unwrap();
+    stream.write_all(&refusal).await.unwrap();
+    assert_eq!(within("its end", stream.read(&mut [0; 1])).await.unwrap(), 0);
 }
 
 /// Such a server knows its clients by their sockets, which therefore cannot be shared.

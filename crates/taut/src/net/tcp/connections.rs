@@ -78,7 +78,7 @@ impl Connections {
         true
     }
 
-    /// Takes a connection; with the deframer of what was read already, if anything was.
+    /// Takes a connection, on a path that no other is on; with the deframer of what was read already, if anything was.
     pub(crate) fn add(
         &mut self,
         path: Path,
@@ -88,9 +88,7 @@ impl Connections {
     ) {
         let stream = Arc::new(stream);
         let reader = tokio::spawn(read(stream.clone(), path, deframer, inbox)).abort_handle();
-        if let Some(old) = self.open.insert(path, Open { stream, reader, rest: Vec::new() }) {
-            old.reader.abort();
-        }
+        self.open.insert(path, Open { stream, reader, rest: Vec::new() });
     }
 
     /// Closes the connection on a path; true if there was one.
@@ -287,6 +285,26 @@ mod tests {
         let datagrams = timeout(LIMIT, reading).await.unwrap().unwrap();
         assert_eq!(datagrams.len(), (sent + 1) * 50);
         assert!(datagrams.chunks(50).all(|one| one.concat() == batch));
+    }
+
+    /// Its end may be heard when there is another one in its place.
+    #[tokio::test]
+    async fn the_end_of_a_connection_is_not_that_of_the_next_on_its_path() {
+        let (mut connections, path, far, inbox, driver) = one().await;
+        drop(far);
+        let mut arrivals = VecDeque::new();
+        while arrivals.is_empty() {
+            timeout(LIMIT, driver.notified()).await.unwrap();
+            inbox.take_arrivals(&mut arrivals);
+        }
+        let Some(Arrival::Closed(_, ended)) = arrivals.pop_front() else { panic!("it has ended") };
+        assert!(connections.remove(&path));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_, next) = connect(([127, 0, 0, 1], 0).into(), listener.local_addr().unwrap()).await.unwrap();
+        connections.add(path, next, None, inbox);
+        assert!(!connections.remove_ended(&path, &ended) && connections.serves(&path));
+        let own = connections.open[&path].stream.clone();
+        assert!(connections.remove_ended(&path, &own) && !connections.serves(&path));
     }
 
     #[tokio::test]
