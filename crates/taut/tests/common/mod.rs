@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taut::{Configuration, Event, Events, Loopback, PeerConnection, SessionDescription};
+use taut::{Configuration, Event, Events, IceCandidate, Loopback, PeerConnection, SessionDescription};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -86,11 +86,19 @@ fn forward(
                 },
                 () = other_moved.notified() => {}
             }
-            if other.remote_description().is_some() {
-                for candidate in early.drain(..) {
-                    if let Err(error) = other.add_ice_candidate(candidate).await {
-                        assert_eq!(other.connection_state(), taut::ConnectionState::Closed, "{error}");
-                    }
+            // One of a restart may come before the description that it belongs to, and waits for it; one of before may come after
+            // it, and waits in vain.
+            let belongs = |candidate: &Option<IceCandidate>| {
+                let ufrag = candidate.as_ref().and_then(|candidate| candidate.username_fragment.as_ref());
+                let line = ufrag.map(|ufrag| format!("a=ice-ufrag:{ufrag}\r\n")).unwrap_or_default();
+                other.remote_description().is_some_and(|description| description.sdp.contains(&line))
+            };
+            for candidate in std::mem::take(&mut early) {
+                if !belongs(&candidate) {
+                    early.push(candidate);
+                } else if let Err(error) = other.add_ice_candidate(candidate.clone()).await {
+                    let closed = other.connection_state() == taut::ConnectionState::Closed;
+                    assert!(closed || !belongs(&candidate), "{error}");
                 }
             }
         }
